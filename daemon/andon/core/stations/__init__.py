@@ -1,0 +1,1 @@
+"""What each kind of station decides. Pure."""

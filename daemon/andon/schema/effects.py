@@ -1,0 +1,234 @@
+"""What the factory owes the world. Imperative; derived from State alone; harmless when done twice.
+
+Each effect has a `key` by which the world can be asked whether it was done. Each is answered by one Input.
+"""
+
+import msgspec
+
+from andon.schema.ids import AttemptId, Digest, LandingId, Oid, RepoId, RunId, TaskId
+from andon.schema.settings import AgentSettings, Check, Checkout
+
+
+class Effect(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """Base of all effects."""
+
+    @property
+    def key(self) -> str:
+        """Idempotency key: equal keys are the same deed."""
+        raise NotImplementedError
+
+
+class PrepareCheckout(Effect, frozen=True, kw_only=True, tag="prepare-checkout"):
+    """Make the isolated checkout of an attempt. Answered by CheckoutReady or EffectFailed."""
+
+    attempt: AttemptId
+    task: TaskId
+    repo: RepoId
+    git_dir: str
+    path: str
+    """The person's own checkout, for `.worktreeinclude`."""
+    base: Oid
+    checkout: Checkout
+    port: int
+    try_: int = 0
+
+    @property
+    def key(self) -> str:
+        """Once per attempt and try."""
+        return f"{self.attempt}/prepare/{self.try_}"
+
+
+class StartSession(Effect, frozen=True, kw_only=True, tag="start-session"):
+    """Start the agent in tmux under its wrapper. Answered by SessionStarted or EffectFailed."""
+
+    attempt: AttemptId
+    task: TaskId
+    repo: RepoId
+    title: str
+    prompt: str
+    agent: AgentSettings
+    path: str
+    """The checkout."""
+    base: Oid
+    port: int
+    ports: int
+    try_: int = 0
+
+    @property
+    def key(self) -> str:
+        """Once per attempt and try; the start token makes a second start impossible."""
+        return f"{self.attempt}/start/{self.try_}"
+
+
+class WatchSession(Effect, frozen=True, kw_only=True, tag="watch-session"):
+    """See the attempt through to its end. Answered by SessionEnded; adoption after a restart is this same effect."""
+
+    attempt: AttemptId
+    session: str
+
+    @property
+    def key(self) -> str:
+        """Once per attempt."""
+        return f"{self.attempt}/watch"
+
+
+class StopSession(Effect, frozen=True, kw_only=True, tag="stop-session"):
+    """Snapshot the work, then end the process tree. The end itself is seen by WatchSession. Answered by StopDone."""
+
+    attempt: AttemptId
+    repo: RepoId
+    git_dir: str
+    path: str
+    base: Oid
+
+    @property
+    def key(self) -> str:
+        """Once per attempt."""
+        return f"{self.attempt}/stop"
+
+
+class SuspendSession(Effect, frozen=True, kw_only=True, tag="suspend-session"):
+    """Suspend or continue the process tree. Answered by SuspendDone."""
+
+    attempt: AttemptId
+    suspend: bool
+
+    @property
+    def key(self) -> str:
+        """Once per attempt and direction."""
+        return f"{self.attempt}/suspend/{self.suspend}"
+
+
+class ImportWork(Effect, frozen=True, kw_only=True, tag="import-work"):
+    """Fetch the checkout's head and pin it under refs/andon/work/. Answered by WorkRead."""
+
+    attempt: AttemptId
+    task: TaskId
+    repo: RepoId
+    git_dir: str
+    path: str
+    base: Oid
+    fence: int
+    others: tuple[Oid, ...] = ()
+    """Imported commits of other tasks, not yet on the target: containing one of them is refused."""
+    try_: int = 0
+
+    @property
+    def key(self) -> str:
+        """Once per attempt and try."""
+        return f"{self.attempt}/import/{self.try_}"
+
+
+class RemoveCheckout(Effect, frozen=True, kw_only=True, tag="remove-checkout"):
+    """End the session's remains, snapshot, then remove the checkout. Answered by CheckoutGone or EffectFailed."""
+
+    attempt: AttemptId
+    repo: RepoId
+    git_dir: str
+    path: str
+    base: Oid
+    checkout: Checkout
+
+    @property
+    def key(self) -> str:
+        """Once per attempt."""
+        return f"{self.attempt}/remove"
+
+
+class DeliverAnswer(Effect, frozen=True, kw_only=True, tag="deliver-answer"):
+    """Put a person's answer into the agent's inbox. Answered by AnswerGiven."""
+
+    attempt: AttemptId
+    n: int
+    text: str
+
+    @property
+    def key(self) -> str:
+        """Once per question."""
+        return f"{self.attempt}/answer/{self.n}"
+
+
+class RunCheck(Effect, frozen=True, kw_only=True, tag="run-check"):
+    """Run one check in a clean checkout of the exact commit. Answered by CheckRan."""
+
+    run: RunId
+    repo: RepoId
+    git_dir: str
+    commit: Oid
+    tree: Oid
+    check: Check
+    definition: Digest
+    checkout: Checkout
+    base_names: Digest = Digest("")
+    """Blob with the names of the tests that pass on the base, to tell which went missing; empty when unknown."""
+    landing: bool = False
+    """Landings go first."""
+    slots: int = 1
+    """Check runs at once in this repository."""
+
+    @property
+    def key(self) -> str:
+        """Once per run."""
+        return str(self.run)
+
+
+class MergeCandidate(Effect, frozen=True, kw_only=True, tag="merge-candidate"):
+    """Merge a change with trunk as objects only. Answered by CandidateMerged, CandidateConflicted or EffectFailed."""
+
+    landing: LandingId
+    repo: RepoId
+    git_dir: str
+    target: str
+    onto: Oid
+    commit: Oid
+    task: TaskId
+    title: str
+    at: int
+    """Unix milliseconds of the plan: author and committer date, so a rebuild gives the same commit."""
+    trailers: tuple[str, ...] = ()
+    try_: int = 0
+
+    @property
+    def key(self) -> str:
+        """Once per landing and try."""
+        return f"{self.landing}/merge/{self.try_}"
+
+
+class MoveTarget(Effect, frozen=True, kw_only=True, tag="move-target"):
+    """Prove the candidate once more as objects and move trunk by compare-and-swap. Answered by TargetSwapped or LandingRefused."""
+
+    landing: LandingId
+    repo: RepoId
+    git_dir: str
+    target: str
+    old: Oid
+    new: Oid
+    tree: Oid
+    commit: Oid
+
+    @property
+    def key(self) -> str:
+        """Once per landing."""
+        return f"{self.landing}/move"
+
+
+class MirrorTarget(Effect, frozen=True, kw_only=True, tag="mirror-target"):
+    """Let the person's branch follow trunk when that is safe. Answered by MirrorSeen."""
+
+    repo: RepoId
+    git_dir: str
+    path: str
+    target: str
+    oid: Oid
+
+    @property
+    def key(self) -> str:
+        """Once per trunk commit."""
+        return f"{self.repo}/mirror/{self.oid}"
+
+
+AnyEffect = (
+    PrepareCheckout | StartSession | WatchSession | StopSession | SuspendSession | ImportWork | RemoveCheckout
+    | DeliverAnswer | RunCheck | MergeCandidate | MoveTarget | MirrorTarget
+)
+"""The closed union of effects."""

@@ -1,0 +1,586 @@
+"""Everything that can have happened. The ledger holds these; all that the factory knows is a fold of them.
+
+Rules. Names are past tense. An event is never edited: a changed meaning is a new version with an upcast in
+`andon.schema.upcast`. Fields have defaults where an older log may lack them. Times live in the envelope, never inside.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from andon.schema.ids import AttemptId, Digest, GateId, LandingId, Oid, RepoId, RunId, TaskId
+from andon.schema.settings import FactorySettings, Settings
+
+Result = Literal["pass", "fail", "unevaluated"]
+"""What a check run says. Only `pass` opens anything."""
+ClaimStatus = Literal["asserted", "proven", "refuted", "unevaluated"]
+FailureClass = Literal["transient", "crash", "contract", "test", "conflict", "unevaluated", "rejected", "limit"]
+"""Why an attempt did not lead on. `transient` is no fault of the change and is counted apart."""
+Risk = Literal["ship", "review", "stop"]
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """Base of all events."""
+
+
+# --- the factory -----------------------------------------------------------------------------------------------------
+
+
+class FactoryStarted(Event, frozen=True, kw_only=True, tag="factory.started"):
+    """A daemon took the lock and read the ledger."""
+
+    version: str
+    pid: int
+    boot: str
+
+
+class FactoryStopped(Event, frozen=True, kw_only=True, tag="factory.stopped"):
+    """A daemon drained and left; agents stay alive."""
+
+    because: str
+
+
+class FactoryConfigured(Event, frozen=True, kw_only=True, tag="factory.configured"):
+    """The person's own settings changed."""
+
+    settings: FactorySettings
+
+
+class ProblemNoticed(Event, frozen=True, kw_only=True, tag="problem.noticed"):
+    """Something that a person should mend. Same key again replaces it."""
+
+    key: str
+    """`settings:REPO`, `mirror:REPO`, `checkout:T3.1`, `store` …"""
+    repo: RepoId = RepoId("")
+    task: TaskId = TaskId("")
+    what: str
+    where: str = ""
+    mend: str = ""
+
+
+class ProblemCleared(Event, frozen=True, kw_only=True, tag="problem.cleared"):
+    """It is gone."""
+
+    key: str
+
+
+# --- repositories ----------------------------------------------------------------------------------------------------
+
+
+class RepositoryRegistered(Event, frozen=True, kw_only=True, tag="repository.registered"):
+    """A person put a repository under the factory."""
+
+    repo: RepoId
+    path: str
+    """The person's own checkout (its top level)."""
+    git_dir: str
+    """The common git directory."""
+    by: str
+
+
+class SettingsActivated(Event, frozen=True, kw_only=True, tag="settings.activated"):
+    """These settings are in force from here on. Rejected ones never get here: the last good stay."""
+
+    repo: RepoId
+    settings: Settings
+    digest: Digest
+    commands: Digest
+    notes: tuple[str, ...] = ()
+
+
+class CommandsTrusted(Event, frozen=True, kw_only=True, tag="commands.trusted"):
+    """A person said yes to exactly these commands."""
+
+    repo: RepoId
+    commands: Digest
+    by: str
+
+
+class TargetObserved(Event, frozen=True, kw_only=True, tag="target.observed"):
+    """Where the target stands: after registration, after a landing, after a person's own commit."""
+
+    repo: RepoId
+    oid: Oid
+    tree: Oid
+    by: Literal["landing", "person", "start"] = "person"
+
+
+class TargetMirrored(Event, frozen=True, kw_only=True, tag="target.mirrored"):
+    """Whether the person's branch could follow the landed trunk."""
+
+    repo: RepoId
+    oid: Oid
+    """The trunk commit."""
+    advanced: bool
+    because: str = ""
+    """When not advanced: what is in the way."""
+    mend: str = ""
+    """When not advanced: the command by which the person takes it."""
+
+
+# --- lines -----------------------------------------------------------------------------------------------------------
+
+
+class CordPulled(Event, frozen=True, kw_only=True, tag="cord.pulled"):
+    """A line stands still. Only an explicit resume starts it again."""
+
+    repo: RepoId
+    line: str
+    because: str
+    by: str
+
+
+class CordReleased(Event, frozen=True, kw_only=True, tag="cord.released"):
+    """The line moves again."""
+
+    repo: RepoId
+    line: str
+    by: str
+
+
+# --- tasks -----------------------------------------------------------------------------------------------------------
+
+
+class TaskAdded(Event, frozen=True, kw_only=True, tag="task.added"):
+    """A seed became a task."""
+
+    task: TaskId
+    repo: RepoId
+    title: str
+    spec: str
+    """Markdown; the whole text that the agent gets."""
+    line: str = "build"
+    after: tuple[TaskId, ...] = ()
+    paths: tuple[str, ...] = ()
+    """Globs that it may touch; empty means anywhere."""
+    priority: int = 0
+    """Higher goes first."""
+    agent: str = ""
+    """A name of `[agents]` instead of the station's."""
+    may_remove_tests: bool = False
+    key: str = ""
+    """Idempotency key of the request: the same key never adds twice."""
+    by: str = ""
+
+
+class TaskEntered(Event, frozen=True, kw_only=True, tag="task.entered"):
+    """A task reached a station of its line."""
+
+    task: TaskId
+    station: str
+
+
+class TaskLanded(Event, frozen=True, kw_only=True, tag="task.landed"):
+    """The target holds the change."""
+
+    task: TaskId
+    commit: Oid
+    """The commit on the target."""
+
+
+class TaskDone(Event, frozen=True, kw_only=True, tag="task.done"):
+    """The task walked its whole line."""
+
+    task: TaskId
+
+
+class TaskFailed(Event, frozen=True, kw_only=True, tag="task.failed"):
+    """A person or a limit ended it without landing."""
+
+    task: TaskId
+    because: str
+
+
+class TaskCancelled(Event, frozen=True, kw_only=True, tag="task.cancelled"):
+    """A person ended it."""
+
+    task: TaskId
+    because: str
+    by: str
+
+
+class TaskRetried(Event, frozen=True, kw_only=True, tag="task.retried"):
+    """A person gave it another attempt; caps start anew from here."""
+
+    task: TaskId
+    note: str = ""
+    by: str
+
+
+class RetryScheduled(Event, frozen=True, kw_only=True, tag="task.retry-scheduled"):
+    """The change goes back to its agent with its failure."""
+
+    task: TaskId
+    failure: FailureClass
+    fingerprint: str
+    packet: str
+    """Markdown appended to the prompt of the next attempt: failing claim, minimal log, diff stat."""
+    not_before: int = 0
+    """Unix milliseconds."""
+
+
+# --- attempts --------------------------------------------------------------------------------------------------------
+
+
+class AttemptClaimed(Event, frozen=True, kw_only=True, tag="attempt.claimed"):
+    """One agent got the task: a lease with a fencing token. From here the attempt is owed a checkout and a session."""
+
+    task: TaskId
+    attempt: AttemptId
+    number: int
+    station: str
+    fence: int
+    """Grows with every claim in the factory; anything that carries an older one is refused."""
+    agent: str
+    base: Oid
+    """The target commit it is cut from."""
+    port: int = 0
+    ports: int = 0
+
+
+class CheckoutPrepared(Event, frozen=True, kw_only=True, tag="checkout.prepared"):
+    """The isolated checkout stands, marked as ours, with its keep-ref."""
+
+    attempt: AttemptId
+    path: str
+    isolation: str
+    setup_s: float = 0.0
+
+
+class AttemptStarted(Event, frozen=True, kw_only=True, tag="attempt.started"):
+    """The wrapper of the attempt holds its start token."""
+
+    attempt: AttemptId
+    pid: int
+    ticks: int
+    boot: str
+    session: str
+
+
+class AttemptSaid(Event, frozen=True, kw_only=True, tag="attempt.said"):
+    """An agent's own words: asserted, never believed."""
+
+    attempt: AttemptId
+    n: int
+    kind: Literal["progress", "ask", "finished", "handoff"]
+    text: str
+    options: tuple[str, ...] = ()
+    commit: str = ""
+
+
+class AttemptStopAsked(Event, frozen=True, kw_only=True, tag="attempt.stop-asked"):
+    """The session is to end: its work is snapshotted first."""
+
+    attempt: AttemptId
+    because: str
+    by: str = ""
+
+
+class AttemptPauseAsked(Event, frozen=True, kw_only=True, tag="attempt.pause-asked"):
+    """A limit was reached: the process tree is suspended and a gate asks."""
+
+    attempt: AttemptId
+    because: str
+
+
+class AttemptResumeAsked(Event, frozen=True, kw_only=True, tag="attempt.resume-asked"):
+    """A person gave it more time."""
+
+    attempt: AttemptId
+    minutes: float
+    by: str
+
+
+class AttemptSuspended(Event, frozen=True, kw_only=True, tag="attempt.suspended"):
+    """The process tree was seen suspended, or running again."""
+
+    attempt: AttemptId
+    suspended: bool
+
+
+class AttemptExited(Event, frozen=True, kw_only=True, tag="attempt.exited"):
+    """The wrapper left its exit file."""
+
+    attempt: AttemptId
+    code: int | None = None
+    signal: int | None = None
+    because: str = "exit"
+    error: str = ""
+    seconds: float = 0.0
+    killed: int = 0
+    screen: Digest = Digest("")
+    """Blob: the last screen of the pane, as text."""
+
+
+class AttemptLost(Event, frozen=True, kw_only=True, tag="attempt.lost"):
+    """Token without process and without exit file: machine reset, or somebody killed the wrapper."""
+
+    attempt: AttemptId
+    because: str
+
+
+class WorkImported(Event, frozen=True, kw_only=True, tag="work.imported"):
+    """The head of the attempt's checkout was fetched and pinned. Facts read by the daemon, none from the agent."""
+
+    attempt: AttemptId
+    commit: Oid
+    tree: Oid
+    base: Oid
+    """Merge base with the target commit the attempt was cut from."""
+    paths: tuple[str, ...] = ()
+    """Changed paths against base, at most 500."""
+    paths_total: int = 0
+    insertions: int = 0
+    deletions: int = 0
+    diff: Digest = Digest("")
+    """Blob: the unified diff, at most 2 MiB; its digest is what gates bind."""
+    said_commit: str = ""
+
+
+class AttemptFailed(Event, frozen=True, kw_only=True, tag="attempt.failed"):
+    """The attempt gave nothing that may go on."""
+
+    attempt: AttemptId
+    failure: FailureClass
+    fingerprint: str
+    message: str
+
+
+class AttemptAccepted(Event, frozen=True, kw_only=True, tag="attempt.accepted"):
+    """The attempt's commit is the task's change from here on."""
+
+    attempt: AttemptId
+    commit: Oid
+
+
+class WorkSalvaged(Event, frozen=True, kw_only=True, tag="work.salvaged"):
+    """Everything that git does not ignore in the checkout is reachable from this ref."""
+
+    attempt: AttemptId
+    ref: str
+    oid: Oid
+    dirty: bool
+    """Whether there was anything beyond the imported commits."""
+
+
+class CheckoutRemoved(Event, frozen=True, kw_only=True, tag="checkout.removed"):
+    """The checkout is gone; its salvage ref stays."""
+
+    attempt: AttemptId
+
+
+class CheckoutRestored(Event, frozen=True, kw_only=True, tag="checkout.restored"):
+    """`andon undo`: the snapshot stands again as a directory."""
+
+    attempt: AttemptId
+    path: str
+
+
+# --- proof -----------------------------------------------------------------------------------------------------------
+
+
+class RunPlanned(Event, frozen=True, kw_only=True, tag="run.planned"):
+    """A check is to run on an exact tree."""
+
+    run: RunId
+    repo: RepoId
+    task: TaskId = TaskId("")
+    purpose: Literal["baseline", "change", "landing"]
+    check: str
+    definition: Digest
+    """sha256 of the check's definition; with the tree it names the proof."""
+    commit: Oid
+    tree: Oid
+    landing: LandingId = LandingId("")
+
+
+class RunFinished(Event, frozen=True, kw_only=True, tag="run.finished"):
+    """What the check said. Three-valued."""
+
+    run: RunId
+    result: Result
+    because: str
+    """One sentence: `214 tests passed`, `2 of 214 tests failed`, `exit 127: pytest: not found`."""
+    cause: str = ""
+    """For unevaluated: `missing-tool`, `signal`, `timeout`, `zero-tests`, `unreadable-report`, `setup`, `lost`, `storage`."""
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    failing: tuple[str, ...] = ()
+    """Names of failing tests, at most 50."""
+    names: Digest = Digest("")
+    """Blob: JSON list of the names of all passed tests, sorted."""
+    log: Digest = Digest("")
+    report: Digest = Digest("")
+    evidence: Digest = Digest("")
+    """Blob: the in-toto statement over all of this."""
+    seconds: float = 0.0
+    lost_tests: tuple[str, ...] = ()
+    """Tests that pass on the base and do not pass here (missing or skipped), at most 50."""
+
+
+class ClaimJudged(Event, frozen=True, kw_only=True, tag="claim.judged"):
+    """A statement about an exact commit, judged by the daemon."""
+
+    task: TaskId
+    commit: Oid
+    claim: str
+    """`tests`, `lint` …: the check's name; `tests-kept`, `scope`, `work`: the daemon's own."""
+    status: ClaimStatus
+    because: str
+    run: RunId = RunId("")
+
+
+# --- gates -----------------------------------------------------------------------------------------------------------
+
+
+class Option(msgspec.Struct, frozen=True, kw_only=True):
+    """One way to answer."""
+
+    key: str
+    """The word of the answer: `approve`, `reject`, `retry`, `cancel`, `extend`, `stop`, or the agent's own."""
+    label: str
+    consequence: str = ""
+
+
+class GateOpened(Event, frozen=True, kw_only=True, tag="gate.opened"):
+    """A durable question to a person. It never times out into a yes, nor into a kill."""
+
+    gate: GateId
+    task: TaskId
+    kind: Literal["review", "question", "failure", "limit", "unevaluated", "trust"]
+    question: str
+    options: tuple[Option, ...]
+    recommendation: str = ""
+    because: str = ""
+    risk: Risk = "review"
+    attempt: AttemptId = AttemptId("")
+    n: int = 0
+    """For `question`: the number of the agent's message."""
+    commit: Oid = Oid("")
+    bound: Digest = Digest("")
+    """What an answer is bound to: sha256 over diff digest, commit and claims. Empty: nothing to bind."""
+    station: str = ""
+
+
+class GateAnswered(Event, frozen=True, kw_only=True, tag="gate.answered"):
+    """A person decided, having seen what `bound` names."""
+
+    gate: GateId
+    option: str
+    because: str = ""
+    bound: Digest = Digest("")
+    by: str
+
+
+class GateVoided(Event, frozen=True, kw_only=True, tag="gate.voided"):
+    """What it asked about changed or went away."""
+
+    gate: GateId
+    because: str
+
+
+class AnswerDelivered(Event, frozen=True, kw_only=True, tag="answer.delivered"):
+    """The answer lies in the agent's inbox."""
+
+    attempt: AttemptId
+    n: int
+
+
+# --- landing ---------------------------------------------------------------------------------------------------------
+
+
+class LandingPlanned(Event, frozen=True, kw_only=True, tag="landing.planned"):
+    """A change is next in the queue of its target."""
+
+    landing: LandingId
+    repo: RepoId
+    task: TaskId
+    commit: Oid
+    onto: Oid
+    """The trunk commit it is merged with."""
+
+
+class LandingMerged(Event, frozen=True, kw_only=True, tag="landing.merged"):
+    """The merged tree exists as a pinned candidate commit."""
+
+    landing: LandingId
+    candidate: Oid
+    tree: Oid
+
+
+class LandingConflicted(Event, frozen=True, kw_only=True, tag="landing.conflicted"):
+    """The merge has textual conflicts; nothing moved."""
+
+    landing: LandingId
+    paths: tuple[str, ...]
+    message: str = ""
+
+
+class LandingAbandoned(Event, frozen=True, kw_only=True, tag="landing.abandoned"):
+    """It ended without moving the target."""
+
+    landing: LandingId
+    because: str
+
+
+class TargetMoved(Event, frozen=True, kw_only=True, tag="target.moved"):
+    """The one commit point: trunk was moved by compare-and-swap to the proven candidate."""
+
+    landing: LandingId
+    old: Oid
+    new: Oid
+
+
+AnyEvent = (
+    FactoryStarted | FactoryStopped | FactoryConfigured | ProblemNoticed | ProblemCleared
+    | RepositoryRegistered | SettingsActivated | CommandsTrusted | TargetObserved | TargetMirrored
+    | CordPulled | CordReleased
+    | TaskAdded | TaskEntered | TaskLanded | TaskDone | TaskFailed | TaskCancelled | TaskRetried | RetryScheduled
+    | AttemptClaimed | CheckoutPrepared | AttemptStarted | AttemptSaid | AttemptStopAsked | AttemptPauseAsked
+    | AttemptResumeAsked | AttemptSuspended | AttemptExited | AttemptLost | WorkImported | AttemptFailed | AttemptAccepted
+    | WorkSalvaged | CheckoutRemoved | CheckoutRestored
+    | RunPlanned | RunFinished | ClaimJudged
+    | GateOpened | GateAnswered | GateVoided | AnswerDelivered
+    | LandingPlanned | LandingMerged | LandingConflicted | LandingAbandoned | TargetMoved
+)
+"""The closed union of events. `msgspec.json.decode(data, type=AnyEvent)` reads a ledger row's `data`."""
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """An event with its place in the ledger."""
+
+    seq: int
+    """1, 2, 3 … without gaps. The only order there is."""
+    at: int
+    """Unix milliseconds when it was decided; for people, never for order."""
+    event: AnyEvent
+    prev: str
+    """Hash of the row before; 64 zeros for the first."""
+    hash: str
+    """sha256 hex over prev, seq, at, kind, version and data."""
+
+
+def kind_of(event: Event) -> str:
+    """The event's name in the ledger: its tag, `task.added`."""
+    tag = type(event).__struct_config__.tag
+    assert isinstance(tag, str)
+    return tag
+
+
+VERSIONS: dict[str, int] = {}
+"""Version of each kind; a kind that is not listed has version 1."""
+
+
+def version_of(kind: str) -> int:
+    """The version that this release writes for a kind."""
+    return VERSIONS.get(kind, 1)
+
+
+def subject_of(event: Event) -> str:
+    """The task, attempt, run, gate, landing or repository that an event is about; empty for the factory."""
+    for name in ("gate", "attempt", "run", "landing", "task", "line", "repo", "key"):
+        value = getattr(event, name, "")
+        if value:
+            return str(value)
+    return ""

@@ -1,0 +1,86 @@
+"""The files of a job directory: how the daemon, the shim and an agent talk without needing each other alive.
+
+Theory of operation. A job is one process tree under one *shim*. The daemon writes `job.json` and starts the shim; the shim
+takes the token `start` with O_EXCL (a second shim for the same directory exits at once), runs the command, and leaves
+`exit.json` by rename. A daemon that was killed reads these files and knows what happened without having been there.
+An agent leaves messages as files in `outbox/` (written aside, then renamed); the daemon answers in `inbox/`.
+"""
+
+from typing import Literal
+
+import msgspec
+
+JOB, START, EXIT, LOG, OUTBOX, INBOX, PROMPT, CONTEXT = (
+    "job.json", "start", "exit.json", "log", "outbox", "inbox", "prompt.md", "context.json",
+)
+"""Names inside a job directory."""
+TOKEN_EXIT = 75
+"""Exit code of a shim that found the token taken (EX_TEMPFAIL)."""
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """What the shim runs."""
+
+    name: str
+    argv: tuple[str, ...]
+    cwd: str
+    env: dict[str, str]
+    """The whole environment of the command."""
+    log: bool = False
+    """Write output to `log` (a check) instead of the terminal (an agent)."""
+    seconds: float = 0.0
+    """Monotonic wall limit; past it the tree is ended and `exit.json` says `timeout`. 0: none."""
+    memory_mb: int = 0
+    output_mb: int = 0
+    grace_s: float = 3.0
+    """Between SIGTERM and SIGKILL."""
+
+
+class Started(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of `start`: who holds the token."""
+
+    pid: int
+    """The shim."""
+    ticks: int
+    """Start time of that pid in clock ticks since boot; with `boot` it names the process for ever."""
+    boot: str
+    """Boot id of the kernel."""
+    at: int
+    """Unix milliseconds."""
+
+
+class Exit(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of `exit.json`."""
+
+    code: int | None = None
+    """Exit code, or None when a signal ended it."""
+    signal: int | None = None
+    because: Literal["exit", "stopped", "timeout", "not-started"] = "exit"
+    """`stopped`: the daemon asked. `not-started`: the command could not be executed (`error` says why)."""
+    error: str = ""
+    seconds: float = 0.0
+    killed: int = 0
+    """Descendants that outlived the command and were ended by the shim."""
+    truncated: bool = False
+    """Output passed `output_mb`."""
+    max_rss_mb: float = 0.0
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """One message of an agent: a file `outbox/<n>.json`. Asserted, never proven."""
+
+    n: int
+    """1, 2, 3 …: the file's number, and the key that makes a message count once."""
+    kind: Literal["progress", "ask", "finished", "handoff"]
+    text: str = ""
+    options: tuple[str, ...] = ()
+    """For `ask`."""
+    commit: str = ""
+    """For `finished`: the commit that the agent claims; compared with its branch, never believed."""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """A person's answer: a file `inbox/<n>.json` with the number of the question."""
+
+    n: int
+    text: str

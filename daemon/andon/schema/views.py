@@ -1,0 +1,271 @@
+"""What faces draw: projections of State with the latest sightings mixed in. Each view has a `key`; a feed sends whole views.
+
+Every cell says what it is, since when, and why: a face never has to guess.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from andon.schema.events import ClaimStatus, Option, Risk
+from andon.schema.ids import AttemptId, Digest, GateId, Oid, RepoId, RunId, TaskId
+
+TaskState = Literal["queued", "building", "checking", "waiting", "landing", "landed", "done", "failed", "stopped", "paused"]
+"""`waiting` is a gate; `paused` is a limit, a cord or trust; `stopped` is cancelled."""
+Health = Literal[
+    "starting", "working", "thinking", "background", "waiting-permission", "waiting-answer", "idle-at-prompt", "rate-limited",
+    "auth", "compacting", "looping", "thrashing", "hung", "suspended", "crashed", "finished", "unknown",
+]
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """Base of all views."""
+
+    @property
+    def key(self) -> str:
+        """Names the thing that is drawn: a later view with the same key replaces it."""
+        raise NotImplementedError
+
+
+class ClaimCell(msgspec.Struct, frozen=True, kw_only=True):
+    """One claim of a change, as a cell."""
+
+    claim: str
+    status: ClaimStatus | Literal["running", "planned"]
+    because: str = ""
+    commit: Oid = Oid("")
+    run: RunId = RunId("")
+    at: int = 0
+
+
+class FactoryView(View, frozen=True, kw_only=True, tag="factory"):
+    """The daemon itself. Key `factory`."""
+
+    version: str
+    pid: int
+    started_at: int
+    seq: int = 0
+    mode: Literal["running", "read-only", "paused"] = "running"
+    because: str = ""
+    """For read-only and paused: why, and what to do."""
+    wip: int = 0
+    wip_limit: int = 0
+
+    @property
+    def key(self) -> str:
+        """There is one."""
+        return "factory"
+
+
+class StationView(msgspec.Struct, frozen=True, kw_only=True):
+    """One column of a line."""
+
+    name: str
+    kind: str
+    tasks: int = 0
+    wip: int = 0
+
+
+class LineView(View, frozen=True, kw_only=True, tag="line"):
+    """One line of one repository. Key `line:REPO/NAME`."""
+
+    repo: RepoId
+    line: str
+    stations: tuple[StationView, ...]
+    cord: str = ""
+    """Why it stands still; empty when it moves."""
+    cord_by: str = ""
+    cord_at: int = 0
+
+    @property
+    def key(self) -> str:
+        """Repository and name."""
+        return f"line:{self.repo}/{self.line}"
+
+
+class RepositoryView(View, frozen=True, kw_only=True, tag="repository"):
+    """A registered repository. Key `repository:ID`."""
+
+    repo: RepoId
+    path: str
+    target: str
+    trunk: Oid
+    trusted: bool
+    commands: Digest
+    behind: str = ""
+    """Why the person's branch does not follow trunk; empty when it does."""
+    mend: str = ""
+    """How the person takes it."""
+    notes: tuple[str, ...] = ()
+    isolation: str = ""
+
+    @property
+    def key(self) -> str:
+        """By id."""
+        return f"repository:{self.repo}"
+
+
+class TaskView(View, frozen=True, kw_only=True, tag="task"):
+    """One card. Key `task:ID`."""
+
+    task: TaskId
+    repo: RepoId
+    title: str
+    line: str
+    state: TaskState
+    station: str
+    since: int
+    """Unix milliseconds since when it is in this state."""
+    added: int
+    attention: str = ""
+    """Why it needs a person now; empty when it does not."""
+    why: tuple[str, ...] = ()
+    """Why it does not run; empty when it runs or is over."""
+    attempt: AttemptId = AttemptId("")
+    """The latest."""
+    attempts: int = 0
+    agent: str = ""
+    health: Health | Literal[""] = ""
+    says: str = ""
+    """The agent's latest words: asserted."""
+    claims: tuple[ClaimCell, ...] = ()
+    gate: GateId = GateId("")
+    after: tuple[TaskId, ...] = ()
+    paths: tuple[str, ...] = ()
+    overlaps: tuple[TaskId, ...] = ()
+    """Tasks in work whose paths overlap."""
+    priority: int = 0
+    commit: Oid = Oid("")
+    landed: Oid = Oid("")
+    risk: Risk | Literal[""] = ""
+    insertions: int = 0
+    deletions: int = 0
+    files: int = 0
+
+    @property
+    def key(self) -> str:
+        """By id."""
+        return f"task:{self.task}"
+
+
+class GateView(View, frozen=True, kw_only=True, tag="gate"):
+    """One open question. Key `gate:ID`. It vanishes from the feed when answered or voided."""
+
+    gate: GateId
+    task: TaskId
+    repo: RepoId
+    title: str
+    kind: str
+    question: str
+    options: tuple[Option, ...]
+    recommendation: str = ""
+    because: str = ""
+    risk: Risk = "review"
+    opened_at: int = 0
+    commit: Oid = Oid("")
+    bound: Digest = Digest("")
+    diff: Digest = Digest("")
+    """Blob of the unified diff; ask for it with a `blob` query."""
+    claims: tuple[ClaimCell, ...] = ()
+    files: int = 0
+    insertions: int = 0
+    deletions: int = 0
+    attempts: int = 0
+    attempt: AttemptId = AttemptId("")
+
+    @property
+    def key(self) -> str:
+        """By id."""
+        return f"gate:{self.gate}"
+
+
+class SessionView(View, frozen=True, kw_only=True, tag="session"):
+    """One live attempt. Key `session:ATTEMPT`. It vanishes when the attempt has ended."""
+
+    attempt: AttemptId
+    task: TaskId
+    repo: RepoId
+    agent: str
+    session: str
+    """The tmux session's name."""
+    health: Health
+    because: str
+    """Why it is shown so, in one sentence."""
+    source: str
+    """`exit file`, `outbox`, `pane`, `process`, `none`."""
+    since: int
+    started: int = 0
+    says: str = ""
+    path: str = ""
+    port: int = 0
+
+    @property
+    def key(self) -> str:
+        """By attempt."""
+        return f"session:{self.attempt}"
+
+
+class ProblemView(View, frozen=True, kw_only=True, tag="problem"):
+    """Something that a person should mend. Key `problem:KEY`."""
+
+    problem: str
+    what: str
+    where: str
+    mend: str
+    since: int
+    repo: RepoId = RepoId("")
+    task: TaskId = TaskId("")
+
+    @property
+    def key(self) -> str:
+        """By the problem's own key."""
+        return f"problem:{self.problem}"
+
+
+AnyView = FactoryView | LineView | RepositoryView | TaskView | GateView | SessionView | ProblemView
+"""The closed union of views in the feed."""
+
+
+class Moment(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a timeline."""
+
+    seq: int
+    at: int
+    kind: str
+    """The event's name."""
+    text: str
+    """One sentence for people."""
+    blobs: tuple[tuple[str, Digest], ...] = ()
+    """Evidence to open: (name, digest)."""
+
+
+class AttemptDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt of a task, whole."""
+
+    attempt: AttemptId
+    number: int
+    agent: str
+    state: str
+    base: Oid
+    commit: Oid = Oid("")
+    path: str = ""
+    isolation: str = ""
+    session: str = ""
+    port: int = 0
+    started: int = 0
+    ended: int = 0
+    outcome: str = ""
+    salvage: str = ""
+    """The ref under which everything it wrote is kept."""
+
+
+class TaskDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """A task, whole: the answer to a `task` query."""
+
+    task: TaskView
+    spec: str
+    attempts: tuple[AttemptDetail, ...] = ()
+    timeline: tuple[Moment, ...] = ()
+    diff: Digest = Digest("")
+    packet: str = ""
+    """What the next attempt is told about the last failure."""

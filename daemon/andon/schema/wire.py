@@ -1,0 +1,222 @@
+"""The operator's socket: one JSON object a line, both ways. A request has an id; its answer carries the same id.
+
+Theory of operation. The client says Hello first; the daemon answers Welcome, or Refused and closes. Then any number of
+requests. After Subscribe the daemon sends one Snapshot and then Changes: whole views that replace older ones by key, and
+keys that are gone. A slow client gets the latest view of each key, never a backlog: the bound is the number of keys.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from andon.schema.errors import Problem
+from andon.schema.events import Recorded
+from andon.schema.ids import AttemptId, Digest, GateId, RepoId, TaskId
+from andon.schema.inputs import AnyCommand
+from andon.schema.settings import Loaded
+from andon.schema.views import AnyView, TaskDetail
+
+PROTOCOL = 1
+"""Changes when an older face can no longer talk to a newer daemon."""
+LINE_LIMIT = 16 * 1024 * 1024
+"""Bytes of one message."""
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """Base of what goes over the socket."""
+
+
+# --- from a face -----------------------------------------------------------------------------------------------------
+
+
+class Hello(Message, frozen=True, kw_only=True, tag="hello"):
+    """The first line."""
+
+    protocol: int = PROTOCOL
+    version: str = ""
+    face: str = "cli"
+
+
+class Request(Message, frozen=True, kw_only=True):
+    """Base of requests."""
+
+    id: int = 0
+
+
+class Do(Request, frozen=True, kw_only=True, tag="do"):
+    """A person's command. Answered by Done when it is durable, or Failed."""
+
+    command: AnyCommand
+
+
+class Register(Request, frozen=True, kw_only=True, tag="register"):
+    """Put the repository at `path` under the factory. `trust`: the person was shown the commands with this digest and said yes."""
+
+    path: str
+    trust: Digest = Digest("")
+
+
+class ReloadSettings(Request, frozen=True, kw_only=True, tag="reload"):
+    """Read a repository's settings now. Answered by SettingsAre."""
+
+    repo: RepoId
+
+
+class Subscribe(Request, frozen=True, kw_only=True, tag="subscribe"):
+    """Snapshot, then Changes."""
+
+
+class GetViews(Request, frozen=True, kw_only=True, tag="views"):
+    """One Snapshot, no Changes."""
+
+
+class GetTask(Request, frozen=True, kw_only=True, tag="task"):
+    """Answered by TaskIs."""
+
+    task: TaskId
+
+
+class GetBlob(Request, frozen=True, kw_only=True, tag="blob"):
+    """Answered by BlobIs."""
+
+    digest: Digest
+    limit: int = 4 * 1024 * 1024
+
+
+class WatchPane(Request, frozen=True, kw_only=True, tag="watch-pane"):
+    """From here on PaneIs for this attempt whenever its rows change, at most 10 a second. Empty attempt: stop watching."""
+
+    attempt: AttemptId
+    rows: int = 0
+    """Rows of the watching widget; 0 for all."""
+
+
+class SendText(Request, frozen=True, kw_only=True, tag="send-text"):
+    """Paste text into a session and press Enter. Answered by Done."""
+
+    attempt: AttemptId
+    text: str
+
+
+class Undo(Request, frozen=True, kw_only=True, tag="undo"):
+    """Restore the snapshot of an attempt as a directory. Answered by Done with its path."""
+
+    attempt: AttemptId
+
+
+class Shutdown(Request, frozen=True, kw_only=True, tag="shutdown"):
+    """Drain and leave; agents stay. Answered by Done, then the socket closes."""
+
+    because: str = "andon down"
+
+
+AnyRequest = (
+    Hello | Do | Register | ReloadSettings | Subscribe | GetViews | GetTask | GetBlob | WatchPane | SendText | Undo | Shutdown
+)
+"""What a face may send."""
+
+
+# --- from the daemon -------------------------------------------------------------------------------------------------
+
+
+class Welcome(Message, frozen=True, kw_only=True, tag="welcome"):
+    """We speak the same protocol."""
+
+    protocol: int
+    version: str
+    pid: int
+    home: str
+
+
+class Refused(Message, frozen=True, kw_only=True, tag="refused"):
+    """We do not, or you may not."""
+
+    problem: Problem
+
+
+class Reply(Message, frozen=True, kw_only=True):
+    """Base of answers."""
+
+    id: int = 0
+
+
+class Done(Reply, frozen=True, kw_only=True, tag="done"):
+    """It is durable. `ids` names what was made (`T7`, `G3`, a path)."""
+
+    ids: tuple[str, ...] = ()
+    text: str = ""
+
+
+class Failed(Reply, frozen=True, kw_only=True, tag="failed"):
+    """Nothing happened, and this is why."""
+
+    problem: Problem
+
+
+class Snapshot(Reply, frozen=True, kw_only=True, tag="snapshot"):
+    """All views."""
+
+    views: tuple[AnyView, ...]
+
+
+class Changes(Message, frozen=True, kw_only=True, tag="changes"):
+    """What is different since the last message."""
+
+    views: tuple[AnyView, ...] = ()
+    gone: tuple[str, ...] = ()
+    """Keys."""
+
+
+class TaskIs(Reply, frozen=True, kw_only=True, tag="task-is"):
+    """Answer to GetTask."""
+
+    detail: TaskDetail
+
+
+class BlobIs(Reply, frozen=True, kw_only=True, tag="blob-is"):
+    """Answer to GetBlob."""
+
+    text: str
+    truncated: bool = False
+
+
+class SettingsAre(Reply, frozen=True, kw_only=True, tag="settings-are"):
+    """Answer to ReloadSettings, and to Register when trust is missing."""
+
+    loaded: Loaded
+    trusted: bool
+    commands: tuple[str, ...] = ()
+
+
+class PaneIs(Message, frozen=True, kw_only=True, tag="pane-is"):
+    """What a session's pane shows now."""
+
+    attempt: AttemptId
+    rows: tuple[str, ...]
+    """Text with SGR escapes only; everything else was taken out at the boundary."""
+    width: int
+    height: int
+    cursor: tuple[int, int] | None = None
+    """Column and row from 0; None when hidden."""
+    alive: bool = True
+    state: Literal["live", "ended", "unknown"] = "live"
+
+
+AnyReply = Welcome | Refused | Done | Failed | Snapshot | Changes | TaskIs | BlobIs | SettingsAre | PaneIs
+"""What the daemon may send."""
+
+
+class LogRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A ledger row for people: `andon log` reads the ledger itself, read-only, also when the daemon is down."""
+
+    recorded: Recorded
+    kind: str
+    subject: str
+    text: str
+
+
+class GateTarget(msgspec.Struct, frozen=True, kw_only=True):
+    """How a face names what it answers: a gate, or the open gate of a task."""
+
+    gate: GateId = GateId("")
+    task: TaskId = TaskId("")

@@ -1,0 +1,1 @@
+"""Widgets. They never import the app."""
