@@ -1,0 +1,236 @@
+"""One plain sentence for each kind of event: what timelines and `andon log` print. Knows no state, only the event itself.
+
+A sentence is one line without a full stop's worth of jargon; words of agents and tools are quoted, shortened and never
+interpreted. It still holds whatever bytes they wrote: a face puts it through `andon.schema.clean` before it draws.
+"""
+
+from collections.abc import Callable
+
+from andon.schema import events as e
+
+QUOTE_LIMIT = 160
+"""Characters of somebody's words in a sentence; the event holds them whole."""
+LIST_LIMIT = 4
+"""Names listed before the rest is counted."""
+
+
+def sentence(event: e.AnyEvent) -> str:
+    """What happened, as one plain sentence. Never empty, never more than one line, never raises."""
+    kind = e.kind_of(event)
+    tell = _TELLERS.get(kind.partition(".")[0])
+    told = tell(event) if tell else ""
+    return " ".join((told or kind).split())
+
+
+def shorten(text: str, limit: int = QUOTE_LIMIT) -> str:
+    """The text on one line, cut at `limit` characters with an ellipsis."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= limit else flat[: limit - 1].rstrip() + "…"
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _short(oid: str) -> str:
+    return oid[:10] or "nothing"
+
+
+def _who(by: str) -> str:
+    return by or "somebody"
+
+
+def _tail(lead: str, text: str) -> str:
+    flat = shorten(text)
+    return f"{lead}{flat}" if flat else ""
+
+
+def _names(names: tuple[str, ...]) -> str:
+    shown = ", ".join(names[:LIST_LIMIT])
+    return f"{shown} and {len(names) - LIST_LIMIT} more" if len(names) > LIST_LIMIT else shown
+
+
+def _factory(event: e.AnyEvent) -> str:
+    match event:
+        case e.FactoryStarted():
+            return f"the daemon started (version {event.version}, pid {event.pid})"
+        case e.FactoryStopped():
+            return f"the daemon stopped{_tail(': ', event.because)}; agents stay alive"
+        case e.FactoryConfigured():
+            return f"the person's own settings changed: {plural(event.settings.wip, 'agent')} at work at once"
+        case e.ProblemNoticed():
+            return f"problem {event.key}: {shorten(event.what)}{_tail(' · ', event.where)}"
+        case e.ProblemCleared():
+            return f"problem {event.key} is gone"
+        case e.CordPulled():
+            return f"{_who(event.by)} stopped line {event.line} of {event.repo}{_tail(': ', event.because)}"
+        case e.CordReleased():
+            return f"{_who(event.by)} let line {event.line} of {event.repo} move again"
+    return ""
+
+
+def _repository(event: e.AnyEvent) -> str:
+    match event:
+        case e.RepositoryRegistered():
+            return f"{_who(event.by)} registered {event.repo} at {event.path}"
+        case e.SettingsActivated():
+            return f"settings {event.digest[:10]} of {event.repo} are in force{_tail('; ', _names(event.notes))}"
+        case e.CommandsTrusted():
+            return f"{_who(event.by)} trusted the commands {event.commands[:10]} of {event.repo}"
+        case e.TargetObserved():
+            seen = {"landing": "after a landing", "person": "moved by a person", "start": "at the start"}[event.by]
+            return f"the target of {event.repo} stands at {_short(event.oid)} ({seen})"
+        case e.TargetMirrored() if event.advanced:
+            return f"the branch in the checkout of {event.repo} follows to {_short(event.oid)}"
+        case e.TargetMirrored():
+            return f"the branch in the checkout of {event.repo} stays behind {_short(event.oid)}{_tail(': ', event.because)}"
+        case e.TargetMoved():
+            return f"{event.landing} moved the target from {_short(event.old)} to {_short(event.new)}"
+    return ""
+
+
+def _task(event: e.AnyEvent) -> str:
+    match event:
+        case e.TaskAdded():
+            after = f", after {_names(event.after)}" if event.after else ""
+            return f"{_who(event.by)} added {event.task} to line {event.line} of {event.repo}{after}: {shorten(event.title)}"
+        case e.TaskEntered():
+            return f"{event.task} reached {event.station}"
+        case e.TaskLanded():
+            return f"{event.task} landed as {_short(event.commit)}"
+        case e.TaskDone():
+            return f"{event.task} is done"
+        case e.TaskFailed():
+            return f"{event.task} failed{_tail(': ', event.because)}"
+        case e.TaskCancelled():
+            return f"{_who(event.by)} cancelled {event.task}{_tail(': ', event.because)}"
+        case e.TaskRetried():
+            return f"{_who(event.by)} gave {event.task} another attempt{_tail(': ', event.note)}"
+        case e.RetryScheduled():
+            return f"{event.task} goes back to its agent after a {event.failure} failure{_tail(': ', event.fingerprint)}"
+    return ""
+
+
+def _attempt(event: e.AnyEvent) -> str:
+    return _attempt_runs(event) or _attempt_ends(event)
+
+
+def _attempt_runs(event: e.AnyEvent) -> str:
+    match event:
+        case e.AttemptClaimed():
+            return f"agent {event.agent} got {event.task} as attempt {event.attempt}, cut from {_short(event.base)}"
+        case e.AttemptStarted():
+            return f"{event.attempt} started in session {event.session} (pid {event.pid})"
+        case e.AttemptSaid():
+            return _said(event)
+        case e.AttemptStopAsked():
+            return f"{event.attempt} is to end{f', asked by {event.by}' if event.by else ''}{_tail(': ', event.because)}"
+        case e.AttemptPauseAsked():
+            return f"{event.attempt} is to pause{_tail(': ', event.because)}"
+        case e.AttemptResumeAsked():
+            return f"{_who(event.by)} gave {event.attempt} {event.minutes:g} more minutes"
+        case e.AttemptSuspended():
+            return f"{event.attempt} was seen {'suspended' if event.suspended else 'running again'}"
+    return ""
+
+
+def _said(event: e.AttemptSaid) -> str:
+    words = shorten(event.text)
+    match event.kind:
+        case "ask":
+            choice = f" (options: {_names(event.options)})" if event.options else ""
+            return f"{event.attempt} asks: “{words}”{choice}"
+        case "finished":
+            commit = f" with commit {_short(event.commit)}" if event.commit else ""
+            return f"{event.attempt} says it finished{commit}{f': “{words}”' if words else ''} (asserted)"
+        case "handoff":
+            return f"{event.attempt} hands off: “{words}”"
+    return f"{event.attempt} says: “{words}”"
+
+
+def _attempt_ends(event: e.AnyEvent) -> str:
+    match event:
+        case e.AttemptExited():
+            return f"{event.attempt} ended {_exit(event)} after {event.seconds:.0f} s"
+        case e.AttemptLost():
+            return f"{event.attempt} is lost{_tail(': ', event.because)}"
+        case e.AttemptFailed():
+            return f"{event.attempt} gave nothing that may go on ({event.failure}){_tail(': ', event.message)}"
+        case e.AttemptAccepted():
+            return f"commit {_short(event.commit)} of {event.attempt} is the change from here on"
+    return ""
+
+
+def _exit(event: e.AttemptExited) -> str:
+    how = f"by signal {event.signal}" if event.code is None else f"with exit code {event.code}"
+    if event.code is None and event.signal is None:
+        how = "without an exit code"
+    because = "" if event.because == "exit" else f" ({event.because})"
+    stray = f", {plural(event.killed, 'leftover')} of it ended too" if event.killed else ""
+    return f"{how}{because}{_tail(': ', event.error)}{stray}"
+
+
+def _checkout(event: e.AnyEvent) -> str:
+    match event:
+        case e.CheckoutPrepared():
+            return f"the checkout of {event.attempt} stands ({event.isolation}, {event.setup_s:.1f} s)"
+        case e.CheckoutRemoved():
+            return f"the checkout of {event.attempt} is gone; its snapshot stays"
+        case e.CheckoutRestored():
+            return f"the snapshot of {event.attempt} stands again at {event.path}"
+        case e.WorkImported():
+            size = f"{plural(event.paths_total, 'file')}, +{event.insertions} -{event.deletions}"
+            return f"{event.attempt} left commit {_short(event.commit)} ({size})"
+        case e.WorkSalvaged():
+            beyond = "with uncommitted work" if event.dirty else "nothing beyond its commits"
+            return f"everything of {event.attempt} is kept at {event.ref} ({beyond})"
+    return ""
+
+
+def _proof(event: e.AnyEvent) -> str:
+    match event:
+        case e.RunPlanned():
+            subject = event.landing or event.task or event.repo
+            return f"{event.run} will run {event.check} on {_short(event.commit)} ({event.purpose} of {subject})"
+        case e.RunFinished():
+            lost = f"; {plural(len(event.lost_tests), 'test')} of the base missing" if event.lost_tests else ""
+            return f"{event.run} says {event.result}{_tail(': ', event.because)}{lost} ({event.seconds:.1f} s)"
+        case e.ClaimJudged():
+            return f"{event.claim} of {event.task} is {event.status} for {_short(event.commit)}{_tail(': ', event.because)}"
+    return ""
+
+
+def _gate(event: e.AnyEvent) -> str:
+    match event:
+        case e.GateOpened():
+            return f"{event.gate} asks about {event.task} ({event.kind}): {shorten(event.question)}"
+        case e.GateAnswered():
+            return f"{_who(event.by)} answered {event.gate} with {event.option}{_tail(': ', event.because)}"
+        case e.GateVoided():
+            return f"{event.gate} is void{_tail(': ', event.because)}"
+        case e.AnswerDelivered():
+            return f"the answer to question {event.n} lies in the inbox of {event.attempt}"
+    return ""
+
+
+def _landing(event: e.AnyEvent) -> str:
+    match event:
+        case e.LandingPlanned():
+            return f"{event.landing} will land {event.task} ({_short(event.commit)}) onto {_short(event.onto)}"
+        case e.LandingMerged():
+            return f"{event.landing} merged to candidate {_short(event.candidate)}, to be proven"
+        case e.LandingConflicted():
+            return f"{event.landing} conflicts in {_names(event.paths) or 'unnamed paths'}; nothing moved"
+        case e.LandingAbandoned():
+            return f"{event.landing} ended without moving the target{_tail(': ', event.because)}"
+    return ""
+
+
+_TELLERS: dict[str, Callable[[e.AnyEvent], str]] = {
+    "factory": _factory, "problem": _factory, "cord": _factory,
+    "repository": _repository, "settings": _repository, "commands": _repository, "target": _repository,
+    "task": _task, "attempt": _attempt, "checkout": _checkout, "work": _checkout,
+    "run": _proof, "claim": _proof, "gate": _gate, "answer": _gate, "landing": _landing,
+}
+"""By the first word of the kind."""
