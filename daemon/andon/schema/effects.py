@@ -17,6 +17,11 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
         """Idempotency key: equal keys are the same deed."""
         raise NotImplementedError
 
+    @property
+    def lane(self) -> str:
+        """Deeds of one lane are done one at a time. An attempt's steps share a lane; watching it has its own."""
+        return self.key
+
 
 class PrepareCheckout(Effect, frozen=True, kw_only=True, tag="prepare-checkout"):
     """Make the isolated checkout of an attempt. Answered by CheckoutReady or EffectFailed."""
@@ -28,6 +33,10 @@ class PrepareCheckout(Effect, frozen=True, kw_only=True, tag="prepare-checkout")
     path: str
     """The person's own checkout, for `.worktreeinclude`."""
     base: Oid
+    start: Oid = Oid("")
+    """The commit the branch starts at when it goes on from an earlier attempt; empty means base."""
+    previous: Oid = Oid("")
+    """The commit of the attempt before, offered as the branch `andon/previous`; empty when there is none."""
     checkout: Checkout
     port: int
     try_: int = 0
@@ -36,6 +45,11 @@ class PrepareCheckout(Effect, frozen=True, kw_only=True, tag="prepare-checkout")
     def key(self) -> str:
         """Once per attempt and try."""
         return f"{self.attempt}/prepare/{self.try_}"
+
+    @property
+    def lane(self) -> str:
+        """The attempt's own."""
+        return str(self.attempt)
 
 
 class StartSession(Effect, frozen=True, kw_only=True, tag="start-session"):
@@ -58,6 +72,11 @@ class StartSession(Effect, frozen=True, kw_only=True, tag="start-session"):
     def key(self) -> str:
         """Once per attempt and try; the start token makes a second start impossible."""
         return f"{self.attempt}/start/{self.try_}"
+
+    @property
+    def lane(self) -> str:
+        """The attempt's own."""
+        return str(self.attempt)
 
 
 class WatchSession(Effect, frozen=True, kw_only=True, tag="watch-session"):
@@ -86,6 +105,11 @@ class StopSession(Effect, frozen=True, kw_only=True, tag="stop-session"):
         """Once per attempt."""
         return f"{self.attempt}/stop"
 
+    @property
+    def lane(self) -> str:
+        """The attempt's own."""
+        return str(self.attempt)
+
 
 class SuspendSession(Effect, frozen=True, kw_only=True, tag="suspend-session"):
     """Suspend or continue the process tree. Answered by SuspendDone."""
@@ -97,6 +121,11 @@ class SuspendSession(Effect, frozen=True, kw_only=True, tag="suspend-session"):
     def key(self) -> str:
         """Once per attempt and direction."""
         return f"{self.attempt}/suspend/{self.suspend}"
+
+    @property
+    def lane(self) -> str:
+        """The attempt's own."""
+        return str(self.attempt)
 
 
 class ImportWork(Effect, frozen=True, kw_only=True, tag="import-work"):
@@ -118,6 +147,11 @@ class ImportWork(Effect, frozen=True, kw_only=True, tag="import-work"):
         """Once per attempt and try."""
         return f"{self.attempt}/import/{self.try_}"
 
+    @property
+    def lane(self) -> str:
+        """The attempt's own."""
+        return str(self.attempt)
+
 
 class RemoveCheckout(Effect, frozen=True, kw_only=True, tag="remove-checkout"):
     """End the session's remains, snapshot, then remove the checkout. Answered by CheckoutGone or EffectFailed."""
@@ -133,6 +167,11 @@ class RemoveCheckout(Effect, frozen=True, kw_only=True, tag="remove-checkout"):
     def key(self) -> str:
         """Once per attempt."""
         return f"{self.attempt}/remove"
+
+    @property
+    def lane(self) -> str:
+        """The attempt's own."""
+        return str(self.attempt)
 
 
 class DeliverAnswer(Effect, frozen=True, kw_only=True, tag="deliver-answer"):

@@ -234,6 +234,8 @@ class AttemptClaimed(Event, frozen=True, kw_only=True, tag="attempt.claimed"):
     agent: str
     base: Oid
     """The target commit it is cut from."""
+    start: Oid = Oid("")
+    """The commit its branch starts at when it goes on from an earlier attempt; empty means base."""
     port: int = 0
     ports: int = 0
 
@@ -326,7 +328,8 @@ class WorkImported(Event, frozen=True, kw_only=True, tag="work.imported"):
     commit: Oid
     tree: Oid
     base: Oid
-    """Merge base with the target commit the attempt was cut from."""
+    """The target commit the attempt was cut from."""
+    base_tree: Oid = Oid("")
     paths: tuple[str, ...] = ()
     """Changed paths against base, at most 500."""
     paths_total: int = 0
@@ -335,6 +338,18 @@ class WorkImported(Event, frozen=True, kw_only=True, tag="work.imported"):
     diff: Digest = Digest("")
     """Blob: the unified diff, at most 2 MiB; its digest is what gates bind."""
     said_commit: str = ""
+
+
+class EffectRetried(Event, frozen=True, kw_only=True, tag="effect.retried"):
+    """A deed failed for no fault of the change and is tried again."""
+
+    subject: str
+    """Attempt, landing or repository."""
+    effect: str
+    """The effect's tag."""
+    tries: int
+    not_before: int
+    because: str
 
 
 class AttemptFailed(Event, frozen=True, kw_only=True, tag="attempt.failed"):
@@ -538,7 +553,8 @@ AnyEvent = (
     | CordPulled | CordReleased
     | TaskAdded | TaskEntered | TaskLanded | TaskDone | TaskFailed | TaskCancelled | TaskRetried | RetryScheduled
     | AttemptClaimed | CheckoutPrepared | AttemptStarted | AttemptSaid | AttemptStopAsked | AttemptPauseAsked
-    | AttemptResumeAsked | AttemptSuspended | AttemptExited | AttemptLost | WorkImported | AttemptFailed | AttemptAccepted
+    | AttemptResumeAsked | AttemptSuspended | EffectRetried | AttemptExited | AttemptLost | WorkImported | AttemptFailed
+    | AttemptAccepted
     | WorkSalvaged | CheckoutRemoved | CheckoutRestored
     | RunPlanned | RunFinished | ClaimJudged
     | GateOpened | GateAnswered | GateVoided | AnswerDelivered
@@ -579,7 +595,7 @@ def version_of(kind: str) -> int:
 
 def subject_of(event: Event) -> str:
     """The task, attempt, run, gate, landing or repository that an event is about; empty for the factory."""
-    for name in ("gate", "attempt", "run", "landing", "task", "line", "repo", "key"):
+    for name in ("gate", "attempt", "run", "landing", "task", "subject", "line", "repo", "key"):
         value = getattr(event, name, "")
         if value:
             return str(value)
