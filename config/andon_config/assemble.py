@@ -1,0 +1,194 @@
+"""Layers on top of each other, and the Settings that come out. Knows the model and its sense, not where layers come from.
+
+Theory of operation. Each layer is flattened into leaves (dotted path -> value and source); a later layer replaces leaves
+of an earlier one, so a table completes and an array replaces. Two keys choose anew: an agent's `use` or `command`, and a
+station's `kind`, drop what earlier layers said about that choice. What is left is folded back, checked as a whole, and
+turned into `andon.schema.settings.Settings`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from andon.schema import settings as schema
+from andon.schema.errors import Mistake
+from andon_config.faults import nearest
+from andon_config.model import SettingsFile, StationTable
+from andon_config.positions import Path
+from andon_config.source import Source, dotted
+
+NAMED = ("agents", "checks", "lines", "stations")
+"""Sections that hold tables by name."""
+CHOICE = ("use", "command", "args")
+"""Keys of an agent that belong together: choosing one of the first two drops what lower layers chose."""
+STATION_KEYS = {"agent": "agent", "checks": "check", "when": "gate"}
+"""Keys of a station that only one kind has."""
+
+
+class Leaf(msgspec.Struct, frozen=True):
+    """A value and the layer that said it. An empty table is a leaf too: its name counts."""
+
+    value: Any
+    source: Source
+
+
+Keys = tuple[str, ...]
+Leaves = dict[Keys, Leaf]
+
+
+def flatten(source: Source) -> Leaves:
+    """The leaves of one layer, in its order."""
+    return {path: Leaf(value, source) for path, value in _walk(source.tree, ())}
+
+
+def _walk(value: dict[str, Any], path: Keys) -> Iterator[tuple[Keys, Any]]:
+    for key, each in value.items():
+        if isinstance(each, dict) and each:
+            yield from _walk(each, (*path, key))
+        else:
+            yield (*path, key), each
+
+
+def overlay(layers: Iterable[Leaves]) -> Leaves:
+    """All layers as one; later ones win."""
+    merged: Leaves = {}
+    for layer in layers:
+        for path in _outdated(layer, merged):
+            del merged[path]
+        merged |= layer
+    return merged
+
+
+def _outdated(layer: Leaves, below: Leaves) -> list[Keys]:
+    """Leaves of lower layers that belong to another choice than this layer makes."""
+    gone: list[Keys] = []
+    for section, name, key in (path for path in layer if len(path) == 3):
+        if section == "agents" and key in CHOICE[:2]:
+            gone += [path for path in below if path[:2] == (section, name) and path[2:] and path[2] in CHOICE]
+        elif section == "stations" and key == "kind":
+            gone += [path for path in below if path[:2] == (section, name)]
+    return list(dict.fromkeys(gone))
+
+
+def fold(leaves: Leaves) -> dict[str, Any]:
+    """The tree of these leaves."""
+    tree: dict[str, Any] = {}
+    for path, leaf in leaves.items():
+        table = tree
+        for part in path[:-1]:
+            table = table.setdefault(part, {})
+        if leaf.value == {} and isinstance(leaf.value, dict):
+            table.setdefault(path[-1], {})
+        else:
+            table[path[-1]] = leaf.value
+    return tree
+
+
+def settings(leaves: Leaves) -> schema.Settings:
+    """The settings that these leaves say, completed and checked as a whole. Raises Mistake at the leaf that is to blame."""
+    file = msgspec.convert(fold(leaves), SettingsFile)
+    agents = {name: schema.AgentSettings(name=name, **_agent(leaves, name, given(table))) for name, table in _named(file.agents)}
+    checks = {name: schema.Check(name=name, **_check(leaves, name, given(table))) for name, table in _named(file.checks)}
+    stations = {name: _station(leaves, name, table, agents, checks) for name, table in _named(file.stations)}
+    lines = {
+        name: schema.Line(name=name, **(given(table) | {"stations": _stops(leaves, name, table.stations, stations)}))
+        for name, table in _named(file.lines)
+    }
+    if not lines:
+        raise Mistake("no line is configured", where="[lines]", mend="name one: `[lines.build]` with `stations = […]`")
+    task = {} if not file.budget or not file.budget.task else given(file.budget.task)
+    task.pop("usd", None)
+    return schema.Settings(
+        **given(file.factory), agents=agents, checks=checks, lines=lines, policy=schema.Policy(**given(file.policy)),
+        budget=schema.Budget(**task), retry=schema.Retry(**given(file.retry)), checkout=schema.Checkout(**given(file.checkout)),
+    )
+
+
+def given(table: msgspec.Struct | msgspec.UnsetType) -> dict[str, Any]:
+    """The fields that somebody said."""
+    if isinstance(table, msgspec.UnsetType):
+        return {}
+    return {key: getattr(table, key) for key in table.__struct_fields__ if getattr(table, key) is not msgspec.UNSET}
+
+
+def _named(tables: Any) -> Iterable[tuple[str, Any]]:
+    return () if tables is msgspec.UNSET else tables.items()
+
+
+def blame(leaves: Leaves, path: Path, what: str, mend: str) -> Mistake:
+    """A mistake at this path: at its own line, else where the highest layer speaks of its table."""
+    for size in range(len(path), 0, -1):
+        said = [leaf for key, leaf in leaves.items() if key[:size] == path[:size]]
+        if said:
+            order = ("default", "person", "repository", "command line")
+            return max(said, key=lambda leaf: order.index(leaf.source.origin)).source.mistake(path, what, mend)
+    return Mistake(what, where=dotted(path), mend=mend)
+
+
+def _agent(leaves: Leaves, name: str, said: dict[str, Any]) -> dict[str, Any]:
+    path: Path = ("agents", name)
+    use = said.get("use", "command")
+    if use == "command" and not any(word.strip() for word in said.get("command", ())[:1]):
+        what = f"agent `{name}` says neither what to use nor which command to run"
+        raise blame(leaves, (*path, "command"), what, 'give it `use = "claude"` or `command = ["./my-agent", "{prompt_file}"]`')
+    if use != "command" and said.get("command"):
+        what = f"agent `{name}` says both `use = \"{use}\"` and a command of its own"
+        raise blame(leaves, (*path, "command"), what, "keep one of the two; arguments for an adapter go into `args`")
+    return {**said, "use": use}
+
+
+def _check(leaves: Leaves, name: str, said: dict[str, Any]) -> dict[str, Any]:
+    path: Path = ("checks", name)
+    if "run" not in said:
+        raise blame(leaves, path, f"check `{name}` has no command", 'give it `run = "…"`')
+    report = said.get("report", "exit")
+    if report != "exit" and "{report}" not in said["run"]:
+        example = {"junit": "pytest --junitxml={report}", "sarif": "ruff check --output-format sarif -o {report}"}[report]
+        what = f"check `{name}` is read from a {report} report, but its command never names `{{report}}`"
+        raise blame(leaves, (*path, "run"), what, f"let the command write to {{report}}, such as `{example}`")
+    return said
+
+
+def _station(
+    leaves: Leaves, name: str, table: StationTable, agents: Mapping[str, object], checks: Mapping[str, object],
+) -> schema.Station:
+    path: Path = ("stations", name)
+    said = given(table)
+    if "kind" not in said:
+        raise blame(leaves, path, f"station `{name}` has no kind", "give it `kind`: agent, check, gate or land")
+    for key, kind in STATION_KEYS.items():
+        if key in said and said["kind"] != kind:
+            what = f"station `{name}` is of kind {said['kind']}, which has no `{key}`"
+            raise blame(leaves, (*path, key), what, f"remove `{key}`, or make the kind {kind}")
+    station = schema.Station(name=name, **said)
+    if station.kind == "agent" and station.agent not in agents:
+        what = f"station `{name}` names the agent `{station.agent}`, which is not in [agents]"
+        raise blame(leaves, (*path, "agent"), what, nearest(station.agent, sorted(agents)))
+    for number, check in enumerate(station.checks):
+        if check not in checks:
+            what = f"station `{name}` names the check `{check}`, which is not in [checks]"
+            raise blame(leaves, (*path, "checks", number), what, nearest(check, sorted(checks)))
+    return station
+
+
+def _stops(
+    leaves: Leaves, line: str, names: tuple[str, ...] | msgspec.UnsetType, stations: Mapping[str, schema.Station],
+) -> tuple[schema.Station, ...]:
+    """The stations of a line, in an order that makes sense."""
+    path: Path = ("lines", line, "stations")
+    if isinstance(names, msgspec.UnsetType):
+        raise blame(leaves, path, f"line `{line}` has no stations", "give it `stations = […]`")
+    for number, name in enumerate(names):
+        here = (*path, number)
+        if name not in stations:
+            what = f"line `{line}` names the station `{name}`, which is not in [stations]"
+            raise blame(leaves, here, what, nearest(name, sorted(stations)))
+        if name in names[:number]:
+            raise blame(leaves, here, f"line `{line}` names the station `{name}` twice", "make a second station under another name")
+        kind, nobody = stations[name].kind, not any(stations[before].kind == "agent" for before in names[:number])
+        if nobody and kind in ("check", "land"):
+            raise blame(leaves, here, f"line `{line}` has `{name}` before any agent has worked", "put an agent first")
+        if kind == "land" and number != len(names) - 1:
+            raise blame(leaves, here, f"line `{line}` goes on after `{name}`, where the change has landed", "put it last")
+    return tuple(stations[name] for name in names)
