@@ -1,0 +1,54 @@
+"""Views as the bytes that go over the operator's socket, made once for all clients; must never know who gets them."""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from andon.schema.views import AnyView
+
+encoder = msgspec.json.Encoder()
+"""Writes every message of the socket."""
+
+
+class RawSnapshot(msgspec.Struct, tag_field="type", tag="snapshot"):
+    """wire.Snapshot with views that are already encoded."""
+
+    id: int
+    views: list[msgspec.Raw]
+
+
+class RawChanges(msgspec.Struct, tag_field="type", tag="changes"):
+    """wire.Changes with views that are already encoded."""
+
+    views: list[msgspec.Raw]
+    gone: tuple[str, ...]
+
+
+class Encoded:
+    """Encoded views, one entry a key: each view object is encoded once, however many clients get it."""
+
+    def __init__(self) -> None:
+        self._cache: dict[str, tuple[AnyView, msgspec.Raw]] = {}
+        self.made = 0
+        """How many encodings there were, for tests and figures."""
+
+    def of(self, key: str, view: AnyView) -> msgspec.Raw:
+        """The view as JSON."""
+        entry = self._cache.get(key)
+        if entry is None or entry[0] is not view:
+            entry = (view, msgspec.Raw(encoder.encode(view)))
+            self._cache[key] = entry
+            self.made += 1
+        return entry[1]
+
+    def forget(self, gone: Iterable[str]) -> None:
+        """These keys are gone."""
+        for key in gone:
+            self._cache.pop(key, None)
+
+    def all(self, views: Mapping[str, AnyView]) -> list[msgspec.Raw]:
+        """All views as JSON; what is no longer among them is forgotten."""
+        raws = [self.of(key, view) for key, view in views.items()]
+        if len(self._cache) > len(views):
+            self.forget([key for key in self._cache if key not in views])
+        return raws
