@@ -99,8 +99,9 @@ def _repository(mine: Source | None, theirs: Source | None) -> Leaves:
     edited, committed = assemble.flatten(mine), assemble.flatten(theirs)
     judging = {path: leaf for path, leaf in committed.items() if _judges(path)}
     named = {leaf.value for path, leaf in judging.items() if path[0] == "stations" and path[2:] == ("agent",)}
-    absent = named - {path[1] for path in edited if path[0] == "agents"}
-    agents = {path: leaf for path, leaf in committed.items() if path[0] == "agents" and path[1] in absent}
+    sound = not any(fault.path[0] == "agents" for fault in faults(theirs.tree))
+    absent = named - {path[1] for path in edited if path[0] == "agents" and path[1:]} if sound else set()
+    agents = {path: leaf for path, leaf in committed.items() if path[0] == "agents" and path[1:] and path[1] in absent}
     return {path: leaf for path, leaf in edited.items() if not _judges(path)} | agents | judging
 
 
