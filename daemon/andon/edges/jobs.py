@@ -1,0 +1,271 @@
+"""Job directories from the daemon's side: write one, start it, see how it went, end it; it must never know why it runs.
+
+Everything here works from files alone, so a daemon that was killed asks `probe` or `wait` and knows as much as the one that
+started the job. What an agent wrote (outbox) is bounded, never followed through a link, and cannot make anything raise.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import os
+import re
+import signal
+import stat
+import sys
+import time
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from andon.edges import process, shim
+from andon.schema.clean import clean
+from andon.schema.errors import Mistake
+from andon.schema.jobs import EXIT, INBOX, JOB, OUTBOX, START, TOKEN_EXIT, Answer, Exit, Job, Said, Started
+
+MESSAGES, MESSAGE_BYTES, ENTRIES = 100, 64 * 1024, 10_000
+"""At most: messages a read, bytes of one, directory entries looked at."""
+RECORD_BYTES = 64 * 1024
+"""At most: bytes of `start` and `exit.json`."""
+NEW_TOKEN_S = 5.0
+"""So long may a token be without content (a file system without hard links)."""
+KILL_S = shim.GIVE_UP_S + 2.0
+"""So long has a shim that was told to kill before it is killed itself."""
+
+
+class NotStarted(msgspec.Struct, frozen=True, kw_only=True, tag="not-started"):
+    """Nobody ever took the token."""
+
+
+class Running(msgspec.Struct, frozen=True, kw_only=True, tag="running"):
+    """The shim holds the token and is alive."""
+
+    started: Started
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True, tag="ended"):
+    """The exit file is there."""
+
+    exit: Exit
+    started: Started | None = None
+
+
+class Lost(msgspec.Struct, frozen=True, kw_only=True, tag="lost"):
+    """Token without process and without exit file: the machine was reset, or somebody killed the shim."""
+
+    started: Started | None = None
+    """None: even the token is unreadable, or the directory is gone."""
+
+
+T = TypeVar("T", Exit, Started)
+Seen = NotStarted | Running | Ended | Lost
+"""What a job directory and the process table say."""
+
+
+class Heard(msgspec.Struct, frozen=True, kw_only=True):
+    """What lay in an outbox."""
+
+    said: tuple[Said, ...] = ()
+    """By number, cleaned of everything that a terminal would obey."""
+    malformed: int = 0
+    """Files that were no message: too big, no JSON, a link, the wrong number."""
+
+
+def write_job(folder: Path, job: Job) -> None:
+    """Make the job directory (0700, with outbox and inbox) and put `job.json` there, whole or not at all.
+
+    A job that was once started stays as it is.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.chmod(0o700)
+    for name in (OUTBOX, INBOX):
+        (folder / name).mkdir(exist_ok=True, mode=0o700)
+    if not os.path.lexists(folder / START):
+        shim.write_whole(str(folder / JOB), msgspec.json.encode(job))
+
+
+def read_job(folder: Path) -> Job | None:
+    """The job as written, or None."""
+    with contextlib.suppress(OSError, msgspec.MsgspecError):
+        return msgspec.json.decode((folder / JOB).read_bytes(), type=Job)
+    return None
+
+
+def shim_argv(folder: Path) -> tuple[str, ...]:
+    """The command that runs this job, for a pane or a process."""
+    return (sys.executable, "-I", "-S", str(Path(shim.__file__).absolute()), str(folder.absolute()))
+
+
+def probe(folder: Path) -> Seen:
+    """How the job stands, from files and the process table alone."""
+    ended = _read(folder / EXIT, Exit)
+    started = _read(folder / START, Started)
+    if ended:
+        return Ended(exit=ended, started=started)
+    if started is None:
+        with contextlib.suppress(OSError):
+            if time.time() - (folder / START).lstat().st_mtime > NEW_TOKEN_S:
+                return Lost()
+        return NotStarted()
+    if process.alive(started.pid, started.ticks, started.boot):
+        return Running(started=started)
+    ended = _read(folder / EXIT, Exit)  # it may have ended between the two looks
+    return Ended(exit=ended, started=started) if ended else Lost(started=started)
+
+
+async def wait(folder: Path) -> Ended | Lost:
+    """See a started job to its end, by whichever daemon it was started. Costs nothing meanwhile. Lost when it never started."""
+    while isinstance(seen := probe(folder), Running):
+        await process.wait_gone(seen.started.pid, seen.started.ticks)
+    return Lost() if isinstance(seen, NotStarted) else seen
+
+
+async def await_start(folder: Path, seconds: float = 10.0) -> Seen:
+    """See a job that was just put into a pane take its token: Running, Ended or Lost; NotStarted when time is over."""
+    end, pause = time.monotonic() + seconds, 0.005
+    while isinstance(seen := probe(folder), NotStarted) and time.monotonic() < end:
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, 0.1)
+    return seen
+
+
+async def start_detached(folder: Path) -> Seen:
+    """Start a job without a terminal, in a session of its own, not as our child. Returns when the token is taken.
+
+    A job that was started before is left as it is. Raises Mistake when the shim itself cannot run.
+    """
+    if not isinstance(seen := probe(folder), NotStarted):
+        return seen
+    try:
+        starter = await asyncio.create_subprocess_exec(
+            *shim_argv(folder), "--detach", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE, env={"PATH": os.environ.get("PATH", os.defpath)}, start_new_session=True)
+    except OSError as error:
+        raise Mistake(f"The command could not be started: {error.strerror}", where=str(folder)) from error
+    _, told = await starter.communicate()
+    if starter.returncode not in (0, TOKEN_EXIT):
+        text = clean(told.decode(errors="replace")).strip()[-500:] or f"exit code {starter.returncode}"
+        raise Mistake(f"The command could not be started: {text}", where=str(folder))
+    return probe(folder)
+
+
+async def stop(folder: Path, grace: float | None = None) -> Ended | Lost | NotStarted:
+    """End the job's whole tree: TERM, after the job's own grace (or `grace` seconds, if that is less) KILL; gone on return.
+
+    Harmless when repeated. A shim that does not answer is ended with its tree; leftovers of one that was killed are found
+    by their marker.
+    """
+    job = read_job(folder)
+    patience = (job.grace_s if job else 3.0) + 0.5 if grace is None else grace
+    seen = probe(folder)
+    if isinstance(seen, Running):
+        started = seen.started
+        for seconds in (patience, KILL_S):
+            process.tell(started.pid, started.ticks, signal.SIGTERM)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait_gone(started.pid, started.ticks), seconds)
+                break
+        else:
+            await process.end_tree(started.pid, started.ticks, 0.0)
+        seen = probe(folder)
+    if isinstance(seen, Lost) and job and (marker := job.env.get(process.MARKER)):
+        await process.end_marked(marker, patience)
+    assert not isinstance(seen, Running), f"{folder}: the shim outlived KILL"
+    return seen
+
+
+async def suspend(folder: Path, on: bool, seconds: float = 5.0) -> bool:
+    """Suspend the job's tree, or let it go on; whether that was then seen of every process in it."""
+    seen = probe(folder)
+    if not isinstance(seen, Running):
+        return False
+    started = seen.started
+    process.tell(started.pid, started.ticks, signal.SIGUSR1 if on else signal.SIGUSR2)
+    end, pause = time.monotonic() + seconds, 0.002
+    while True:
+        tree = process.descendants(started.pid)
+        if tree and all((one.state in "Tt") == on for one in tree):
+            return True
+        if time.monotonic() > end:
+            return False
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, 0.1)
+
+
+def read_outbox(folder: Path, after: int) -> list[Said]:
+    """The agent's messages past number `after`, in order, at most 100. Never raises."""
+    return list(hear(folder, after).said)
+
+
+def hear(folder: Path, after: int) -> Heard:
+    """The same with the count of files that were no message."""
+    try:
+        box = os.open(folder / OUTBOX, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return Heard()
+    try:
+        with os.scandir(box) as entries:
+            names = [entry.name for entry in itertools.islice(entries, ENTRIES)]
+        numbers = sorted(int(name[:-5]) for name in names if re.fullmatch(r"[1-9][0-9]{0,8}\.json", name))
+        wanted = [n for n in numbers if n > after]
+        said: list[Said] = []
+        malformed = 0
+        for n in wanted:
+            if len(said) == MESSAGES:
+                break
+            message = _read_message(box, n)
+            malformed += message is None
+            said += [message] if message else []
+        return Heard(said=tuple(said), malformed=malformed)
+    except OSError:
+        return Heard()
+    finally:
+        os.close(box)
+
+
+def _read_message(box: int, n: int) -> Said | None:
+    with contextlib.suppress(OSError, msgspec.MsgspecError, UnicodeError):
+        data = _read_plain(f"{n}.json", MESSAGE_BYTES, box)
+        said = msgspec.json.decode(data, type=Said) if data is not None else None
+        if said and said.n == n:
+            options = tuple(clean(one) for one in said.options[:20])
+            return msgspec.structs.replace(said, text=clean(said.text), commit=clean(said.commit)[:200], options=options)
+    return None
+
+
+def write_answer(folder: Path, answer: Answer) -> None:
+    """Put the answer into the inbox, whole; the same answer again changes nothing."""
+    box = os.open(folder / INBOX, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    aside = f".{answer.n}.{os.getpid()}.tmp"
+    try:
+        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=box)
+        try:
+            os.write(fd, msgspec.json.encode(answer))
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(aside, f"{answer.n}.json", src_dir_fd=box, dst_dir_fd=box)
+        os.fsync(box)
+    finally:
+        os.close(box)
+
+
+def _read(path: Path, kind: type[T]) -> T | None:
+    """A record of ours, or None when it is absent or not one."""
+    with contextlib.suppress(OSError, msgspec.MsgspecError):
+        data = _read_plain(str(path), RECORD_BYTES)
+        return msgspec.json.decode(data, type=kind) if data is not None else None
+    return None
+
+
+def _read_plain(name: str, limit: int, folder: int | None = None) -> bytes | None:
+    """A regular file with one name and at most `limit` bytes; None when it is anything else. Raises OSError when absent."""
+    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        facts = os.fstat(fd)
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size > limit:
+            return None
+        data = os.read(fd, limit + 1)
+        return data if len(data) <= limit else None
+    finally:
+        os.close(fd)

@@ -1,0 +1,567 @@
+# ruff: noqa: PTH100, PTH104, PTH108, PTH112, PTH120, PTH123, PTH208
+"""Runs one job under its start token and leaves `exit.json`; stdlib only, and it must never know the daemon, tmux or the ledger.
+
+Theory of operation. It is started as a script (`python -I -S shim.py JOBDIR`), so it imports nothing of ours and little of
+Python's (pathlib alone would cost a third of its start: hence the noqa). It links a whole file to the name `start`, which
+exactly one shim can do; it becomes the subreaper of all that the command leaves behind; then one loop waits on a
+wake-up pipe (signals) and the command's output. At the command's end every descendant that is left is ended, and only
+then `exit.json` appears by rename. Killed at any moment, it leaves each file whole or absent.
+
+Signals: TERM, HUP end the tree (a second one at once); USR1 suspends it, USR2 continues it.
+"""
+
+import errno
+import json
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable
+
+TOKEN_EXIT, NO_JOB_EXIT, IO_EXIT = 75, 66, 74
+"""Token taken; no readable job; `exit.json` could not be written."""
+OUTPUT_MB = 64
+"""Kept output when a job states no limit of its own."""
+SURVIVOR_S = 1.0
+"""At most this long do processes that outlived the command have between TERM and KILL."""
+GIVE_UP_S = 10.0
+"""Past this a process that cannot be killed (uninterruptible, another user's) is named in the error and left."""
+CHUNK = 1 << 16
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+
+
+class Process:
+    """One row of the process table: pid, parent, state letter, start time in ticks since boot."""
+
+    __slots__ = ("parent", "pid", "state", "ticks")
+
+    def __init__(self, pid: int, parent: int, state: str, ticks: int) -> None:
+        self.pid, self.parent, self.state, self.ticks = pid, parent, state, ticks
+
+
+def read_process(pid: int) -> Process | None:
+    """This process now, or None when there is none."""
+    try:
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+    except OSError:
+        return None if os.path.isdir("/proc/self") else _ps_table(pid).get(pid)
+    try:
+        data = os.read(fd, 4096)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    fields = data[data.rindex(b")") + 2:].split()
+    return Process(pid, int(fields[1]), fields[0].decode(), int(fields[19]))
+
+
+def table() -> dict[int, Process]:
+    """Every process of this machine in one pass over /proc (elsewhere: one `ps`)."""
+    if not os.path.isdir("/proc/self"):
+        return _ps_table(0)
+    found = (read_process(int(name)) for name in os.listdir("/proc") if name.isdigit())
+    return {process.pid: process for process in found if process}
+
+
+def _ps_table(pid: int) -> dict[int, Process]:
+    """The same from `ps`, where there is no /proc; ticks are then the start in Unix seconds."""
+    import subprocess
+
+    which = ["-p", str(pid)] if pid else ["-ax"]
+    env = {"PATH": "/bin:/usr/bin", "LC_ALL": "C", "TZ": "UTC"}
+    done = subprocess.run(["ps", *which, "-o", "pid=,ppid=,stat=,lstart="], capture_output=True, text=True, env=env, check=False)
+    rows: dict[int, Process] = {}
+    for line in done.stdout.splitlines():
+        own, parent, state, started = line.split(None, 3)
+        at = int(time.mktime(time.strptime(started.strip(), "%a %b %d %H:%M:%S %Y")))
+        rows[int(own)] = Process(int(own), int(parent), state[0], at)
+    return rows
+
+
+def descendants(root: int, rows: dict[int, Process] | None = None) -> list[Process]:
+    """The live (not zombie) descendants of a process, nearest first, from one pass over the process table."""
+    rows = table() if rows is None else rows
+    children: dict[int, list[Process]] = {}
+    for process in rows.values():
+        children.setdefault(process.parent, []).append(process)
+    found, queue = [], [root]
+    for pid in queue:
+        for child in children.get(pid, ()):
+            queue.append(child.pid)
+            if child.state not in "ZX":
+                found.append(child)
+    return found
+
+
+def boot_id() -> str:
+    """The name of this boot of the kernel."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        import subprocess
+
+        done = subprocess.run(["sysctl", "-n", "kern.bootsessionuuid"], capture_output=True, text=True, check=False)
+        return done.stdout.strip() or "unknown"
+
+
+def send(process: Process, signum: int) -> bool:
+    """Signal exactly this process, never a stranger that got its pid. False when it is gone or not ours."""
+    try:
+        if not hasattr(os, "pidfd_open"):
+            os.kill(process.pid, signum)
+            return True
+        fd = os.pidfd_open(process.pid)
+    except OSError:
+        return False
+    try:
+        now = read_process(process.pid)
+        if now is None or now.ticks != process.ticks:
+            return False
+        signal.pidfd_send_signal(fd, signum)
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+
+
+def write_whole(path: str, data: bytes) -> None:
+    """Make `path` hold exactly this, or not at all."""
+    aside = f"{path}.{os.getpid()}.tmp"
+    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, data)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.rename(aside, path)
+    sync_folder(os.path.dirname(path))
+
+
+def sync_folder(folder: str) -> None:
+    """Make the names in a folder durable."""
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def take_token(folder: str) -> bool:
+    """Create `start` with our name in it, whole, unless it exists. True for exactly one shim ever."""
+    me = read_process(os.getpid())
+    content = {"pid": os.getpid(), "ticks": me.ticks if me else 0, "boot": boot_id(), "at": int(time.time() * 1000)}
+    data, token, aside = json.dumps(content).encode(), f"{folder}/start", f"{folder}/start.{os.getpid()}.tmp"
+    if os.path.lexists(token):
+        return False
+    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, data)
+        os.fsync(fd)
+        os.link(aside, token)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
+            raise
+        return _take_exclusively(token, data)
+    finally:
+        os.close(fd)
+        os.unlink(aside)
+    sync_folder(folder)
+    return True
+
+
+def _take_exclusively(token: str, data: bytes) -> bool:
+    """The same on a file system without hard links: exclusive, though not whole at the first instant."""
+    try:
+        fd = os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        return False
+    try:
+        os.write(fd, data)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    return True
+
+
+class Log:
+    """The head and the tail of a command's output, at most `limit` bytes; the middle is dropped and the file says so."""
+
+    def __init__(self, path: str, limit: int) -> None:
+        self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self.room, self.keep = limit // 2, limit - limit // 2
+        self.tail = bytearray()
+        self.dropped = 0
+        self.error = ""
+
+    def write(self, data: bytes) -> None:
+        """Take more output. Never raises: a full disk is told by `error`."""
+        if self.room:
+            head, data = data[:self.room], data[self.room:]
+            self.room -= len(head)
+            self._put(head)
+        self.tail += data
+        if len(self.tail) > 2 * self.keep:
+            self._forget()
+
+    def _forget(self) -> None:
+        extra = len(self.tail) - self.keep
+        if extra > 0:
+            del self.tail[:extra]
+            self.dropped += extra
+
+    def close(self) -> None:
+        """Write what is left and make the file durable."""
+        self._forget()
+        if self.dropped:
+            self._put(f"\n[andon: {self.dropped} bytes of output were left out here]\n".encode())
+        self._put(bytes(self.tail))
+        try:
+            os.fsync(self.fd)
+        except OSError as error:
+            self.error = self.error or f"log: {error.strerror}"
+        os.close(self.fd)
+
+    def _put(self, data: bytes) -> None:
+        try:
+            while data:
+                data = data[os.write(self.fd, data):]
+        except OSError as error:
+            self.error = self.error or f"log: {error.strerror}"
+
+
+class Shim:
+    """One job from token to exit file."""
+
+    def __init__(self, folder: str, job: dict[str, object]) -> None:
+        self.folder, self.job = folder, job
+        self.grace = _number(job, "grace_s", 3.0)
+        self.child = 0
+        self.status: int | None = None
+        self.because, self.error = "exit", ""
+        self.heard: list[int] = []
+        self.begun = time.monotonic()
+        self.kill_at: float | None = None
+        self.suspended = False
+        self.killed: set[tuple[int, int]] = set()
+        self.log: Log | None = None
+        self.output = -1
+        self.wake, wake_in = os.pipe()
+        for fd in (self.wake, wake_in):
+            os.set_blocking(fd, False)
+        signal.set_wakeup_fd(wake_in, warn_on_full_buffer=False)
+        for one in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD,
+                    signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
+            signal.signal(one, self._hear)
+
+    def _hear(self, signum: int, _frame: object) -> None:
+        self.heard.append(signum)
+
+    # --- the command -------------------------------------------------------------------------------------------------
+
+    def spawn(self) -> None:
+        """Start the command in a process group of its own; a failure ends up in `because` and `error`."""
+        prctl = _prctl()
+        prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        report, report_in = os.pipe()
+        inside = -1
+        if self.job.get("log"):
+            limit = int(_number(self.job, "output_mb", 0)) or OUTPUT_MB
+            self.log = Log(f"{self.folder}/log", limit * 1024 * 1024)
+            self.output, inside = os.pipe()
+            os.set_blocking(self.output, False)
+        parent = os.getpid()
+        self.child = os.fork()
+        if self.child == 0:
+            self._become(report_in, inside, prctl, parent)
+        os.close(report_in)
+        if inside >= 0:
+            os.close(inside)
+        told = _read_all(report)
+        os.close(report)
+        if told:
+            code, _, self.error = told.decode(errors="replace").partition(" ")
+            self.because, self.status = "not-started", int(code) << 8
+            os.waitpid(self.child, 0)
+
+    def _become(self, report: int, output: int, prctl: Callable[..., int], parent: int) -> None:
+        """In the child: turn into the command. Never returns."""
+        stage, code = "prepare", 126
+        try:
+            os.setpgid(0, 0)
+            prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            if os.getppid() != parent:
+                os._exit(1)
+            self._connect(output)
+            stage = f"working directory {self.job['cwd']}"
+            os.chdir(str(self.job["cwd"]))
+            argv, env = list(self.job["argv"]), dict(self.job["env"])  # type: ignore[call-overload]
+            stage = str(argv[0])
+            self._limit()
+            for one in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTTOU):
+                signal.signal(one, signal.SIG_DFL)
+            os.execvpe(argv[0], argv, env)
+        except OSError as error:
+            code = 127 if error.errno == errno.ENOENT and stage == argv_name(self.job) else 126
+            os.write(report, f"{code} {stage}: {error.strerror}".encode(errors="replace"))
+        except (ValueError, TypeError, KeyError, IndexError, MemoryError) as error:
+            os.write(report, f"126 {stage}: {error}".encode(errors="replace"))
+        finally:
+            os._exit(code)
+
+    def _connect(self, output: int) -> None:
+        """In the child: the terminal's foreground for an agent, /dev/null and the pump for a check."""
+        if output >= 0:
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            os.dup2(output, 1)
+            os.dup2(output, 2)
+        elif os.isatty(0):
+            signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+            try:
+                os.tcsetpgrp(0, os.getpid())
+            except OSError:  # a terminal, but not ours to steer: the command runs all the same
+                return
+
+    def _limit(self) -> None:
+        """In the child: memory as asked, and no core dumps."""
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        memory = int(_number(self.job, "memory_mb", 0)) * 1024 * 1024
+        if memory:
+            hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+            limit = memory if hard == resource.RLIM_INFINITY else min(memory, hard)
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+    # --- watching ----------------------------------------------------------------------------------------------------
+
+    def watch(self) -> None:
+        """Until the command has ended, or its grace is over."""
+        seconds = _number(self.job, "seconds", 0.0)
+        limit = self.begun + seconds if seconds > 0 else None
+        while self.status is None:
+            now = time.monotonic()
+            if limit is not None and now >= limit and self.kill_at is None:
+                self.begin_end("timeout")
+            if self.kill_at is not None and now >= self.kill_at:
+                return
+            wake_at = self.kill_at if self.kill_at is not None else limit
+            self.pump(None if wake_at is None else max(0.0, wake_at - now))
+            self.listen()
+            self.reap()
+
+    def listen(self) -> None:
+        """Do what the signals asked."""
+        while self.heard:
+            signum = self.heard.pop(0)
+            if signum in (signal.SIGTERM, signal.SIGHUP):
+                self.begin_end("stopped")
+            elif signum == signal.SIGUSR1 and self.kill_at is None:
+                self.suspended = True
+                self._suspend()
+            elif signum == signal.SIGUSR2:
+                self.suspended = False
+                for process in descendants(os.getpid()):
+                    send(process, signal.SIGCONT)
+
+    def _suspend(self) -> None:
+        """Stop the whole tree; again while the last pass found somebody running (it may just have forked)."""
+        for _ in range(100):
+            running = [process for process in descendants(os.getpid()) if process.state not in "Tt"]
+            if not [process for process in running if send(process, signal.SIGSTOP)]:
+                return
+            time.sleep(0.001)
+
+    def begin_end(self, because: str) -> None:
+        """TERM to the whole tree and the grace begins; asked again, the grace is over."""
+        if self.kill_at is not None:
+            self.kill_at = time.monotonic()
+            return
+        self.because = because
+        self.kill_at = time.monotonic() + self.grace
+        for process in descendants(os.getpid()):
+            send(process, signal.SIGTERM)
+            send(process, signal.SIGCONT)
+
+    def pump(self, timeout: float | None) -> None:
+        """Wait for a signal or output; take one chunk of each."""
+        watched = [self.wake] + ([self.output] if self.output >= 0 else [])
+        ready = select.select(watched, (), (), timeout)[0]
+        if self.wake in ready:
+            os.read(self.wake, CHUNK)
+        if self.output in ready:
+            self._take()
+
+    def _take(self) -> bool:
+        """Move one chunk of output into the log; False when there is none for now, or ever."""
+        try:
+            data = os.read(self.output, CHUNK)
+        except BlockingIOError:
+            return False
+        if self.log and data:
+            self.log.write(data)
+        elif not data:
+            os.close(self.output)
+            self.output = -1
+        return bool(data)
+
+    def reap(self) -> None:
+        """Collect the dead. A command that a person's Ctrl-Z suspended goes on: there is no shell that could resume it."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid != self.child:
+                continue
+            if not os.WIFSTOPPED(status):
+                self.status = status
+            elif os.WSTOPSIG(status) == signal.SIGTSTP and not self.suspended:
+                os.killpg(pid, signal.SIGCONT)
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    def end_rest(self) -> None:
+        """End whatever is left of the tree: TERM, a moment, then KILL again and again until nobody is there."""
+        if self.kill_at is None:
+            self.kill_at = time.monotonic() + min(self.grace, SURVIVOR_S)
+            self._signal_rest(signal.SIGTERM)
+        pause = 0.002
+        while self.kill_at > time.monotonic() and self._rest():
+            self.pump(pause)
+            self.listen()
+            self.reap()
+            pause = min(pause * 1.5, 0.05)
+        give_up = time.monotonic() + GIVE_UP_S
+        while self._signal_rest(signal.SIGKILL):
+            self.pump(0.002)
+            self.reap()
+            if time.monotonic() > give_up:
+                self.error = self.error or f"{len(self._rest())} processes could not be ended"
+                break
+        self.reap()
+
+    def _rest(self) -> list[Process]:
+        return descendants(os.getpid())
+
+    def _signal_rest(self, signum: int) -> bool:
+        """Signal all that is left, stopping everybody first so that none forks on; whether there was anybody."""
+        rest = self._rest()
+        if signum == signal.SIGKILL:
+            for process in rest:
+                send(process, signal.SIGSTOP)
+        for process in rest:
+            if send(process, signum) and process.pid != self.child:
+                self.killed.add((process.pid, process.ticks))
+            if signum == signal.SIGTERM:
+                send(process, signal.SIGCONT)
+        return bool(rest)
+
+    def finish(self) -> int:
+        """Write the log's rest and `exit.json`; the code to exit with."""
+        import resource
+
+        end = time.monotonic() + 2.0
+        while self.output >= 0 and time.monotonic() < end and self._take():
+            pass
+        if self.log:
+            self.log.close()
+            self.error = self.error or self.log.error
+        status = self.status
+        signaled = status is not None and os.WIFSIGNALED(status)
+        code = os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else None
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / (1024 * (1024 if sys.platform == "darwin" else 1))
+        content = {
+            "code": code, "signal": os.WTERMSIG(status) if status is not None and signaled else None,
+            "because": self.because, "error": self.error[:2000], "seconds": round(time.monotonic() - self.begun, 3),
+            "killed": len(self.killed), "truncated": bool(self.log and self.log.dropped), "max_rss_mb": round(peak, 1),
+        }
+        write_whole(f"{self.folder}/exit.json", json.dumps(content).encode())
+        return code if code is not None else 128 + (os.WTERMSIG(status) if status is not None and signaled else 0)
+
+
+def argv_name(job: dict[str, object]) -> str:
+    """The first word of the job's command."""
+    argv = job.get("argv")
+    return str(argv[0]) if isinstance(argv, list) and argv else ""
+
+
+def _number(job: dict[str, object], name: str, default: float) -> float:
+    value = job.get(name, default)
+    return float(value) if isinstance(value, (int, float)) else default
+
+
+def _read_all(fd: int) -> bytes:
+    data = b""
+    while chunk := os.read(fd, 4096):
+        data += chunk
+    return data
+
+
+def _prctl() -> Callable[..., int]:
+    """prctl of the C library on Linux; elsewhere something that does nothing."""
+    if sys.platform != "linux":
+        return lambda *_arguments: 0
+    import ctypes
+
+    call: Callable[..., int] = ctypes.CDLL(None).prctl
+    return call
+
+
+def detach() -> int:
+    """Go on as a process that no one waits for; returns the pipe by which the waiting starter learns the outcome."""
+    outcome, outcome_in = os.pipe()
+    if os.fork():
+        os.close(outcome_in)
+        told = os.read(outcome, 1)
+        os._exit(told[0] if told else 70)
+    os.close(outcome)
+    os.setsid()
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(nowhere, fd)
+    return outcome_in
+
+
+def main(arguments: list[str]) -> int:
+    """Run the job in this directory; `--detach` returns to the starter as soon as the token is taken."""
+    folder = os.path.abspath(arguments[0])
+    try:
+        with open(f"{folder}/job.json", encoding="utf-8") as file:
+            job = json.load(file)
+    except (OSError, ValueError) as error:
+        print(f"andon: no job to run in {folder}: {error}", file=sys.stderr)
+        return NO_JOB_EXIT
+    outcome = detach() if "--detach" in arguments else -1
+    shim = Shim(folder, job)
+    try:
+        taken = take_token(folder)
+    except OSError as error:
+        print(f"andon: {folder}/start: {error}", file=sys.stderr)
+        return IO_EXIT
+    if outcome >= 0:
+        os.write(outcome, bytes([0 if taken else TOKEN_EXIT]))
+        os.close(outcome)
+    if not taken:
+        return TOKEN_EXIT
+    try:
+        shim.spawn()
+    except OSError as error:
+        shim.because, shim.status, shim.error = "not-started", 126 << 8, f"{argv_name(job)}: {error.strerror}"
+    shim.watch()
+    shim.end_rest()
+    try:
+        return shim.finish()
+    except OSError as error:
+        print(f"andon: {folder}/exit.json: {error}", file=sys.stderr)
+        return IO_EXIT
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
