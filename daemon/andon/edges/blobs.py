@@ -1,0 +1,81 @@
+"""Content-addressed files: logs, reports, diffs, evidence. Must never know what a blob means."""
+
+import hashlib
+import re
+from pathlib import Path
+
+from andon.edges.durable import TEMPORARY, private_dir, sync_dir, write_file
+from andon.schema.errors import Mistake
+from andon.schema.ids import Digest
+from andon.schema.layout import Layout
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class Blobs:
+    """The blobs of one factory. Plain blocking calls: a loop gives large ones to a thread. Safe from several threads at once."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def put(self, data: bytes) -> Digest:
+        """Keep `data` and name it by its sha256. Durable on return; a second put of the same data writes nothing.
+
+        A blob that went bad on disk is replaced by the good data. Raises Mistake when it cannot be written.
+        """
+        digest = Digest(hashlib.sha256(data).hexdigest())
+        path = self._layout.blob(digest)
+        try:
+            if not self._holds(path, data):
+                self._make_room(path)
+                write_file(path, data)
+        except OSError as error:
+            raise Mistake(
+                f"A blob of {len(data)} bytes cannot be written: {error.strerror}.", where=str(path.parent),
+                mend="Free space on that file system, or check its permissions.",
+            ) from error
+        return digest
+
+    def get(self, digest: Digest) -> bytes:
+        """The data of a blob, proven against its name. Raises Mistake when it is not there, or is not what its name says."""
+        path = self._path(digest)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise Mistake(f"Blob {digest[:12]} cannot be read: {error.strerror}.", where=str(path)) from error
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise Mistake(
+                f"Blob {digest[:12]} is not what its name says: it was changed on disk.", where=str(path),
+                mend="Do not rely on it. Put the file back from a backup, or prove again.",
+            )
+        return data
+
+    def has(self, digest: Digest) -> bool:
+        """Whether there is a blob of this name. Says nothing about its content."""
+        return self._path(digest).is_file()
+
+    def sweep(self) -> int:
+        """Take away half-written files that a dead daemon left; how many. For the holder of the lock, before any `put`."""
+        found = list((self._layout.home / "blobs").glob(f"*/{TEMPORARY}*"))
+        for path in found:
+            path.unlink(missing_ok=True)
+        return len(found)
+
+    def _path(self, digest: Digest) -> Path:
+        if not _DIGEST.fullmatch(digest):
+            raise Mistake(f"{digest[:80]!r} is no name of a blob.", mend="A blob is named by 64 hex digits.")
+        return self._layout.blob(digest)
+
+    @staticmethod
+    def _holds(path: Path, data: bytes) -> bool:
+        try:
+            return path.stat().st_size == len(data) and path.read_bytes() == data
+        except FileNotFoundError:
+            return False
+
+    @staticmethod
+    def _make_room(path: Path) -> None:
+        if not path.parent.is_dir():
+            private_dir(path.parent.parent)
+            private_dir(path.parent)
+            sync_dir(path.parent.parent)
