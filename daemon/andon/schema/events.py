@@ -444,6 +444,10 @@ class ClaimJudged(Event, frozen=True, kw_only=True, tag="claim.judged"):
     status: ClaimStatus
     because: str
     run: RunId = RunId("")
+    detail: str = ""
+    """For a claim that was not proven: what the retry packet quotes, at most 4,000 characters."""
+    final: bool = False
+    """For unevaluated: running it again would say the same."""
 
 
 # --- gates -----------------------------------------------------------------------------------------------------------

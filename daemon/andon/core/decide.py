@@ -1,0 +1,505 @@
+"""`decide(State, Input, at) -> [Event]`: the only place that makes up its mind. It never raises and never looks at a clock.
+
+Theory of operation. An input is turned into events by its handler; then `settle` asks, over and over, what follows by
+itself: a station passed, a run wanted, a lease to give. It stops when nothing follows. Everything is planned anew from the
+State each time, so a lost or doubled input can only cost time.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from andon.core import schedule
+from andon.core.evolve import fold
+from andon.core.failure import backoff_ms, gate_id
+from andon.core.refuse import refuse
+from andon.core.state import Attempt, State, Task, cord_key, line_of, open_tasks, station_of
+from andon.core.stations import agent, check, gate, land
+from andon.schema import events as e
+from andon.schema import inputs as i
+from andon.schema.ids import AttemptId, LandingId, RepoId, task_id
+
+PARKED = 999
+"""Tries of a deed that is not repeated by itself for an hour."""
+STEPS = 5000
+"""Steps of one settling; more would be a rule that feeds itself, and the assertion stops the daemon before it writes."""
+LIMIT_OPTIONS = (
+    e.Option(key="extend", label="More time", consequence="It goes on with its limit granted once more."),
+    e.Option(key="stop", label="Stop it", consequence="Its work is kept in a salvage ref; the task goes back or asks again."),
+)
+
+
+def decide(state: State, given: i.Input, at: int) -> list[e.Event]:
+    """The events that follow from one input at `at` (unix milliseconds). A command that is refused gives none."""
+    at = max(at, state.at)
+    if isinstance(given, i.Command) and refuse(state, given) is not None:
+        return []
+    handler = HANDLERS.get(type(given))
+    events = handler(state, given, at) if handler else []
+    return [*events, *settle(fold(state, events, at), at)]
+
+
+def settle(state: State, at: int) -> list[e.Event]:
+    """All that follows by itself from a state."""
+    events: list[e.Event] = []
+    for _ in range(STEPS):
+        step = follow(state, at)
+        if not step:
+            return events
+        events += step
+        state = fold(state, step, at)
+    raise AssertionError(f"deciding does not settle; last: {[e.kind_of(event) for event in events[-6:]]}")
+
+
+def follow(state: State, at: int) -> list[e.Event]:
+    """The next thing that follows by itself; empty when nothing does."""
+    stale = check.stale_runs(state)
+    if stale:
+        return stale
+    for task in open_tasks(state):
+        events = advance(state, task, at)
+        if events:
+            return events
+    for repo in state.repos.values():
+        events = land.advance(state, repo, at)
+        if events:
+            return events
+    return schedule.claim(state, at)
+
+
+def advance(state: State, task: Task, at: int) -> list[e.Event]:
+    """What a task wants at its station: to go on, or something that the station does."""
+    station = station_of(state, task)
+    if station is None:
+        return enter_first(state, task)
+    if station.kind == "agent":
+        return go_on(state, task) if task.work is not None and not task.live else []
+    if station.kind == "check":
+        if check.passed(state, task, station):
+            return go_on(state, task)
+        return [] if task.gate else check.advance(state, task, station, at)
+    if station.kind == "gate":
+        return go_on(state, task) if gate.passed(state, task, station) and not task.gate else gate.advance(state, task, station)
+    return go_on(state, task) if task.landed else []
+
+
+def enter_first(state: State, task: Task) -> list[e.Event]:
+    """A task before its line enters a first station that needs no agent as soon as nothing holds it."""
+    line = line_of(state, task)
+    first = schedule.next_station(line, "") if line else None
+    if first is None or first.kind == "agent" or task.live or schedule.blockers(state, task):
+        return []
+    return [e.TaskEntered(task=task.task, station=first.name)]
+
+
+def go_on(state: State, task: Task) -> list[e.Event]:
+    """To the next station, or to the end of the line."""
+    line = line_of(state, task)
+    following = schedule.next_station(line, task.station) if line else None
+    if following is None:
+        return [e.TaskDone(task=task.task)]
+    return [e.TaskEntered(task=task.task, station=following.name)]
+
+
+# --- a person's commands ---------------------------------------------------------------------------------------------
+
+
+def add(state: State, command: i.AddTask, at: int) -> list[e.Event]:
+    """A new task; the same idempotency key never adds twice."""
+    if command.key and command.key in state.keys:
+        return []
+    return [e.TaskAdded(
+        task=task_id(state.task_count + 1), repo=command.repo, title=command.title, spec=command.spec, line=command.line,
+        after=command.after, paths=command.paths, priority=command.priority, agent=command.agent,
+        may_remove_tests=command.may_remove_tests, key=command.key, by=command.by,
+    )]
+
+
+def answer(state: State, command: i.AnswerGate, at: int) -> list[e.Event]:
+    """A person's decision."""
+    return gate.answered(state, state.gates[command.gate], command, at)
+
+
+def cancel(state: State, command: i.CancelTask, at: int) -> list[e.Event]:
+    """The task ends; a live attempt is asked to stop, an open gate is void."""
+    task = state.tasks[command.task]
+    because = command.because or "cancelled"
+    events: list[e.Event] = []
+    if task.gate:
+        events.append(e.GateVoided(gate=task.gate, because=f"{task.task} was cancelled"))
+    if task.landing:
+        events.append(e.LandingAbandoned(landing=task.landing, because=f"{task.task} was cancelled"))
+    if task.live:
+        events.append(e.AttemptStopAsked(attempt=task.live, because=because, by=command.by))
+    return [*events, e.TaskCancelled(task=task.task, because=because, by=command.by)]
+
+
+def retry(state: State, command: i.RetryTask, at: int) -> list[e.Event]:
+    """Another chance with fresh counters."""
+    task = state.tasks[command.task]
+    note = f"### A person says\n\n{command.note}" if command.note else ""
+    events: list[e.Event] = []
+    if task.gate:
+        events.append(e.GateVoided(gate=task.gate, because=f"{task.task} was retried"))
+    return [*events, e.TaskRetried(task=task.task, note=note, by=command.by)]
+
+
+def pull(state: State, command: i.PullCord, at: int) -> list[e.Event]:
+    """The line stands still."""
+    return [e.CordPulled(repo=command.repo, line=command.line, because=command.because, by=command.by)]
+
+
+def release(state: State, command: i.ReleaseCord, at: int) -> list[e.Event]:
+    """The line moves."""
+    return [e.CordReleased(repo=command.repo, line=command.line, by=command.by)]
+
+
+def trust(state: State, command: i.TrustCommands, at: int) -> list[e.Event]:
+    """These commands may run."""
+    if state.repos[command.repo].trusted == command.commands:
+        return []
+    events: list[e.Event] = [e.CommandsTrusted(repo=command.repo, commands=command.commands, by=command.by)]
+    return [*events, *clear(state, f"trust:{command.repo}")]
+
+
+# --- what the daemon saw ---------------------------------------------------------------------------------------------
+
+
+def started(state: State, given: i.DaemonStarted, at: int) -> list[e.Event]:
+    """A daemon took over."""
+    return [e.FactoryStarted(version=given.version, pid=given.pid, boot=given.boot)]
+
+
+def stopping(state: State, given: i.DaemonStopping, at: int) -> list[e.Event]:
+    """A daemon leaves."""
+    return [e.FactoryStopped(because=given.because)]
+
+
+def person_settings(state: State, given: i.PersonSettingsSeen, at: int) -> list[e.Event]:
+    """The person's own settings are good."""
+    changed = given.settings != state.factory
+    events: list[e.Event] = [e.FactoryConfigured(settings=given.settings)] if changed else []
+    return [*events, *clear(state, "settings:")]
+
+
+def repository_seen(state: State, given: i.RepositorySeen, at: int) -> list[e.Event]:
+    """A repository comes under the factory, or is looked at again."""
+    known = state.repos.get(given.repo)
+    events: list[e.Event] = []
+    if known is None or (known.path, known.git_dir) != (given.path, given.git_dir):
+        events.append(e.RepositoryRegistered(repo=given.repo, path=given.path, git_dir=given.git_dir, by=given.by))
+    if known is None or known.digest != given.loaded.digest or known.notes != given.loaded.notes:
+        events.append(activated(given.repo, given))
+    if known is None or known.trunk != given.target:
+        events.append(e.TargetObserved(repo=given.repo, oid=given.target, tree=given.tree, by="start"))
+    if given.trust and (known is None or known.trusted != given.loaded.commands):
+        events.append(e.CommandsTrusted(repo=given.repo, commands=given.loaded.commands, by=given.by))
+    return [*events, *clear(state, f"settings:{given.repo}")]
+
+
+def activated(repo: RepoId, given: i.RepositorySeen | i.SettingsSeen) -> e.SettingsActivated:
+    """The event of settings in force."""
+    loaded = given.loaded
+    return e.SettingsActivated(
+        repo=repo, settings=loaded.settings, digest=loaded.digest, commands=loaded.commands, notes=loaded.notes,
+    )
+
+
+def settings_seen(state: State, given: i.SettingsSeen, at: int) -> list[e.Event]:
+    """Good settings: in force from now on; commands that nobody trusted yet wait."""
+    repo = state.repos.get(given.repo)
+    if repo is None:
+        return []
+    events: list[e.Event] = clear(state, f"settings:{given.repo}")
+    if repo.digest != given.loaded.digest or repo.notes != given.loaded.notes:
+        events.append(activated(given.repo, given))
+    trusted = repo.trusted == given.loaded.commands
+    if not trusted and f"trust:{given.repo}" not in state.problems:
+        events.append(e.ProblemNoticed(
+            key=f"trust:{given.repo}", repo=given.repo, what=f"the commands of {given.repo} changed and nobody trusted them yet",
+            where="andon.toml", mend=f"read them and say yes: andon trust {given.repo}",
+        ))
+    return [*events, *(clear(state, f"trust:{given.repo}") if trusted else [])]
+
+
+def settings_bad(state: State, given: i.SettingsBad, at: int) -> list[e.Event]:
+    """A bad edit: the last good settings stay, and the board says so."""
+    return noticed(state, f"settings:{given.repo}", i.TroubleSeen(key="", problem=given.problem, repo=given.repo))
+
+
+def trouble(state: State, given: i.TroubleSeen, at: int) -> list[e.Event]:
+    """A part of the factory is unwell."""
+    return noticed(state, given.key, given)
+
+
+def noticed(state: State, key: str, given: i.TroubleSeen) -> list[e.Event]:
+    """A problem, once: the same words again say nothing new."""
+    problem, known = given.problem, state.problems.get(key)
+    if known is not None and (known.what, known.where, known.mend) == (problem.what, problem.where, problem.mend):
+        return []
+    return [e.ProblemNoticed(key=key, repo=given.repo, what=problem.what, where=problem.where, mend=problem.mend)]
+
+
+def trouble_gone(state: State, given: i.TroubleGone, at: int) -> list[e.Event]:
+    """It is well again."""
+    return clear(state, given.key)
+
+
+def clear(state: State, key: str) -> list[e.Event]:
+    """The end of a problem, when it is there."""
+    return [e.ProblemCleared(key=key)] if key in state.problems else []
+
+
+# --- attempts --------------------------------------------------------------------------------------------------------
+
+
+def checkout_ready(state: State, given: i.CheckoutReady, at: int) -> list[e.Event]:
+    """The attempt has its place."""
+    attempt = state.attempts.get(given.attempt)
+    if attempt is None or attempt.phase != "claimed":
+        return []
+    return [e.CheckoutPrepared(
+        attempt=given.attempt, path=given.path, isolation=given.isolation, setup_s=given.setup_s,
+    )]
+
+
+def session_started(state: State, given: i.SessionStarted, at: int) -> list[e.Event]:
+    """The agent runs."""
+    attempt = state.attempts.get(given.attempt)
+    if attempt is None or attempt.phase != "prepared":
+        return []
+    return [e.AttemptStarted(
+        attempt=given.attempt, pid=given.pid, ticks=given.ticks, boot=given.boot, session=given.session,
+    )]
+
+
+def said(state: State, given: i.AgentSaid, at: int) -> list[e.Event]:
+    """The agent's words, each once; a question becomes a gate."""
+    attempt = state.attempts.get(given.attempt)
+    words = given.said
+    if attempt is None or attempt.phase not in ("running", "ended") or words.n <= attempt.said:
+        return []
+    events: list[e.Event] = [e.AttemptSaid(
+        attempt=given.attempt, n=words.n, kind=words.kind, text=words.text[:4000], options=words.options[:9], commit=words.commit,
+    )]
+    task = state.tasks[attempt.task]
+    if words.kind != "ask" or task.over or task.gate or attempt.phase != "running":
+        return events
+    options = tuple(e.Option(key=option[:80], label=option[:80]) for option in words.options[:9])
+    free = e.Option(key="answer", label="Answer in words", consequence="The agent gets your text.")
+    return [*events, e.GateOpened(
+        gate=gate_id(state), task=task.task, kind="question", question=words.text[:600], options=(*options, free),
+        because=f"{attempt.attempt} asks and waits", attempt=attempt.attempt, n=words.n, station=task.station,
+    )]
+
+
+def session_ended(state: State, given: i.SessionEnded, at: int) -> list[e.Event]:
+    """The process tree is gone. What it left is judged by its work, not by this."""
+    attempt = state.attempts.get(given.attempt)
+    if attempt is None or attempt.phase != "running":
+        return []
+    if given.exit is None:
+        events: list[e.Event] = [e.AttemptLost(attempt=given.attempt, because=given.because)]
+    else:
+        seen = given.exit
+        events = [e.AttemptExited(
+            attempt=given.attempt, code=seen.code, signal=seen.signal, because=seen.because, error=seen.error[:600],
+            seconds=seen.seconds, killed=seen.killed, screen=given.screen,
+        )]
+    return [*events, *void_question(state, attempt), *close_stopped(state, attempt, at)]
+
+
+def void_question(state: State, attempt: Attempt) -> list[e.Event]:
+    """A question of an agent that is gone needs no answer."""
+    asked = state.gates.get(state.tasks[attempt.task].gate)
+    if asked is None or asked.attempt != attempt.attempt or asked.kind not in ("question", "limit"):
+        return []
+    return [e.GateVoided(gate=asked.gate, because=f"{attempt.attempt} has ended")]
+
+
+def close_stopped(state: State, attempt: Attempt, at: int) -> list[e.Event]:
+    """An attempt that was told to stop and has ended gives nothing more; its work is in the salvage ref."""
+    if not attempt.stop_asked:
+        return []
+    ended = fold(state, void_question(state, attempt), at)
+    return agent.close(ended, attempt, "limit", attempt.stop_asked, at)
+
+
+def stop_done(state: State, given: i.StopDone, at: int) -> list[e.Event]:
+    """The work is safe and the tree was told to end. An attempt that never started ends here."""
+    attempt = state.attempts.get(given.attempt)
+    if attempt is None or not attempt.live:
+        return []
+    events: list[e.Event] = [e.WorkSalvaged(attempt=given.attempt, ref=given.ref, oid=given.oid, dirty=given.dirty)]
+    if attempt.phase in ("claimed", "prepared"):
+        events += agent.close(state, attempt, "limit", attempt.stop_asked, at)
+    return events
+
+
+def suspended(state: State, given: i.SuspendDone, at: int) -> list[e.Event]:
+    """Seen suspended, or running."""
+    attempt = state.attempts.get(given.attempt)
+    if attempt is None or attempt.suspended == given.suspended:
+        return []
+    return [e.AttemptSuspended(attempt=given.attempt, suspended=given.suspended)]
+
+
+def checkout_gone(state: State, given: i.CheckoutGone, at: int) -> list[e.Event]:
+    """Snapshotted and removed."""
+    attempt = state.attempts.get(given.attempt)
+    if attempt is None or attempt.phase != "closed":
+        return []
+    events: list[e.Event] = []
+    if given.ref:
+        events.append(e.WorkSalvaged(attempt=given.attempt, ref=given.ref, oid=given.oid, dirty=given.dirty))
+    return [*events, e.CheckoutRemoved(attempt=given.attempt), *clear(state, f"checkout:{given.attempt}")]
+
+
+def checkout_back(state: State, given: i.CheckoutBack, at: int) -> list[e.Event]:
+    """Restored by `andon undo`."""
+    return [e.CheckoutRestored(attempt=given.attempt, path=given.path)]
+
+
+def answer_given(state: State, given: i.AnswerGiven, at: int) -> list[e.Event]:
+    """The agent can read its answer."""
+    attempt = state.attempts.get(given.attempt)
+    owed = attempt is not None and any(n == given.n for n, _ in attempt.answers)
+    return [e.AnswerDelivered(attempt=given.attempt, n=given.n)] if owed else []
+
+
+def work_read(state: State, given: i.WorkRead, at: int) -> list[e.Event]:
+    """What git says about an attempt."""
+    return agent.work_read(state, given, at)
+
+
+def check_ran(state: State, given: i.CheckRan, at: int) -> list[e.Event]:
+    """A result."""
+    return check.check_ran(state, given)
+
+
+# --- landing ---------------------------------------------------------------------------------------------------------
+
+
+def merged(state: State, given: i.CandidateMerged, at: int) -> list[e.Event]:
+    """There is a merged tree to prove."""
+    landing = state.landings.get(given.landing)
+    if landing is None or landing.candidate:
+        return []
+    return [e.LandingMerged(landing=given.landing, candidate=given.candidate, tree=given.tree)]
+
+
+def conflicted(state: State, given: i.CandidateConflicted, at: int) -> list[e.Event]:
+    """It does not merge."""
+    return land.conflicted(state, given, at)
+
+
+def swapped(state: State, given: i.TargetSwapped, at: int) -> list[e.Event]:
+    """It landed."""
+    return land.swapped(state, given)
+
+
+def refused(state: State, given: i.LandingRefused, at: int) -> list[e.Event]:
+    """It did not."""
+    return land.refused(state, given)
+
+
+def target_seen(state: State, given: i.TargetSeen, at: int) -> list[e.Event]:
+    """Where the target stands."""
+    return land.target_seen(state, given)
+
+
+def mirror_seen(state: State, given: i.MirrorSeen, at: int) -> list[e.Event]:
+    """Whether the person's branch follows; said once."""
+    repo = state.repos.get(given.repo)
+    if repo is None:
+        return []
+    known = (repo.mirror_tried, repo.mirrored, repo.mirror_because)
+    if known == (given.oid, given.advanced, given.because):
+        return []
+    return [e.TargetMirrored(
+        repo=given.repo, oid=given.oid, advanced=given.advanced, because=given.because, mend=given.mend,
+    )]
+
+
+# --- failures and time -----------------------------------------------------------------------------------------------
+
+
+def effect_failed(state: State, given: i.EffectFailed, at: int) -> list[e.Event]:
+    """Try again after a wait, up to the cap; then the failure is the attempt's, the landing's, or a problem to mend."""
+    repo = repo_of(state, given.subject)
+    known = state.tries.get(f"{given.subject} {given.kind}")
+    tries = (known.tries if known else 0) + 1
+    settings = state.repos[repo].settings if repo in state.repos else None
+    endless = given.kind in ("stop-session", "suspend-session", "deliver-answer", "mirror-target")
+    cap = settings.retry.transient if settings else 3
+    problem = given.problem
+    if given.transient and (endless or tries <= cap):
+        wait = backoff_ms(settings, tries) if settings else 5000
+        because = f"{problem.what} {problem.where}".strip()[:600]
+        events: list[e.Event] = [e.EffectRetried(
+            subject=given.subject, effect=given.kind, tries=tries, not_before=at + wait, because=because,
+        )]
+        seen = i.TroubleSeen(key="", problem=problem, repo=repo)
+        return [*events, *noticed(state, f"effect:{given.subject}", seen)] if tries == cap else events
+    return give_up_on(state, given, repo, at)
+
+
+def give_up_on(state: State, given: i.EffectFailed, repo: RepoId, at: int) -> list[e.Event]:
+    """The deed is not tried again by itself."""
+    attempt = state.attempts.get(AttemptId(given.subject))
+    if attempt is not None and attempt.live and given.kind in ("prepare-checkout", "start-session", "import-work"):
+        failure: e.FailureClass = "transient" if given.transient else "contract"
+        return agent.close(state, attempt, failure, given.problem.what, at, f"{given.problem.where}\n{given.problem.mend}")
+    landing = state.landings.get(LandingId(given.subject))
+    if landing is not None:
+        task = state.tasks[landing.task]
+        because = f"landing {task.task}: {given.problem.what}"
+        events: list[e.Event] = [e.LandingAbandoned(landing=landing.landing, because=given.problem.what)]
+        stopped = cord_key(task.repo, task.line) in state.cords
+        return events if stopped else [*events, e.CordPulled(repo=task.repo, line=task.line, because=because, by=land.WHO)]
+    key = f"checkout:{given.subject}" if given.kind == "remove-checkout" else f"effect:{given.subject}"
+    parked = e.EffectRetried(
+        subject=given.subject, effect=given.kind, tries=PARKED, not_before=at + 3_600_000, because=given.problem.what,
+    )
+    return [parked, *noticed(state, key, i.TroubleSeen(key="", problem=given.problem, repo=repo))]
+
+
+def repo_of(state: State, subject: str) -> RepoId:
+    """The repository of an attempt, landing or repository id."""
+    attempt = state.attempts.get(AttemptId(subject))
+    if attempt is not None:
+        return attempt.repo
+    landing = state.landings.get(LandingId(subject))
+    return landing.repo if landing is not None else RepoId(subject)
+
+
+def ticked(state: State, given: i.Ticked, at: int) -> list[e.Event]:
+    """Time alone: attempts at their limit are suspended and a person is asked. Retries and overlaps follow in `settle`."""
+    events: list[e.Event] = []
+    for attempt in schedule.live_attempts(state):
+        if attempt.phase != "running" or attempt.pause_asked or attempt.stop_asked or at < schedule.time_limit(state, attempt):
+            continue
+        now = fold(state, events, at)
+        task = now.tasks[attempt.task]
+        because = f"{attempt.attempt} has worked {round((at - attempt.started_at) / 60_000)} minutes, its limit"
+        events.append(e.AttemptPauseAsked(attempt=attempt.attempt, because=because))
+        if task.gate:
+            events.append(e.GateVoided(gate=task.gate, because=because))
+        events.append(e.GateOpened(
+            gate=gate_id(now), task=task.task, kind="limit", question=f"{because}. More time?", options=LIMIT_OPTIONS,
+            because=because, attempt=attempt.attempt, station=task.station,
+        ))
+    return events
+
+
+Handler = Callable[[State, Any, int], list[e.Event]]
+HANDLERS: dict[type, Handler] = {
+    i.AddTask: add, i.AnswerGate: answer, i.CancelTask: cancel, i.RetryTask: retry, i.PullCord: pull, i.ReleaseCord: release,
+    i.TrustCommands: trust, i.DaemonStarted: started, i.DaemonStopping: stopping, i.Ticked: ticked,
+    i.PersonSettingsSeen: person_settings, i.RepositorySeen: repository_seen, i.SettingsSeen: settings_seen,
+    i.SettingsBad: settings_bad, i.TargetSeen: target_seen, i.TroubleSeen: trouble, i.TroubleGone: trouble_gone,
+    i.EffectFailed: effect_failed, i.CheckoutReady: checkout_ready, i.SessionStarted: session_started,
+    i.SessionEnded: session_ended, i.AgentSaid: said, i.StopDone: stop_done, i.SuspendDone: suspended, i.WorkRead: work_read,
+    i.CheckoutGone: checkout_gone, i.CheckoutBack: checkout_back, i.AnswerGiven: answer_given, i.CheckRan: check_ran,
+    i.CandidateMerged: merged, i.CandidateConflicted: conflicted, i.TargetSwapped: swapped, i.LandingRefused: refused,
+    i.MirrorSeen: mirror_seen,
+}

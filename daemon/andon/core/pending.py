@@ -1,0 +1,183 @@
+"""`pending(State, at) -> [Effect]`: what the factory still owes the world. Derived, never stored; asking twice gives the same."""
+
+from collections.abc import Iterator
+
+from andon.core import schedule
+from andon.core.prompt import prompt_for
+from andon.core.state import Attempt, Landing, Repository, Run, State, proof_key
+from andon.core.stations import check, land
+from andon.schema import effects as f
+from andon.schema.ids import Digest, Oid, session_name
+
+
+def pending(state: State, at: int) -> list[f.Effect]:
+    """All deeds that are owed at `at` (unix milliseconds), landings first. Deeds that wait for a retry are left out."""
+    owed: list[f.Effect] = []
+    for landing in state.landings.values():
+        owed += landing_owes(state, landing, at)
+    for repo in state.repos.values():
+        owed += repository_owes(state, repo, at)
+    for attempt in state.attempts.values():
+        owed += attempt_owes(state, attempt, at)
+    for run in sorted(state.runs.values(), key=lambda run: (run.purpose != "landing", int(run.run[1:]))):
+        owed += run_owes(state, run)
+    return owed
+
+
+def due(state: State, subject: str, effect: str, at: int) -> bool:
+    """Whether a deed may be tried now."""
+    tries = state.tries.get(f"{subject} {effect}")
+    return tries is None or tries.not_before <= at
+
+
+def tries_of(state: State, subject: str, effect: str) -> int:
+    """How often a deed failed so far."""
+    tries = state.tries.get(f"{subject} {effect}")
+    return tries.tries if tries else 0
+
+
+# --- attempts --------------------------------------------------------------------------------------------------------
+
+
+def attempt_owes(state: State, attempt: Attempt, at: int) -> Iterator[f.Effect]:
+    """The next step of an attempt, and beside it what a running one needs."""
+    if attempt.phase == "running":
+        yield f.WatchSession(attempt=attempt.attempt, session=attempt.session)
+        for n, text in attempt.answers:
+            if due(state, attempt.attempt, "deliver-answer", at):
+                yield f.DeliverAnswer(attempt=attempt.attempt, n=n, text=text)
+    step = next_step(state, attempt)
+    if step is not None and due(state, attempt.attempt, str(type(step).__struct_config__.tag), at):
+        yield step
+
+
+def next_step(state: State, attempt: Attempt) -> f.Effect | None:
+    """The one deed that brings an attempt forward; None when there is nothing to do but wait."""
+    if attempt.phase == "closed":
+        return remove(state, attempt)
+    if not attempt.live:
+        return None
+    if attempt.stop_asked and attempt.phase != "ended":
+        return stop(state, attempt) if not attempt.stopped else None
+    if attempt.phase == "claimed":
+        return prepare(state, attempt)
+    if attempt.phase == "prepared":
+        return start(state, attempt)
+    if attempt.phase == "ended":
+        return read(state, attempt)
+    if attempt.pause_asked != attempt.suspended:
+        return f.SuspendSession(attempt=attempt.attempt, suspend=attempt.pause_asked)
+    return None
+
+
+def prepare(state: State, attempt: Attempt) -> f.Effect:
+    """Its own checkout."""
+    repo, task = state.repos[attempt.repo], state.tasks[attempt.task]
+    return f.PrepareCheckout(
+        attempt=attempt.attempt, task=attempt.task, repo=attempt.repo, git_dir=repo.git_dir, path=repo.path, base=attempt.base,
+        start=attempt.start, previous=task.previous.commit if task.previous else Oid(""), checkout=repo.settings.checkout,
+        port=attempt.port, try_=tries_of(state, attempt.attempt, "prepare-checkout"),
+    )
+
+
+def start(state: State, attempt: Attempt) -> f.Effect | None:
+    """Its agent in a session; nothing when the agent is no longer configured (the task's reasons say so)."""
+    repo, task = state.repos[attempt.repo], state.tasks[attempt.task]
+    agent = repo.settings.agents.get(attempt.agent)
+    if agent is None:
+        return None
+    return f.StartSession(
+        attempt=attempt.attempt, task=attempt.task, repo=attempt.repo, title=task.title, prompt=prompt_for(task, attempt),
+        agent=agent, path=attempt.path, base=attempt.base, port=attempt.port, ports=attempt.ports,
+        try_=tries_of(state, attempt.attempt, "start-session"),
+    )
+
+
+def stop(state: State, attempt: Attempt) -> f.Effect:
+    """Its end, after a snapshot."""
+    repo = state.repos[attempt.repo]
+    return f.StopSession(
+        attempt=attempt.attempt, repo=attempt.repo, git_dir=repo.git_dir, path=attempt.path, base=attempt.base,
+    )
+
+
+def read(state: State, attempt: Attempt) -> f.Effect:
+    """What it committed."""
+    repo = state.repos[attempt.repo]
+    others = tuple(
+        task.work.commit for other in state.open
+        if (task := state.tasks[other]).repo == attempt.repo and task.task != attempt.task and task.work and not task.landed
+    )
+    return f.ImportWork(
+        attempt=attempt.attempt, task=attempt.task, repo=attempt.repo, git_dir=repo.git_dir, path=attempt.path,
+        base=attempt.base, fence=attempt.fence, others=others, try_=tries_of(state, attempt.attempt, "import-work"),
+    )
+
+
+def remove(state: State, attempt: Attempt) -> f.Effect:
+    """Its checkout, after a snapshot."""
+    repo = state.repos[attempt.repo]
+    return f.RemoveCheckout(
+        attempt=attempt.attempt, repo=attempt.repo, git_dir=repo.git_dir, path=attempt.path, base=attempt.base,
+        checkout=repo.settings.checkout,
+    )
+
+
+def session_of(attempt: Attempt) -> str:
+    """The tmux session of an attempt."""
+    return attempt.session or session_name(attempt.attempt)
+
+
+# --- proof and landing -----------------------------------------------------------------------------------------------
+
+
+def run_owes(state: State, run: Run) -> Iterator[f.Effect]:
+    """A check run, once the tests of its base are known or will not be."""
+    repo = state.repos[run.repo]
+    known = repo.settings.checks.get(run.check)
+    if known is None or not repo.is_trusted:
+        return
+    names = Digest("")
+    if run.purpose != "baseline" and known.report == "junit":
+        task = state.tasks.get(run.task)
+        base = repo.tree if run.purpose == "landing" else task.work.base_tree if task and task.work else Oid("")
+        if run.purpose == "change" and check.baseline_run(state, repo, base, run.definition) is not None:
+            return
+        proof = state.proofs.get(proof_key(run.repo, base, run.definition))
+        names = proof.names if proof else Digest("")
+    yield f.RunCheck(
+        run=run.run, repo=run.repo, git_dir=repo.git_dir, commit=run.commit, tree=run.tree, check=known,
+        definition=run.definition, checkout=repo.settings.checkout, base_names=names, landing=run.purpose == "landing",
+        slots=repo.settings.proving,
+    )
+
+
+def landing_owes(state: State, landing: Landing, at: int) -> Iterator[f.Effect]:
+    """The merge, or the one move of the target."""
+    repo, task = state.repos[landing.repo], state.tasks[landing.task]
+    if not landing.candidate:
+        if due(state, landing.landing, "merge-candidate", at):
+            yield f.MergeCandidate(
+                landing=landing.landing, repo=landing.repo, git_dir=repo.git_dir, target=repo.settings.target, onto=landing.onto,
+                commit=landing.commit, task=landing.task, title=task.title, at=landing.planned_at,
+                trailers=(f"Andon-Task: {landing.task}", f"Andon-Attempt: {task.work.attempt if task.work else ''}"),
+                try_=tries_of(state, landing.landing, "merge-candidate"),
+            )
+    elif land.ready(state, landing) and due(state, landing.landing, "move-target", at):
+        yield f.MoveTarget(
+            landing=landing.landing, repo=landing.repo, git_dir=repo.git_dir, target=repo.settings.target, old=landing.onto,
+            new=landing.candidate, tree=landing.tree, commit=landing.commit,
+        )
+
+
+def repository_owes(state: State, repo: Repository, at: int) -> Iterator[f.Effect]:
+    """The person's branch follows trunk; asked once for each trunk commit."""
+    if repo.trunk and repo.mirror_tried != repo.trunk and due(state, repo.repo, "mirror-target", at):
+        yield f.MirrorTarget(
+            repo=repo.repo, git_dir=repo.git_dir, path=repo.path, target=repo.settings.target, oid=repo.trunk,
+        )
+
+
+def next_deadline(state: State) -> int:
+    """The earliest moment at which something becomes owed or decided by time alone; 0 when there is none."""
+    return schedule.next_deadline(state)

@@ -1,0 +1,218 @@
+"""`project(State, sightings, at) -> views`: what faces draw. Says why; draws unknown as unknown; decides nothing."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from andon.core import schedule
+from andon.core.state import Attempt, Claim, Gate, Repository, State, Task, cord_key, station_of
+from andon.schema import views as v
+from andon.schema.ids import AttemptId, Digest, Oid, TaskId
+
+OVER_SHOWN = 200
+"""Finished tasks that stay on the board; older ones are in the ledger."""
+
+
+class Sighting(msgspec.Struct, frozen=True, kw_only=True):
+    """What the edges last saw of a live session. Never recorded: it is seen again."""
+
+    health: v.Health
+    because: str
+    source: str
+    since: int
+
+
+def project(state: State, sightings: Mapping[AttemptId, Sighting], over: tuple[Task, ...] = ()) -> dict[str, v.AnyView]:
+    """All views by key. `over` are the finished tasks that are still shown."""
+    views: list[v.AnyView] = [factory_view(state)]
+    busy = schedule.busy_tasks(state)
+    for repo in state.repos.values():
+        views.append(repository_view(repo))
+        views += line_views(state, repo)
+    for task in (*over, *(state.tasks[known] for known in state.open)):
+        views.append(task_view(state, task, sightings, busy))
+    views += [gate_view(state, gate) for gate in state.gates.values()]
+    views += [session_view(attempt, sightings) for attempt in state.attempts.values() if attempt.live]
+    for key, trouble in state.problems.items():
+        views.append(v.ProblemView(
+            problem=key, what=trouble.what, where=trouble.where, mend=trouble.mend, since=trouble.at, repo=trouble.repo,
+            task=trouble.task,
+        ))
+    return {view.key: view for view in views}
+
+
+def factory_view(state: State) -> v.FactoryView:
+    """The daemon. Its sequence number is left out: a view changes only when something that is drawn does."""
+    return v.FactoryView(
+        version=state.version, pid=state.pid, started_at=state.started_at, wip=len(schedule.live_attempts(state)),
+        wip_limit=state.factory.wip,
+    )
+
+
+def repository_view(repo: Repository) -> v.RepositoryView:
+    """A repository and whether the person's branch follows."""
+    behind = "" if repo.mirrored else repo.mirror_because
+    return v.RepositoryView(
+        repo=repo.repo, path=repo.path, target=repo.settings.target, trunk=repo.trunk, trusted=repo.is_trusted,
+        commands=repo.commands, behind=behind, mend="" if repo.mirrored else repo.mirror_mend, notes=repo.notes,
+        isolation=repo.settings.checkout.isolation,
+    )
+
+
+def line_views(state: State, repo: Repository) -> list[v.LineView]:
+    """The lines with how many tasks stand where."""
+    counts: dict[tuple[str, str], int] = {}
+    for known in state.open:
+        task = state.tasks[known]
+        if task.repo == repo.repo:
+            counts[task.line, task.station] = counts.get((task.line, task.station), 0) + 1
+    views = []
+    for line in repo.settings.lines.values():
+        cord = state.cords.get(cord_key(repo.repo, line.name))
+        stations = tuple(
+            v.StationView(name=station.name, kind=station.kind, wip=station.wip, tasks=counts.get((line.name, station.name), 0))
+            for station in line.stations
+        )
+        views.append(v.LineView(
+            repo=repo.repo, line=line.name, stations=stations, cord=cord.because if cord else "", cord_by=cord.by if cord else "",
+            cord_at=cord.at if cord else 0,
+        ))
+    return views
+
+
+def task_state(state: State, task: Task) -> v.TaskState:
+    """The state word of a card."""
+    if task.outcome:
+        over: dict[str, v.TaskState] = {"done": "done", "failed": "failed", "cancelled": "stopped"}
+        return over[task.outcome]
+    if task.landed:
+        return "landed"
+    attempt = state.attempts.get(task.live)
+    if attempt is not None and attempt.pause_asked:
+        return "paused"
+    if task.gate:
+        return "waiting"
+    if attempt is not None:
+        return "building"
+    station = station_of(state, task)
+    if cord_key(task.repo, task.line) in state.cords and (station is None or station.kind in ("agent", "land")):
+        return "paused"
+    if station is None or station.kind == "agent":
+        return "queued"
+    kinds: dict[str, v.TaskState] = {"check": "checking", "gate": "waiting", "land": "landing"}
+    return kinds.get(station.kind, "queued")
+
+
+def task_view(state: State, task: Task, sightings: Mapping[AttemptId, Sighting], busy: list[Task]) -> v.TaskView:
+    """One card."""
+    latest = task.attempts[-1] if task.attempts else AttemptId("")
+    attempt = state.attempts.get(latest)
+    work = task.work
+    gate = state.gates.get(task.gate)
+    live = attempt is not None and attempt.live
+    return v.TaskView(
+        task=task.task, repo=task.repo, title=task.title, line=task.line, state=task_state(state, task), station=task.station,
+        since=task.since, added=task.added_at, attention=attention(task, gate), why=why_view(state, task), attempt=latest,
+        attempts=len(task.attempts), agent=attempt.agent if attempt else task.agent,
+        health=health_of(attempt, sightings).health if attempt and live else "",
+        says=attempt.says if attempt and live else "", claims=claim_cells(state, task), gate=task.gate, after=task.after,
+        paths=task.paths, overlaps=tuple(schedule.overlaps(task, busy)) if not task.over else (), priority=task.priority,
+        commit=work.commit if work else Oid(""), landed=task.landed, risk=gate.risk if gate and gate.kind == "review" else "",
+        insertions=work.insertions if work else 0, deletions=work.deletions if work else 0, files=work.paths_total if work else 0,
+    )
+
+
+def why_view(state: State, task: Task) -> tuple[str, ...]:
+    """The reasons why a task does not run, as of the last event: seconds are not counted down here, so nothing is drawn for them."""
+    if task.over:
+        return (task.because,) if task.because else ()
+    return tuple("tries again soon" if reason.startswith("tries again in") else reason.split("; starts anyway")[0]
+                 for reason in schedule.why(state, task, state.at))
+
+
+def attention(task: Task, gate: Gate | None) -> str:
+    """Why a person is needed; empty when not."""
+    if gate is None:
+        return ""
+    kinds = {
+        "review": "review", "question": "question", "failure": "failed", "limit": "limit", "unevaluated": "unevaluated",
+        "trust": "trust",
+    }
+    return f"{kinds.get(gate.kind, gate.kind)}: {gate.because or gate.question}"[:200]
+
+
+def claim_cells(state: State, task: Task) -> tuple[v.ClaimCell, ...]:
+    """Claims of the current change, and runs that are under way for it."""
+    cells = [claim_cell(claim) for claim in task.claims]
+    for run in state.runs.values():
+        if run.task == task.task:
+            name = run.check if run.purpose == "change" else f"{run.check}@merge"
+            cells = [cell for cell in cells if cell.claim != name]
+            cells.append(v.ClaimCell(claim=name, status="running", commit=run.commit, run=run.run))
+    return tuple(sorted(cells, key=lambda cell: cell.claim))
+
+
+def claim_cell(claim: Claim) -> v.ClaimCell:
+    """One cell."""
+    return v.ClaimCell(
+        claim=claim.claim, status=claim.status, because=claim.because, commit=claim.commit, run=claim.run, at=claim.at,
+    )
+
+
+def health_of(attempt: Attempt, sightings: Mapping[AttemptId, Sighting]) -> Sighting:
+    """The health of a live attempt: what its phase proves, else what was seen, else unknown."""
+    if attempt.suspended:
+        return Sighting(health="suspended", because="its time limit was reached", source="process", since=attempt.started_at)
+    if attempt.phase in ("claimed", "prepared"):
+        because = "its checkout is being made" if attempt.phase == "claimed" else "its session is being started"
+        return Sighting(health="starting", because=because, source="none", since=attempt.claimed_at)
+    if attempt.phase == "ended":
+        return Sighting(health="finished", because="its process has ended", source="exit file", since=attempt.ended_at)
+    unknown = Sighting(health="unknown", because="nothing was seen of it yet", source="none", since=attempt.started_at)
+    return sightings.get(attempt.attempt, unknown)
+
+
+def session_view(attempt: Attempt, sightings: Mapping[AttemptId, Sighting]) -> v.SessionView:
+    """One live attempt."""
+    seen = health_of(attempt, sightings)
+    return v.SessionView(
+        attempt=attempt.attempt, task=attempt.task, repo=attempt.repo, agent=attempt.agent, session=attempt.session,
+        health=seen.health, because=seen.because, source=seen.source, since=seen.since, started=attempt.started_at,
+        says=attempt.says, path=attempt.path, port=attempt.port,
+    )
+
+
+def gate_view(state: State, gate: Gate) -> v.GateView:
+    """One open question with what it is about."""
+    task = state.tasks[gate.task]
+    work = task.work
+    return v.GateView(
+        gate=gate.gate, task=gate.task, repo=task.repo, title=task.title, kind=gate.kind, question=gate.question,
+        options=gate.options, recommendation=gate.recommendation, because=gate.because, risk=gate.risk, opened_at=gate.opened_at,
+        commit=gate.commit, bound=gate.bound, diff=work.diff if work else Digest(""), claims=claim_cells(state, task),
+        files=work.paths_total if work else 0, insertions=work.insertions if work else 0, deletions=work.deletions if work else 0,
+        attempts=len(task.attempts), attempt=gate.attempt,
+    )
+
+
+def attempt_details(state: State, task: Task) -> tuple[v.AttemptDetail, ...]:
+    """The attempts of a task that the state still holds, oldest first."""
+    known = [state.attempts[attempt] for attempt in task.attempts if attempt in state.attempts]
+    return tuple(
+        v.AttemptDetail(
+            attempt=attempt.attempt, number=attempt.number, agent=attempt.agent, state=attempt.phase, base=attempt.base,
+            path=attempt.path, isolation=attempt.isolation, session=attempt.session, port=attempt.port, started=attempt.started_at,
+            ended=attempt.ended_at, outcome=attempt.outcome, salvage=attempt.salvage,
+        )
+        for attempt in known
+    )
+
+
+def over_tasks(state: State) -> tuple[Task, ...]:
+    """The finished tasks that are still shown, oldest first."""
+    numbers = range(max(1, state.task_count - 5 * OVER_SHOWN), state.task_count + 1)
+    found = [state.tasks[TaskId(f"T{n}")] for n in numbers if TaskId(f"T{n}") in state.tasks]
+    over = sorted((task for task in found if task.over), key=lambda task: task.since)
+    return tuple(sorted(over[-OVER_SHOWN:], key=lambda task: task.added_seq))
+
+

@@ -1,0 +1,24 @@
+"""The prompt of an attempt: spec, what failed before, and the few rules of the house. Pure text."""
+
+from andon.core.state import Attempt, Task
+
+RULES = """\
+## How to hand in
+
+- You work in your own checkout, on the branch `andon/{task}`. Commit everything that belongs to the change there.
+- Do not push, do not merge, do not touch other branches. The factory fetches your branch and proves it by itself.
+- The checks are run on exactly what you committed; what you say about them counts for nothing.
+- When you are finished, end. If you need a decision, ask: `andon agent ask "…"`.
+{scope}"""
+
+
+def prompt_for(task: Task, attempt: Attempt) -> str:
+    """The whole prompt of one attempt as markdown."""
+    scope = f"- Change only these paths: {', '.join(f'`{path}`' for path in task.paths)}.\n" if task.paths else ""
+    parts = [f"# {task.task}: {task.title}", task.spec.strip(), RULES.format(task=task.task, scope=scope).strip()]
+    if task.packet:
+        again = "Your branch goes on from your earlier commits." if attempt.start != attempt.base else (
+            "Your branch starts anew; earlier commits, if any, are on the branch `andon/previous`."
+        )
+        parts.append(f"{task.packet.strip()}\n\n{again}")
+    return "\n\n".join(parts) + "\n"

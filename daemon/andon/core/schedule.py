@@ -1,0 +1,219 @@
+"""The scheduler: who may start now, and for everyone else the reasons why not. Pure; reads State and one clock value."""
+
+from collections.abc import Iterable, Sequence
+
+from andon.core.globs import may_overlap
+from andon.core.state import Attempt, Repository, State, Task, cord_key, line_of, open_tasks, station_of
+from andon.schema import events as e
+from andon.schema.ids import Oid, TaskId, attempt_id
+from andon.schema.settings import Line, Station
+
+PORT_BASE = 20_000
+"""First port that is ever leased. Blocks go up from here."""
+
+
+def live_attempts(state: State) -> list[Attempt]:
+    """Attempts that hold a lease, those of cancelled tasks that are still ending among them."""
+    return [attempt for attempt in state.attempts.values() if attempt.live]
+
+
+def next_station(line: Line, station: str) -> Station | None:
+    """The station after this one; the first when the name is empty or no longer configured; None after the last."""
+    names = [known.name for known in line.stations]
+    index = names.index(station) + 1 if station in names else 0
+    return line.stations[index] if index < len(line.stations) else None
+
+
+def station_wanted(state: State, task: Task) -> Station | None:
+    """The station that a waiting task wants to enter or to be served at."""
+    line = line_of(state, task)
+    if line is None:
+        return None
+    here = station_of(state, task)
+    return here if here is not None else next_station(line, "")
+
+
+def wants_agent(state: State, task: Task) -> bool:
+    """Whether the task needs an agent now and has none; one that is still ending counts."""
+    if task.live or task.work is not None:
+        return False
+    station = station_wanted(state, task)
+    if station is None or station.kind != "agent":
+        return False
+    return not any(known in state.attempts and state.attempts[known].live for known in task.attempts)
+
+
+def blockers(state: State, task: Task) -> list[str]:
+    """Reasons that are the task's own: dependencies, gates, cords, waits, trust, settings."""
+    repo = state.repos[task.repo]
+    reasons = [reason for other in task.after if (reason := dependency(state, other))]
+    if task.gate:
+        reasons.append(f"waits for a person: gate {task.gate}")
+    cord = state.cords.get(cord_key(task.repo, task.line))
+    if cord:
+        reasons.append(f"line {task.line} is stopped by {cord.by}: {cord.because}")
+    if not repo.is_trusted:
+        reasons.append(f"the commands of {repo.repo} are not trusted yet: andon trust {repo.repo}")
+    if not repo.trunk:
+        reasons.append(f"the target branch {repo.settings.target} of {repo.repo} was not read yet")
+    station = station_wanted(state, task)
+    if station is None:
+        reasons.append(f"line {task.line} is not in the settings of {repo.repo}")
+    elif station.kind == "agent" and agent_of(repo, task, station) not in repo.settings.agents:
+        reasons.append(f"agent {agent_of(repo, task, station)} is not in the settings of {repo.repo}")
+    return reasons
+
+
+def dependency(state: State, other: TaskId) -> str:
+    """Why a dependency is not met; empty when it is."""
+    known = state.tasks.get(other)
+    if known is None:
+        return f"waits for {other}, which is not known"
+    if known.landed or known.outcome == "done":
+        return ""
+    if known.over:
+        return f"waits for {other}, which {'was cancelled' if known.outcome == 'cancelled' else 'failed'}: retry it, or cancel this"
+    return f"waits for {other}"
+
+
+def busy_tasks(state: State) -> list[Task]:
+    """Tasks in work: an agent at it, or a change on its way."""
+    return [task for task in open_tasks(state) if task.live or task.work is not None]
+
+
+def waits(state: State, task: Task, at: int, busy: Sequence[Task]) -> list[str]:
+    """Reasons that pass with time: a backoff, paths that overlap with those of a busy task."""
+    reasons = []
+    if task.not_before > at:
+        reasons.append(f"tries again in {(task.not_before - at + 999) // 1000} s")
+    overlapping = overlaps(task, busy)
+    until = patience(state, task)
+    if overlapping and at < until:
+        minutes = max(1, round((until - at) / 60_000))
+        reasons.append(f"its paths overlap with {', '.join(overlapping)}; starts anyway in {minutes} min")
+    return reasons
+
+
+def overlaps(task: Task, busy: Iterable[Task]) -> list[TaskId]:
+    """Busy tasks of the same repository whose paths may overlap with this one's."""
+    if not task.paths:
+        return []
+    return [
+        other.task for other in busy
+        if other.task != task.task and other.repo == task.repo and may_overlap(task.paths, other.paths)
+    ]
+
+
+def patience(state: State, task: Task) -> int:
+    """Until when (unix milliseconds) overlapping paths hold the task back."""
+    since = max([task.since, *(state.tasks[other].since for other in task.after if other in state.tasks)])
+    return since + int(state.repos[task.repo].settings.overlap_minutes * 60_000)
+
+
+def limits(state: State, task: Task, station: Station, live: Iterable[Attempt]) -> list[str]:
+    """Limits on work in progress that are reached."""
+    live, repo = list(live), state.repos[task.repo]
+    here = [attempt for attempt in live if attempt.repo == task.repo]
+    line = line_of(state, task)
+    reasons = []
+    if len(live) >= state.factory.wip:
+        reasons.append(f"{len(live)} agents at work, the factory's limit is {state.factory.wip}")
+    if len(here) >= repo.settings.wip:
+        reasons.append(f"{len(here)} agents at work in {repo.repo}, its limit is {repo.settings.wip}")
+    at_station = sum(1 for attempt in here if attempt.station == station.name and state.tasks[attempt.task].line == task.line)
+    if station.wip and at_station >= station.wip:
+        reasons.append(f"{at_station} tasks at station {station.name}, its limit is {station.wip}")
+    if line and line.wip and not task.station:
+        inside = sum(1 for other in open_tasks(state) if other.repo == task.repo and other.line == task.line and other.station)
+        if inside >= line.wip:
+            reasons.append(f"{inside} tasks on line {line.name}, its limit is {line.wip}")
+    return reasons
+
+
+def why(state: State, task: Task, at: int) -> tuple[str, ...]:
+    """Why the task does not run; empty when it runs, is being proven, or is over."""
+    if task.over or task.live:
+        return ()
+    reasons = blockers(state, task)
+    station = station_wanted(state, task)
+    if station is not None and wants_agent(state, task):
+        reasons += waits(state, task, at, busy_tasks(state)) + limits(state, task, station, live_attempts(state))
+        return tuple(reasons) or ("starts next",)
+    waiting = [reason for reason in reasons if reason.startswith(("waits for a person", "line "))]
+    if station is not None and station.kind == "land" and not task.landing and not waiting:
+        waiting.append("waits for its turn in the merge queue")
+    return tuple(waiting if task.station else reasons)
+
+
+def agent_of(repo: Repository, task: Task, station: Station) -> str:
+    """The name of the agent that would work on the task."""
+    return task.agent or station.agent
+
+
+def claim(state: State, at: int) -> list[e.Event]:
+    """One claim that may be made now: repositories take turns, then priority, then arrival. Empty when none."""
+    live, busy = live_attempts(state), busy_tasks(state)
+    if len(live) >= state.factory.wip:
+        return []
+    chosen: Task | None = None
+    rank: tuple[int, int, int, int] | None = None
+    for task in open_tasks(state):
+        station = station_wanted(state, task) if wants_agent(state, task) else None
+        if station is None or limits(state, task, station, live) or blockers(state, task) or waits(state, task, at, busy):
+            continue
+        here = sum(1 for attempt in live if attempt.repo == task.repo)
+        order = (here, state.repos[task.repo].last_claim, -task.priority, task.added_seq)
+        if rank is None or order < rank:
+            chosen, rank = task, order
+    return claim_events(state, chosen) if chosen else []
+
+
+def claim_events(state: State, task: Task) -> list[e.Event]:
+    """The lease of a task: a new attempt with a fencing token greater than any before."""
+    repo, station = state.repos[task.repo], station_wanted(state, task)
+    assert station is not None, "a claimed task has a station"
+    number = len(task.attempts) + 1
+    previous = task.previous
+    resume = previous is not None and task.resume_previous
+    ports = repo.settings.checkout.ports
+    events: list[e.Event] = [] if task.station == station.name else [e.TaskEntered(task=task.task, station=station.name)]
+    return [*events, e.AttemptClaimed(
+        task=task.task, attempt=attempt_id(task.task, number), number=number, station=station.name, fence=state.fence + 1,
+        agent=agent_of(repo, task, station), base=previous.base if previous and resume else repo.trunk,
+        start=previous.commit if previous and resume else Oid(""), port=free_port(state, ports), ports=ports,
+    )]
+
+
+def free_port(state: State, size: int) -> int:
+    """The first port of a block that no attempt with a checkout holds; 0 when none is wanted."""
+    if size <= 0:
+        return 0
+    taken = sorted((attempt.port, attempt.port + attempt.ports) for attempt in state.attempts.values()
+                   if attempt.port and attempt.phase != "removed")
+    port = PORT_BASE
+    for first, end in taken:
+        if port + size <= first:
+            break
+        port = max(port, end)
+    return port
+
+
+def next_deadline(state: State) -> int:
+    """The earliest moment (unix milliseconds) at which time alone changes what is decided; 0 when there is none."""
+    moments = [task.not_before for task in open_tasks(state) if not task.live and task.not_before > state.at]
+    moments += [tries.not_before for tries in state.tries.values() if tries.not_before > state.at]
+    for attempt in live_attempts(state):
+        if attempt.phase == "running" and not attempt.pause_asked:
+            moments.append(time_limit(state, attempt))
+    busy = busy_tasks(state)
+    for task in open_tasks(state):
+        if task.paths and wants_agent(state, task) and not blockers(state, task) and overlaps(task, busy):
+            moments.append(patience(state, task))
+    return min((moment for moment in moments if moment > state.at), default=0)
+
+
+def time_limit(state: State, attempt: Attempt) -> int:
+    """When (unix milliseconds) a running attempt reaches its time limit."""
+    agent = state.repos[attempt.repo].settings.agents.get(attempt.agent)
+    minutes = (agent.minutes if agent else 90.0) + attempt.allowed_minutes
+    return attempt.started_at + int(minutes * 60_000)

@@ -1,0 +1,317 @@
+"""What the factory knows at one moment: frozen values in persistent maps. Knows no time, no disk and no way to change."""
+
+import msgspec
+from immutables import Map
+
+from andon.schema.events import ClaimStatus, FailureClass, Option, Result, Risk
+from andon.schema.ids import AttemptId, Digest, GateId, LandingId, Oid, RepoId, RunId, TaskId
+from andon.schema.settings import FactorySettings, Line, Settings, Station
+
+KEPT_HISTORY = 400
+"""Ledger rows remembered for one task's timeline; older ones stay in the ledger alone."""
+KEPT_PROOFS = 2000
+"""Proofs remembered for reuse; the oldest half is forgotten at the bound and would simply be proven again."""
+
+
+RERUNS = 2
+"""Unevaluated results of one change at one station before a person is asked: the first is repeated once by itself."""
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """A judged statement about a commit."""
+
+    claim: str
+    status: ClaimStatus
+    because: str
+    commit: Oid
+    run: RunId = RunId("")
+    at: int = 0
+    detail: str = ""
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """One failed try of a task, as the caps count it."""
+
+    failure: FailureClass
+    fingerprint: str
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt brought, read from git by the daemon."""
+
+    attempt: AttemptId
+    commit: Oid
+    tree: Oid
+    base: Oid
+    base_tree: Oid
+    paths: tuple[str, ...] = ()
+    paths_total: int = 0
+    insertions: int = 0
+    deletions: int = 0
+    diff: Digest = Digest("")
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt. `phase` only ever moves to the right."""
+
+    attempt: AttemptId
+    task: TaskId
+    repo: RepoId
+    number: int
+    station: str
+    fence: int
+    agent: str
+    base: Oid
+    start: Oid
+    port: int
+    ports: int
+    claimed_at: int
+    phase: str = "claimed"
+    """claimed, prepared, running, ended, closed, removed."""
+    path: str = ""
+    isolation: str = ""
+    session: str = ""
+    started_at: int = 0
+    ended_at: int = 0
+    allowed_minutes: float = 0.0
+    """What a person added to the agent's own limit."""
+    exit_code: int | None = None
+    exit_because: str = ""
+    said: int = 0
+    says: str = ""
+    said_commit: str = ""
+    answers: tuple[tuple[int, str], ...] = ()
+    """Answers owed to the agent: (number, text)."""
+    stop_asked: str = ""
+    stopped: bool = False
+    pause_asked: bool = False
+    suspended: bool = False
+    outcome: str = ""
+    salvage: str = ""
+
+    @property
+    def live(self) -> bool:
+        """Holds the lease: it may still change its checkout."""
+        return self.phase in ("claimed", "prepared", "running", "ended")
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """One task and where it stands on its line."""
+
+    task: TaskId
+    repo: RepoId
+    title: str
+    spec: str
+    line: str
+    after: tuple[TaskId, ...]
+    paths: tuple[str, ...]
+    priority: int
+    agent: str
+    may_remove_tests: bool
+    added_at: int
+    added_seq: int
+    since: int
+    station: str = ""
+    """Empty while it waits before its line."""
+    attempts: tuple[AttemptId, ...] = ()
+    live: AttemptId = AttemptId("")
+    """The attempt that holds the lease."""
+    fence: int = 0
+    work: Work | None = None
+    """The accepted change."""
+    previous: Work | None = None
+    """The change before it, offered to the next attempt."""
+    resume_previous: bool = False
+    claims: tuple[Claim, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    """Since the last time a person looked."""
+    packet: str = ""
+    not_before: int = 0
+    gate: GateId = GateId("")
+    approved: Digest = Digest("")
+    """The digest that a person approved; another change needs another approval."""
+    rerun: int = 0
+    """Runs of unevaluated checks that were repeated by themselves since the change was accepted."""
+    landing: LandingId = LandingId("")
+    landed: Oid = Oid("")
+    outcome: str = ""
+    """Empty while open; `done`, `failed`, `cancelled`."""
+    because: str = ""
+    history: tuple[int, ...] = ()
+
+    @property
+    def over(self) -> bool:
+        """Nothing more will happen by itself."""
+        return bool(self.outcome)
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """A planned check run that has no result yet."""
+
+    run: RunId
+    repo: RepoId
+    task: TaskId
+    purpose: str
+    check: str
+    definition: Digest
+    commit: Oid
+    tree: Oid
+    landing: LandingId
+
+
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
+    """What a check said of a tree: reusable, because tree and definition name it."""
+
+    run: RunId
+    result: Result
+    because: str
+    names: Digest
+    base_tree: Oid
+    """The base that lost tests were compared with; empty when with none."""
+    lost_tests: tuple[str, ...]
+    seq: int
+
+
+class Gate(msgspec.Struct, frozen=True, kw_only=True):
+    """An open question."""
+
+    gate: GateId
+    task: TaskId
+    kind: str
+    question: str
+    options: tuple[Option, ...]
+    recommendation: str
+    because: str
+    risk: Risk
+    attempt: AttemptId
+    n: int
+    commit: Oid
+    bound: Digest
+    station: str
+    opened_at: int
+
+
+class Landing(msgspec.Struct, frozen=True, kw_only=True):
+    """The landing under way in a repository."""
+
+    landing: LandingId
+    repo: RepoId
+    task: TaskId
+    commit: Oid
+    onto: Oid
+    planned_at: int
+    candidate: Oid = Oid("")
+    tree: Oid = Oid("")
+
+
+class Repository(msgspec.Struct, frozen=True, kw_only=True):
+    """A registered repository."""
+
+    repo: RepoId
+    path: str
+    git_dir: str
+    settings: Settings = Settings()
+    digest: Digest = Digest("")
+    commands: Digest = Digest("")
+    trusted: Digest = Digest("")
+    notes: tuple[str, ...] = ()
+    trunk: Oid = Oid("")
+    tree: Oid = Oid("")
+    mirror_tried: Oid = Oid("")
+    mirrored: bool = True
+    mirror_because: str = ""
+    mirror_mend: str = ""
+    landing: LandingId = LandingId("")
+    last_claim: int = 0
+    """Sequence number of its latest claim: the fairness between repositories."""
+
+    @property
+    def is_trusted(self) -> bool:
+        """A person said yes to exactly the commands in force."""
+        return bool(self.commands) and self.commands == self.trusted
+
+
+class Cord(msgspec.Struct, frozen=True, kw_only=True):
+    """A pulled cord."""
+
+    because: str
+    by: str
+    at: int
+
+
+class Trouble(msgspec.Struct, frozen=True, kw_only=True):
+    """A noticed problem."""
+
+    what: str
+    where: str
+    mend: str
+    repo: RepoId
+    task: TaskId
+    at: int
+
+
+class Tries(msgspec.Struct, frozen=True, kw_only=True):
+    """How often a deed failed."""
+
+    tries: int
+    not_before: int
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """All of it."""
+
+    seq: int = 0
+    at: int = 0
+    """Time of the latest event: time never runs backwards here."""
+    version: str = ""
+    started_at: int = 0
+    pid: int = 0
+    factory: FactorySettings = FactorySettings()
+    repos: Map[RepoId, Repository] = Map()
+    tasks: Map[TaskId, Task] = Map()
+    open: tuple[TaskId, ...] = ()
+    """Tasks that are not over, in order of arrival."""
+    attempts: Map[AttemptId, Attempt] = Map()
+    """Attempts whose checkout is not yet removed, and those of open tasks."""
+    runs: Map[RunId, Run] = Map()
+    proofs: Map[str, Proof] = Map()
+    gates: Map[GateId, Gate] = Map()
+    landings: Map[LandingId, Landing] = Map()
+    cords: Map[str, Cord] = Map()
+    """By `REPO/LINE`."""
+    problems: Map[str, Trouble] = Map()
+    tries: Map[str, Tries] = Map()
+    """By `SUBJECT EFFECT`."""
+    keys: Map[str, TaskId] = Map()
+    """Idempotency keys of added tasks."""
+    task_count: int = 0
+    run_count: int = 0
+    gate_count: int = 0
+    landing_count: int = 0
+    fence: int = 0
+
+
+def proof_key(repo: RepoId, tree: Oid, definition: Digest) -> str:
+    """The name of a proof: a definition on an exact tree of a repository."""
+    return f"{repo}:{tree}:{definition}"
+
+
+def cord_key(repo: RepoId, line: str) -> str:
+    """The name of a line's cord."""
+    return f"{repo}/{line}"
+
+
+def line_of(state: State, task: Task) -> Line | None:
+    """The task's line as configured now; None when the settings no longer have it."""
+    return state.repos[task.repo].settings.lines.get(task.line)
+
+
+def station_of(state: State, task: Task) -> Station | None:
+    """The station where the task stands; None before its line or when the settings no longer have it."""
+    line = line_of(state, task)
+    return next((station for station in line.stations if station.name == task.station), None) if line else None
+
+
+def open_tasks(state: State) -> list[Task]:
+    """Tasks that are not over, in order of arrival."""
+    return [state.tasks[task] for task in state.open]

@@ -1,0 +1,99 @@
+"""The agent station: judges what an attempt brought. Silence, words and exit codes prove nothing; git does."""
+
+from andon.core.failure import fingerprint, packet_of, send_back
+from andon.core.globs import matches
+from andon.core.state import Attempt, State, Task
+from andon.schema import events as e
+from andon.schema import inputs as i
+
+Fault = tuple[e.FailureClass, str]
+"""Failure class and message."""
+
+
+def close(state: State, attempt: Attempt, failure: e.FailureClass, message: str, at: int, detail: str = "") -> list[e.Event]:
+    """The attempt gave nothing: it ends, and its task goes back or is already over."""
+    print_ = fingerprint(failure, message)
+    events: list[e.Event] = [
+        e.AttemptFailed(attempt=attempt.attempt, failure=failure, fingerprint=print_, message=message),
+    ]
+    task = state.tasks.get(attempt.task)
+    if task and not task.over and task.live == attempt.attempt:
+        events += send_back(state, task, failure, print_, packet_of(message, ("What was seen", detail)), at)
+    return events
+
+
+def work_read(state: State, read: i.WorkRead, at: int) -> list[e.Event]:
+    """Accept the attempt's commit as the task's change, or say why not. A stale fencing token changes nothing."""
+    attempt = state.attempts.get(read.attempt)
+    if attempt is None or attempt.phase != "ended" or attempt.fence != read.fence:
+        return []
+    task = state.tasks[attempt.task]
+    if task.over or attempt.stop_asked:
+        return close(state, attempt, "limit", attempt.stop_asked or "the task is over", at)
+    fault = (
+        fault_of_exit(attempt) or fault_of_history(attempt, read) or fault_of_words(attempt, read) or fault_of_scope(task, read)
+    )
+    if fault:
+        return close(state, attempt, *fault, at)
+    imported = e.WorkImported(
+        attempt=attempt.attempt, commit=read.commit, tree=read.tree, base=attempt.base, base_tree=read.base_tree,
+        paths=read.paths, paths_total=read.paths_total, insertions=read.insertions, deletions=read.deletions, diff=read.diff,
+        said_commit=attempt.said_commit,
+    )
+    told = f"{read.paths_total} files, +{read.insertions} -{read.deletions}, descends from {attempt.base[:10]}"
+    events: list[e.Event] = [
+        imported,
+        e.ClaimJudged(task=task.task, commit=read.commit, claim="work", status="proven", because=told),
+    ]
+    if task.paths:
+        within = f"all changes are within {', '.join(task.paths)}"
+        events.append(e.ClaimJudged(task=task.task, commit=read.commit, claim="scope", status="proven", because=within))
+    return [*events, e.AttemptAccepted(attempt=attempt.attempt, commit=read.commit)]
+
+
+def fault_of_exit(attempt: Attempt) -> Fault | None:
+    """An attempt whose process did not end well is not accepted, whatever it committed before."""
+    if attempt.exit_because == "lost":
+        return "transient", "the session was lost before it ended"
+    if attempt.exit_because == "not-started":
+        return "contract", "the agent's command could not be started"
+    if attempt.exit_because == "timeout":
+        return "limit", "the agent ran into its time limit"
+    if attempt.exit_code != 0:
+        code = "a signal" if attempt.exit_code is None else f"exit code {attempt.exit_code}"
+        return "crash", f"the agent ended with {code}"
+    return None
+
+
+def fault_of_history(attempt: Attempt, read: i.WorkRead) -> Fault | None:
+    """The commits must be there, must be its own and must change something."""
+    if read.refused:
+        return "contract", f"git refused the work: {read.refused}"
+    if read.commit in (attempt.base, attempt.start):
+        left = "; it left changes that it did not commit" if read.dirty else ""
+        return "contract", f"it says it is done but committed nothing{left}"
+    if not read.descends:
+        return "contract", "its head does not descend from the commit it was given"
+    if read.foreign:
+        return "contract", f"it contains commits of other tasks ({', '.join(oid[:10] for oid in read.foreign[:3])})"
+    if read.tree == read.base_tree:
+        return "contract", "its commits change nothing"
+    return None
+
+
+def fault_of_words(attempt: Attempt, read: i.WorkRead) -> Fault | None:
+    """A commit that the agent names must be the one on its branch."""
+    said = attempt.said_commit
+    if said and not read.commit.startswith(said):
+        return "contract", f"it named commit {said[:12]}, but its branch holds {read.commit[:12]}"
+    return None
+
+
+def fault_of_scope(task: Task, read: i.WorkRead) -> Fault | None:
+    """Only paths that the task may touch."""
+    if not task.paths:
+        return None
+    if read.paths_total > len(read.paths):
+        return "contract", f"it changed {read.paths_total} paths, more than can be compared with its scope"
+    outside = [path for path in read.paths if not matches(path, task.paths)]
+    return ("contract", f"it changed paths outside its scope: {', '.join(outside[:5])}") if outside else None

@@ -1,0 +1,285 @@
+"""The check station: which runs are wanted, and what their results mean for a change. Also serves the merged tree of a landing."""
+
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+
+import msgspec
+
+from andon.core.failure import fingerprint, gate_id, packet_of, send_back
+from andon.core.state import RERUNS, Claim, Proof, Repository, Run, State, Task, proof_key
+from andon.schema import events as e
+from andon.schema import inputs as i
+from andon.schema.ids import Digest, LandingId, Oid, RunId
+from andon.schema.settings import Check, Settings, Station
+
+FINAL_CAUSES = ("missing-tool", "zero-tests", "unreadable-report", "setup")
+"""Causes of an unevaluated run that a second run would only repeat."""
+OPTIONS = (
+    e.Option(key="run-again", label="Run again", consequence="The check runs once more on the same commit."),
+    e.Option(key="send-back", label="Send back", consequence="The agent gets another attempt with this report."),
+    e.Option(key="cancel", label="Give it up", consequence="The task ends as failed; all work stays in its salvage refs."),
+)
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """The exact thing that is to be proven."""
+
+    task: Task
+    commit: Oid
+    tree: Oid
+    base: Oid
+    base_tree: Oid
+    purpose: str
+    """`change` or `landing`."""
+    landing: LandingId = LandingId("")
+
+    def claim_name(self, check: Check) -> str:
+        """The claim that a check of this subject makes."""
+        return check.name if self.purpose == "change" else f"{check.name}@merge"
+
+
+@lru_cache(maxsize=512)
+def digest_of(told: bytes) -> Digest:
+    """sha256, remembered: definitions are compared at every step."""
+    return Digest(hashlib.sha256(told).hexdigest())
+
+
+def definition_of(check: Check, settings: Settings) -> Digest:
+    """The digest of everything that defines a run besides the tree."""
+    told = msgspec.json.encode((check, settings.checkout.setup, settings.checkout.keep), order="deterministic")
+    return digest_of(told)
+
+
+def checks_at(settings: Settings, station: Station) -> tuple[Check, ...]:
+    """The checks of a station, in order of their names in the settings."""
+    names = station.checks or tuple(settings.checks)
+    return tuple(settings.checks[name] for name in names if name in settings.checks)
+
+
+def subject_of_change(task: Task) -> Subject | None:
+    """The change of a task as the thing to prove."""
+    work = task.work
+    if work is None:
+        return None
+    return Subject(
+        task=task, commit=work.commit, tree=work.tree, base=work.base, base_tree=work.base_tree, purpose="change",
+    )
+
+
+def advance(state: State, task: Task, station: Station, at: int) -> list[e.Event]:
+    """What the station wants next: runs, a way back, a question. Empty while runs are under way or when all is proven."""
+    subject = subject_of_change(task)
+    if subject is None:
+        return []
+    settings = state.repos[task.repo].settings
+    return want(state, subject, checks_at(settings, station), at)
+
+
+def passed(state: State, task: Task, station: Station) -> bool:
+    """Whether every check of the station is proven for the task's exact commit, and there is at least one."""
+    subject = subject_of_change(task)
+    checks = checks_at(state.repos[task.repo].settings, station)
+    return subject is not None and all_proven(subject, checks)
+
+
+def all_proven(subject: Subject, checks: Sequence[Check]) -> bool:
+    """Whether every check is proven for exactly this commit. No checks prove nothing."""
+    found = [claim_for(subject, check) for check in checks]
+    return bool(found) and all(claim is not None and claim.status == "proven" for claim in found)
+
+
+def claim_for(subject: Subject, check: Check) -> Claim | None:
+    """The claim of a check about exactly this commit."""
+    name = subject.claim_name(check)
+    return next((claim for claim in subject.task.claims if claim.claim == name and claim.commit == subject.commit), None)
+
+
+def want(state: State, subject: Subject, checks: Sequence[Check], at: int) -> list[e.Event]:
+    """The events that bring the proof of a subject forward by one step."""
+    task, settings = subject.task, state.repos[subject.task.repo].settings
+    if not checks:
+        return [] if task.gate else [ask(state, subject, "no check is configured, so nothing can be proven")]
+    events: list[e.Event] = []
+    waiting, open_claims = False, []
+    for check in checks:
+        claim = claim_for(subject, check)
+        if claim is not None and claim.status in ("proven", "refuted"):
+            continue
+        if in_flight(state, subject, check):
+            waiting = True
+            continue
+        proof = usable_proof(state, subject, check, definition_of(check, settings))
+        if proof is not None:
+            events.append(judge(subject, check, proof))
+        elif claim is not None and task.rerun >= RERUNS:
+            open_claims.append(claim)
+        else:
+            return [*events, *plan(state, subject, check)]
+    if events or waiting:
+        return events
+    refuted = [claim for check in checks if (claim := claim_for(subject, check)) and claim.status == "refuted"]
+    if refuted:
+        return back(state, task, refuted, at)
+    if open_claims and not task.gate:
+        return [ask(state, subject, "; ".join(f"{claim.claim}: {claim.because}" for claim in open_claims))]
+    return []
+
+
+def in_flight(state: State, subject: Subject, check: Check) -> bool:
+    """Whether a run of this check on this commit is planned and has no result."""
+    return any(
+        run.check == check.name and run.commit == subject.commit and run.purpose == subject.purpose
+        and run.task == subject.task.task and run.landing == subject.landing
+        for run in state.runs.values()
+    )
+
+
+def usable_proof(state: State, subject: Subject, check: Check, definition: Digest) -> Proof | None:
+    """A known result for this tree. For a change it must have been compared with the same base."""
+    proof = state.proofs.get(proof_key(subject.task.repo, subject.tree, definition))
+    if proof is None or proof.result == "unevaluated":
+        return None
+    compared = check.report != "junit" or subject.task.may_remove_tests or proof.base_tree == subject.base_tree
+    return proof if compared or subject.purpose == "landing" else None
+
+
+def plan(state: State, subject: Subject, check: Check) -> list[e.Event]:
+    """One run of the check, and before it one of the base when its tests are not known yet."""
+    repo = state.repos[subject.task.repo]
+    definition = definition_of(check, repo.settings)
+    events: list[e.Event] = []
+    if needs_baseline(state, repo, subject, check, definition):
+        events.append(e.RunPlanned(
+            run=RunId(f"R{state.run_count + 1}"), repo=repo.repo, purpose="baseline", check=check.name, definition=definition,
+            commit=subject.base, tree=subject.base_tree,
+        ))
+    events.append(e.RunPlanned(
+        run=RunId(f"R{state.run_count + len(events) + 1}"), repo=repo.repo, task=subject.task.task,
+        purpose="landing" if subject.purpose == "landing" else "change", check=check.name, definition=definition,
+        commit=subject.commit, tree=subject.tree, landing=subject.landing,
+    ))
+    return events
+
+
+def needs_baseline(state: State, repo: Repository, subject: Subject, check: Check, definition: Digest) -> bool:
+    """Whether the tests that pass on the base are still unknown and matter."""
+    if check.report != "junit" or subject.purpose == "landing" or subject.task.may_remove_tests:
+        return False
+    known = proof_key(repo.repo, subject.base_tree, definition) in state.proofs
+    return not known and baseline_run(state, repo, subject.base_tree, definition) is None
+
+
+def baseline_run(state: State, repo: Repository, tree: Oid, definition: Digest) -> Run | None:
+    """The run under way that will tell which tests pass on a tree."""
+    return next(
+        (run for run in state.runs.values()
+         if run.purpose == "baseline" and run.repo == repo.repo and run.tree == tree and run.definition == definition),
+        None,
+    )
+
+
+def judge(subject: Subject, check: Check, proof: Proof) -> e.ClaimJudged:
+    """The claim that follows from a known proof."""
+    lost = proof.lost_tests if not subject.task.may_remove_tests else ()
+    status: e.ClaimStatus = "proven" if proof.result == "pass" and not lost else "refuted"
+    because = f"{proof.because} (same tree, proven by {proof.run})" if not lost else lost_sentence(lost)
+    return e.ClaimJudged(
+        task=subject.task.task, commit=subject.commit, claim=subject.claim_name(check), status=status, because=because,
+        run=proof.run, detail="\n".join(lost),
+    )
+
+
+def lost_sentence(lost: Sequence[str]) -> str:
+    """One sentence on tests that went missing."""
+    return f"{len(lost)} tests that pass on the base no longer run here: {', '.join(lost[:3])}"
+
+
+def check_ran(state: State, ran: i.CheckRan) -> list[e.Event]:
+    """Record a result and judge the claim that it makes, when the change it was run for is still the current one."""
+    run = state.runs.get(ran.run)
+    if run is None:
+        return []
+    events: list[e.Event] = [e.RunFinished(
+        run=ran.run, result=ran.result, because=ran.because, cause=ran.cause, passed=ran.passed, failed=ran.failed,
+        skipped=ran.skipped, failing=ran.failing, names=ran.names, log=ran.log, report=ran.report, evidence=ran.evidence,
+        seconds=ran.seconds, lost_tests=ran.lost_tests,
+    )]
+    if run.purpose == "baseline":
+        return [*events, *baseline_trouble(state, run, ran)]
+    task = state.tasks.get(run.task)
+    if task is None or task.over or not is_current(state, task, run):
+        return events
+    lost = ran.lost_tests if not task.may_remove_tests else ()
+    status: e.ClaimStatus = "unevaluated"
+    if ran.result != "unevaluated":
+        status = "proven" if ran.result == "pass" and not lost else "refuted"
+    because = lost_sentence(lost) if lost and ran.result == "pass" else ran.because
+    detail = "\n".join((*ran.failing, *lost, ran.tail)) if status != "proven" else ""
+    name = run.check if run.purpose == "change" else f"{run.check}@merge"
+    judged = e.ClaimJudged(
+        task=task.task, commit=run.commit, claim=name, status=status, because=because, run=run.run, detail=detail[:4000],
+        final=status == "unevaluated" and ran.cause in FINAL_CAUSES,
+    )
+    return [*events, judged]
+
+
+def stale_runs(state: State) -> list[e.Event]:
+    """Runs that nobody wants any more: their check was redefined, or what they were to prove is gone."""
+    return [
+        e.RunFinished(run=run.run, result="unevaluated", because=because, cause="superseded")
+        for run in state.runs.values() if (because := stale_because(state, run))
+    ]
+
+
+def stale_because(state: State, run: Run) -> str:
+    """Why a run is no longer wanted; empty when it is."""
+    settings = state.repos[run.repo].settings
+    known = settings.checks.get(run.check)
+    if known is None or definition_of(known, settings) != run.definition:
+        return f"check {run.check} was redefined before it ran"
+    task = state.tasks.get(run.task)
+    if task is not None and (task.over or not is_current(state, task, run)):
+        return f"{run.task} has moved on"
+    return ""
+
+
+def is_current(state: State, task: Task, run: Run) -> bool:
+    """Whether a run is about what the task now wants to prove."""
+    if run.purpose == "baseline":
+        return True
+    if run.purpose == "landing":
+        landing = state.landings.get(run.landing)
+        return landing is not None and landing.candidate == run.commit
+    return task.work is not None and task.work.commit == run.commit
+
+
+def baseline_trouble(state: State, run: Run, ran: i.CheckRan) -> list[e.Event]:
+    """Say it when the target itself is not green, and when it is again."""
+    key = f"target:{run.repo}:{run.check}"
+    if ran.result == "pass":
+        return [e.ProblemCleared(key=key)] if key in state.problems else []
+    return [e.ProblemNoticed(
+        key=key, repo=run.repo, what=f"the target itself does not pass {run.check}: {ran.because}",
+        where=f"{run.repo} at {run.commit[:10]}, run {run.run}",
+        mend="mend the target first: changes that pass there will land, those that inherit the failure will not",
+    )]
+
+
+def back(state: State, task: Task, refuted: Sequence[Claim], at: int) -> list[e.Event]:
+    """The change goes back with its failing claims."""
+    headline = "; ".join(f"{claim.claim}: {claim.because}" for claim in refuted)
+    stat = f"{task.work.paths_total} files, +{task.work.insertions} -{task.work.deletions}" if task.work else ""
+    sections = [(f"{claim.claim} ({claim.run})", f"```\n{claim.detail[:3500]}\n```" if claim.detail else "") for claim in refuted]
+    packet = packet_of(headline, *sections, ("Your change", stat))
+    print_ = fingerprint("test", *(f"{claim.claim} {claim.because}" for claim in refuted))
+    return send_back(state, task, "test", print_, packet, at)
+
+
+def ask(state: State, subject: Subject, because: str) -> e.GateOpened:
+    """A check could not say yes or no, so a person is asked. It is never taken for a pass."""
+    return e.GateOpened(
+        gate=gate_id(state), task=subject.task.task, kind="unevaluated",
+        question=f"{subject.task.task}: a check could not be evaluated. What now?", options=OPTIONS, recommendation="run-again",
+        because=because[:600], risk="review", commit=subject.commit, station=subject.task.station,
+    )

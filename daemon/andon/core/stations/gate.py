@@ -1,0 +1,98 @@
+"""The gate station: asks a person when the policy says so, bound to exactly what the person is shown."""
+
+from andon.core.failure import fingerprint, gate_id, packet_of, send_back
+from andon.core.policy import bound_of, classify
+from andon.core.state import Gate, State, Task
+from andon.schema import events as e
+from andon.schema import inputs as i
+from andon.schema.ids import Oid
+from andon.schema.settings import Station
+
+OPTIONS = (
+    e.Option(key="approve", label="Approve", consequence="The change goes into the merge queue."),
+    e.Option(key="reject", label="Reject", consequence="It goes back to its agent with your reason."),
+    e.Option(key="cancel", label="Give it up", consequence="The task ends as failed; all work stays in its salvage refs."),
+)
+
+
+def needed(state: State, task: Task, station: Station) -> tuple[bool, e.Risk, str]:
+    """Whether a person must decide, the class of the change and the reason."""
+    risk: e.Risk = "review"
+    because = f"station {station.name} always asks"
+    if task.work is not None:
+        risk, because = classify(state.repos[task.repo].settings.policy, task.work)
+    if risk == "stop":
+        return True, risk, because
+    if station.when == "never":
+        return False, risk, because
+    return station.when == "always" or risk != "ship", risk, because
+
+
+def passed(state: State, task: Task, station: Station) -> bool:
+    """Whether nobody has to decide, or somebody approved exactly this."""
+    ask, _, _ = needed(state, task, station)
+    return not ask or (bool(task.approved) and task.approved == bound_of(task))
+
+
+def advance(state: State, task: Task, station: Station) -> list[e.Event]:
+    """Open the gate, or void one that asks about something that is gone."""
+    bound = bound_of(task)
+    gate = state.gates.get(task.gate)
+    if gate is not None:
+        stale = gate.kind == "review" and gate.bound != bound
+        return [e.GateVoided(gate=gate.gate, because="the change it asked about is another one now")] if stale else []
+    _, risk, because = needed(state, task, station)
+    work = task.work
+    told = f"{work.paths_total} files, +{work.insertions} -{work.deletions}" if work else "not started yet"
+    proven = all(claim.status == "proven" for claim in task.claims)
+    return [e.GateOpened(
+        gate=gate_id(state), task=task.task, kind="review", question=f"Land {task.task} “{task.title}”? ({told})",
+        options=OPTIONS, recommendation="approve" if proven and risk != "stop" else "", because=because, risk=risk,
+        commit=work.commit if work else Oid(""), bound=bound, station=station.name,
+    )]
+
+
+def answered(state: State, gate: Gate, answer: i.AnswerGate, at: int) -> list[e.Event]:
+    """What a person's answer brings about. The answer was checked before."""
+    events: list[e.Event] = [
+        e.GateAnswered(gate=gate.gate, option=answer.option, because=answer.because, bound=gate.bound, by=answer.by),
+    ]
+    task = state.tasks[gate.task]
+    if answer.option == "cancel" and gate.kind != "question":
+        return [*events, *give_up(state, task, answer.because or gate.because)]
+    if gate.kind == "review" and answer.option == "reject":
+        packet = packet_of("a person rejected it", ("Reason", answer.because))
+        return [*events, *send_back(state, task, "rejected", fingerprint("rejected", answer.because), packet, at)]
+    if gate.kind == "failure" and answer.option == "retry":
+        return [*events, e.TaskRetried(task=task.task, note=note(answer), by=answer.by)]
+    if gate.kind == "unevaluated" and answer.option == "send-back":
+        packet = packet_of("a check could not be evaluated", ("What was seen", gate.because), ("A person says", answer.because))
+        return [*events, *send_back(state, task, "unevaluated", fingerprint(gate.because), packet, at)]
+    if gate.kind == "limit":
+        return [*events, *limit_answered(state, gate, answer)]
+    return events
+
+
+def note(answer: i.AnswerGate) -> str:
+    """A person's words as a section of the packet."""
+    return f"### A person says\n\n{answer.because}" if answer.because else ""
+
+
+def give_up(state: State, task: Task, because: str) -> list[e.Event]:
+    """The task ends as failed; a live attempt is asked to stop first."""
+    events: list[e.Event] = []
+    if task.live:
+        events.append(e.AttemptStopAsked(attempt=task.live, because="the task was given up"))
+    return [*events, e.TaskFailed(task=task.task, because=because)]
+
+
+def limit_answered(state: State, gate: Gate, answer: i.AnswerGate) -> list[e.Event]:
+    """More time, or the end of the attempt."""
+    attempt = state.attempts.get(gate.attempt)
+    if attempt is None or not attempt.live:
+        return []
+    if answer.option == "extend":
+        agent = state.repos[attempt.repo].settings.agents.get(attempt.agent)
+        minutes = agent.minutes if agent else 30.0
+        return [e.AttemptResumeAsked(attempt=attempt.attempt, minutes=minutes, by=answer.by)]
+    return [e.AttemptStopAsked(attempt=attempt.attempt, because="stopped by a person at its time limit", by=answer.by)]
