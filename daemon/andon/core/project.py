@@ -123,7 +123,7 @@ def task_view(state: State, task: Task, sightings: Mapping[AttemptId, Sighting],
 
 
 def why_view(state: State, task: Task) -> tuple[str, ...]:
-    """The reasons why a task does not run, as of the last event: seconds are not counted down here, so nothing is drawn for them."""
+    """Why a task does not run, as of the last event: seconds are not counted down, so nothing is drawn for them."""
     if task.over:
         return (task.because,) if task.because else ()
     return tuple("tries again soon" if reason.startswith("tries again in") else reason.split("; starts anyway")[0]

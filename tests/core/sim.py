@@ -1,0 +1,162 @@
+"""A world for the core alone: answers effects as edges would, from a seed. No disk, no clock, no await."""
+
+import hashlib
+import random
+from collections.abc import Callable
+from typing import Any
+
+from andon.core.decide import decide
+from andon.core.evolve import evolve
+from andon.core.pending import next_deadline, pending
+from andon.core.refuse import refuse
+from andon.core.state import State
+from andon.schema import effects as f
+from andon.schema import events as e
+from andon.schema import inputs as i
+from andon.schema.errors import Problem
+from andon.schema.ids import Digest, Oid, RepoId, TaskId
+from andon.schema.jobs import Exit, Said
+from andon.schema.settings import AgentSettings, Budget, Check, Line, Loaded, Policy, Settings, Station
+
+STATIONS = (
+    Station(name="build", kind="agent"), Station(name="check", kind="check"), Station(name="review", kind="gate"),
+    Station(name="land", kind="land"),
+)
+
+
+def oid(*parts: object) -> Oid:
+    """A git object name made from its parts."""
+    return Oid(hashlib.sha1(repr(parts).encode()).hexdigest())
+
+
+def settings(**changes: Any) -> Settings:
+    """Settings of a small repository."""
+    base: dict[str, Any] = {
+        "wip": 4, "agents": {"default": AgentSettings(name="default", use="scripted")},
+        "checks": {"tests": Check(name="tests", run="pytest --junitxml={report}", report="junit")},
+        "lines": {"build": Line(name="build", stations=STATIONS)}, "policy": Policy(ship=("**",)), "budget": Budget(attempts=3),
+    }
+    return Settings(**{**base, **changes})
+
+
+def loaded(settings_: Settings) -> Loaded:
+    """As the config room would hand them over."""
+    digest = hashlib.sha256(repr(settings_).encode()).hexdigest()
+    commands = hashlib.sha256("\n".join(settings_.commands()).encode()).hexdigest()
+    return Loaded(settings=settings_, digest=Digest(digest), commands=Digest(commands))
+
+
+class Sim:
+    """One factory core with its log, its time and a world that answers."""
+
+    def __init__(self, seed: int = 0, repos: int = 1, **changes: Any) -> None:
+        self.random = random.Random(seed)
+        self.state, self.log, self.now = State(), list[e.Recorded](), 1_000_000
+        self.inflight: dict[str, f.Effect] = {}
+        self.trunk = {RepoId(f"r{n}"): oid("trunk", n) for n in range(repos)}
+        self.work: Callable[[f.ImportWork], i.Input] = self.honest_work
+        self.exit: Callable[[f.WatchSession], i.Input] = lambda effect: i.SessionEnded(attempt=effect.attempt, exit=Exit(code=0))
+        self.check: Callable[[f.RunCheck], i.CheckRan] = lambda effect: i.CheckRan(
+            run=effect.run, result="pass", because="3 tests passed", passed=3, names=Digest("n" * 64))
+        self.merge: Callable[[f.MergeCandidate], i.Input] = lambda effect: i.CandidateMerged(
+            landing=effect.landing, candidate=oid("cand", effect.onto, effect.commit), tree=oid("tree", effect.onto, effect.commit))
+        self.started: dict[str, int] = {}
+        for repo, trunk in self.trunk.items():
+            self.give(i.RepositorySeen(repo=repo, path=f"/{repo}", git_dir=f"/{repo}/.git", by="me", loaded=loaded(settings(**changes)),
+                                       trust=True, target=trunk, tree=oid("tree", trunk)))
+
+    def give(self, given: i.Input) -> list[e.Event]:
+        """One input, decided and recorded."""
+        events = decide(self.state, given, self.now)
+        for event in events:
+            self.state = evolve(self.state, event, self.now)
+            self.log.append(e.Recorded(seq=self.state.seq, at=self.now, event=event, prev="", hash=""))
+        return events
+
+    def add(self, title: str = "a task", repo: str = "r0", **fields: Any) -> TaskId:
+        """A new task; its id."""
+        command = i.AddTask(repo=RepoId(repo), title=title, spec=fields.pop("spec", title), **fields)
+        assert refuse(self.state, command) is None, refuse(self.state, command)
+        events = self.give(command)
+        return next(event.task for event in events if isinstance(event, e.TaskAdded))
+
+    def owed(self) -> list[f.Effect]:
+        """Effects that could be started now."""
+        lanes = {effect.lane for effect in self.inflight.values()}
+        return [effect for effect in pending(self.state, self.now) if effect.key not in self.inflight and effect.lane not in lanes]
+
+    def step(self) -> bool:
+        """Do one owed deed, or let time pass to the next deadline. False when the world is at rest."""
+        owed = self.owed()
+        if owed:
+            self.give(self.answer(self.random.choice(owed)))
+            return True
+        deadline = next_deadline(self.state)
+        if not deadline:
+            return False
+        self.now = max(self.now, deadline)
+        self.give(i.Ticked())
+        return True
+
+    def run(self, steps: int = 2000) -> None:
+        """Until the world is at rest."""
+        for _ in range(steps):
+            if not self.step():
+                return
+        raise AssertionError(f"not at rest after {steps} steps; owed: {self.owed()[:3]}")
+
+    def answer(self, effect: f.Effect) -> i.Input:
+        """What the edges would say to an effect."""
+        match effect:
+            case f.PrepareCheckout():
+                return i.CheckoutReady(attempt=effect.attempt, path=f"/c/{effect.attempt}", isolation="clone")
+            case f.StartSession():
+                self.started[effect.attempt] = self.started.get(effect.attempt, 0) + 1
+                return i.SessionStarted(attempt=effect.attempt, pid=1, ticks=1, boot="b", session=effect.attempt.replace(".", "_"))
+            case f.WatchSession():
+                return self.exit(effect)
+            case f.StopSession():
+                return i.StopDone(attempt=effect.attempt, ref="s", oid=oid("s"), dirty=False)
+            case f.SuspendSession():
+                return i.SuspendDone(attempt=effect.attempt, suspended=effect.suspend)
+            case f.ImportWork():
+                return self.work(effect)
+            case f.RemoveCheckout():
+                return i.CheckoutGone(attempt=effect.attempt, ref="s", oid=oid("s"), dirty=False)
+            case f.DeliverAnswer():
+                return i.AnswerGiven(attempt=effect.attempt, n=effect.n)
+            case f.RunCheck():
+                return self.check(effect)
+            case f.MergeCandidate():
+                return self.merge(effect)
+            case f.MoveTarget():
+                if self.trunk[effect.repo] not in (effect.old, effect.new):
+                    return i.LandingRefused(landing=effect.landing, because="moved", oid=self.trunk[effect.repo], tree=oid("t"))
+                self.trunk[effect.repo] = effect.new
+                return i.TargetSwapped(landing=effect.landing, old=effect.old, new=effect.new, tree=effect.tree)
+            case f.MirrorTarget():
+                return i.MirrorSeen(repo=effect.repo, oid=effect.oid, advanced=True)
+        raise AssertionError(effect)
+
+    def honest_work(self, effect: f.ImportWork, **changes: Any) -> i.Input:
+        """An attempt that committed one file."""
+        fields: dict[str, Any] = {
+            "attempt": effect.attempt, "fence": effect.fence, "commit": oid("c", effect.attempt), "tree": oid("t", effect.attempt),
+            "base": effect.base, "base_tree": oid("tree", effect.base), "descends": True, "paths": ("src/a.py",), "paths_total": 1,
+            "insertions": 3, "diff": Digest("d" * 64),
+        }
+        return i.WorkRead(**{**fields, **changes})
+
+    def ask(self, attempt: str, n: int, text: str) -> list[e.Event]:
+        """An agent asks."""
+        return self.give(i.AgentSaid(attempt=f.AttemptId(attempt), said=Said(n=n, kind="ask", text=text)))
+
+    def fail(self, effect: f.Effect, subject: str, *, transient: bool = True) -> list[e.Event]:
+        """A deed that could not be done."""
+        problem = Problem(what="no space left on device", mend="make room")
+        return self.give(i.EffectFailed(key=effect.key, kind=str(type(effect).__struct_config__.tag), subject=subject,
+                                        problem=problem, transient=transient))
+
+    def kinds(self) -> list[str]:
+        """The names of all events so far."""
+        return [e.kind_of(row.event) for row in self.log]
