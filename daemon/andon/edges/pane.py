@@ -1,0 +1,158 @@
+"""One session's screen, streamed while somebody watches it; it must never know who does.
+
+Theory of operation. A short-lived control-mode client attaches to that one session. Its %output lines are only a doorbell:
+they are thrown away and ring a `capture-pane`, at most ten times a second, so tmux stays the terminal emulator and a frame
+is always a whole finished screen. While a flood is on, tmux is told to hold its output back between two frames, so a
+flood costs us no more than a spinner. A silent pane rings nothing: no command is sent and no timer runs.
+
+Rows come from the agent: they pass `clean_row`, and a screen that forges protocol lines can only spoil its own picture.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from andon.edges.control import Control, TmuxError
+from andon.edges.tmux import server_argv
+from andon.schema.clean import clean_row
+from andon.schema.ids import AttemptId, session_name
+from andon.schema.layout import Layout
+from andon.schema.wire import PaneIs
+
+FRAME_S = 0.1
+"""At least this long between two frames."""
+FLOOD_BYTES = 32 * 1024
+"""Output between two frames past which tmux is told to hold it back."""
+RETRY_S = (0.2, 5.0)
+_FACTS = "@#{pane_width} #{pane_height} #{cursor_x} #{cursor_y} #{cursor_flag} #{pane_dead}"
+_NUMBERS = re.compile(r"@(\d+) (\d+) (\d+) (\d+) (\d) (\d)")
+
+
+class PaneWatch:
+    """Streams one attempt's screen to a callback. Run `run` in a task of its owner; cancel it to stop watching."""
+
+    def __init__(self, layout: Layout, attempt: AttemptId, callback: Callable[[PaneIs], None], *, rows: int = 0) -> None:
+        self.captures = 0
+        """Frames asked for, for tests and benchmarks that count."""
+        self.sent = 0
+        """Commands sent on connections that are closed already; see `commands`."""
+        self._argv, self._attempt, self._callback = server_argv(layout), attempt, callback
+        self._limit = rows
+        self._target = f"={session_name(attempt)}"
+        self._control: Control | None = None
+        self._bell = asyncio.Event()
+        self._heard = 0
+        self._held = False
+        self._pane = ""
+        self._last: PaneIs | None = None
+        self._at = 0.0
+
+    @property
+    def commands(self) -> int:
+        """Commands sent to the server so far."""
+        return self.sent + (self._control.sent if self._control else 0)
+
+    @property
+    def client_pid(self) -> int | None:
+        """The process at our end of the connection, while there is one."""
+        return self._control.pid if self._control and not self._control.lost else None
+
+    async def run(self) -> None:
+        """Watch until the session is gone (the last PaneIs says so) or the task is cancelled."""
+        pause = 0.0
+        while True:
+            before = self.captures
+            try:
+                await self._watch()
+            except TmuxError as error:
+                if not error.lost or "can't find session" in str(error):
+                    return self._over("ended")
+            finally:
+                await self._leave()
+            pause = 0.0 if self.captures > before else min(max(pause * 2, RETRY_S[0]), RETRY_S[1])
+            await asyncio.sleep(pause)
+            if not await self._server_answers():
+                self._over("unknown")
+
+    async def _watch(self) -> None:
+        """One connection: a frame now, then one for each ring of the bell. Raises TmuxError at its end."""
+        self._control = control = await Control.open(self._argv, self._target, "ignore-size", self._notice, self._bell.set)
+        self._held, self._heard = False, 0
+        self._pane = (await control.command("display-message", "-p", "#{pane_id}"))[0]
+        await control.command("refresh-client", "-B", "dead::#{pane_dead} #{pane_width} #{pane_height}")
+        self._bell.set()
+        while True:
+            await self._bell.wait()
+            wait = self._at + FRAME_S - time.monotonic()
+            if wait > 0:
+                await asyncio.sleep(wait)
+            await self._frame(control)
+
+    async def _frame(self, control: Control) -> None:
+        """Let output flow again, then capture, in one turn of the server: whatever comes later rings the bell anew."""
+        self._bell.clear()
+        self._at = time.monotonic()
+        self._heard = 0
+        commands: list[tuple[str, ...]] = [("capture-pane", "-p", "-e", "-t", self._pane), ("display-message", "-p", "-t", self._pane, _FACTS)]
+        if self._held:
+            self._held = False
+            commands.insert(0, ("refresh-client", "-A", f"{self._pane}:continue"))
+        self.captures += 1
+        *_, rows, facts = await control.sequence(*commands)
+        numbers = _NUMBERS.fullmatch(facts[0]) if facts else None
+        if numbers is None:
+            return
+        width, height, x, y, shown, dead = (int(number) for number in numbers.groups())
+        self._tell(self._picture(rows, width, height, (x, y) if shown else None, alive=not dead))
+
+    def _picture(self, rows: list[str], width: int, height: int, cursor: tuple[int, int] | None, *, alive: bool) -> PaneIs:
+        """The screen, or its last written rows when fewer are wanted."""
+        cleaned = [clean_row(row) for row in rows[:height]]
+        used = max((n for n, row in enumerate(cleaned, 1) if row.strip()), default=0)
+        used = max(used, cursor[1] + 1 if cursor else 0)
+        first = max(0, used - self._limit) if self._limit else 0
+        last = first + self._limit if self._limit else len(cleaned)
+        if cursor and not first <= cursor[1] < last:
+            cursor = None
+        return PaneIs(
+            attempt=self._attempt, rows=tuple(cleaned[first:last]), width=width, height=height,
+            cursor=(cursor[0], cursor[1] - first) if cursor else None, alive=alive, state="live" if alive else "ended")
+
+    def _tell(self, picture: PaneIs) -> None:
+        """Hand it on when rows, size or state differ from the last."""
+        last, self._last = self._last, picture
+        if last is None or msgspec.structs.replace(last, cursor=picture.cursor) != picture:
+            self._callback(picture)
+
+    def _over(self, state: Literal["ended", "unknown"]) -> None:
+        base = self._last or PaneIs(attempt=self._attempt, rows=(), width=0, height=0)
+        self._tell(msgspec.structs.replace(base, cursor=None, alive=False, state=state))
+
+    def _notice(self, kind: str, rest: bytes) -> None:
+        if kind in ("output", "extended-output"):
+            if not rest.startswith(self._pane.encode() + b" "):
+                return
+            self._heard += len(rest)
+            if self._heard > FLOOD_BYTES and not self._held and self._control:
+                self._held = True
+                self._control.post("refresh-client", "-A", f"{self._pane}:pause")
+        elif kind != "subscription-changed" and kind != "layout-change":
+            return
+        self._bell.set()
+
+    async def _server_answers(self) -> bool:
+        """Whether there is still a server; its session may then be attached to, or told gone, by the next try."""
+        tries = await asyncio.create_subprocess_exec(
+            *self._argv, "list-sessions", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL)
+        return await tries.wait() == 0
+
+    async def _leave(self) -> None:
+        control, self._control = self._control, None
+        if control:
+            self.sent += control.sent
+            await control.close()
