@@ -13,7 +13,7 @@ import msgspec
 LOOK_LIMIT = 1024 * 1024
 """Bytes read of any one file."""
 MANY = 2000
-"""Directory entries looked at in one place."""
+"""Matches looked at in one place."""
 
 
 class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +94,7 @@ def _glob(folder: Path, pattern: str) -> Iterator[Path]:
     """At most MANY entries that match."""
     try:
         yield from (path for path, _ in zip(folder.glob(pattern), range(MANY), strict=False))
-    except OSError:
+    except (OSError, ValueError):
         return
 
 
@@ -109,6 +109,11 @@ def _dig(tree: Any, *keys: str) -> Any:
     for key in keys:
         tree = tree.get(key) if isinstance(tree, dict) else None
     return tree
+
+
+def _table(tree: Any, key: str) -> dict[str, Any]:
+    found = _dig(tree, key)
+    return found if isinstance(found, dict) else {}
 
 
 # --- Python ----------------------------------------------------------------------------------------------------------
@@ -237,8 +242,8 @@ def _node(repo: Path) -> _Found | None:
         package = json.loads(_text(repo / "package.json"))
     except (ValueError, RecursionError):
         return _Found(kind="node", notes=("package.json is not valid JSON: it was not looked at",))
-    scripts = {key: text for key, text in (_dig(package, "scripts") or {}).items() if isinstance(text, str) and text.strip()}
-    needs = {**(_dig(package, "devDependencies") or {}), **(_dig(package, "dependencies") or {})}
+    scripts = {key: text for key, text in _table(package, "scripts").items() if isinstance(text, str) and text.strip()}
+    needs = _table(package, "devDependencies") | _table(package, "dependencies")
     manager, install, program = "npm", "npm install", "npx --no-install"
     for lock, name, command, way in MANAGERS:
         if _is_file(repo / lock):

@@ -38,7 +38,7 @@ def load_repository(
     below = [assemble.flatten(each) for each in (defaults(), _checked(read_file(person, origin="person"))) if each]
     above = assemble.flatten(_overrides(overrides))
     if mine and theirs:
-        assemble.settings(assemble.overlay([*below, assemble.flatten(mine), above]))  # what is edited has to be sound too
+        assemble.settings(assemble.overlay([*below, assemble.flatten(mine)]))  # what is edited has to be sound too
     leaves = assemble.overlay([*below, _repository(mine, theirs), above])
     settings = assemble.settings(leaves)
     return Loaded(

@@ -1,0 +1,406 @@
+"""Which value holds, where it comes from, and what a person is told although nothing is wrong."""
+
+import hashlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from andon.schema.settings import (
+    AgentSettings,
+    Budget,
+    Check,
+    Checkout,
+    FactorySettings,
+    Line,
+    Loaded,
+    Origin,
+    Policy,
+    Retry,
+    Settings,
+    Station,
+)
+from andon_config.load import load_person, load_repository
+
+PRODUCT = """
+[factory]
+target = "main"
+wip = 6                       # agents at work at once
+[agents.default]
+use = "claude"                # or command = ["./my-agent", "{prompt_file}"]
+[checks.tests]
+run = "pytest -q --junitxml={report}"
+report = "junit"
+[checks.lint]
+run = "ruff check --output-format sarif -o {report}"
+report = "sarif"
+[policy]
+ship   = ["docs/**", "tests/**"]
+stop   = ["**/auth/**", "migrations/**"]
+[budget]
+task = { usd = 5, minutes = 90, attempts = 3 }
+day  = { usd = 100 }
+"""
+
+
+class Desk:
+    """A repository's file, a person's own file, and a committed text."""
+
+    def __init__(self, folder: Path) -> None:
+        self.work, self.own = folder / "repo" / "andon.toml", folder / "own" / "andon.toml"
+        for file in (self.work, self.own):
+            file.parent.mkdir()
+
+    def load(
+        self, work: str | None = None, *, person: str | None = None, base: str | None = None,
+        overrides: Mapping[str, str] | None = None,
+    ) -> Loaded:
+        for file, text in ((self.work, work), (self.own, person)):
+            file.unlink(missing_ok=True)
+            if text is not None:
+                file.write_text(text)
+        return load_repository(work=self.work, base=base, base_where="andon.toml@main", person=self.own, overrides=overrides or {})
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+def origin(loaded: Loaded, key: str) -> Origin:
+    found = [each for each in loaded.origins if each.key == key]
+    assert len(found) == 1, [each.key for each in loaded.origins]
+    return found[0]
+
+
+# --- values ----------------------------------------------------------------------------------------------------------
+
+
+def test_without_any_file_the_default_line_and_the_vocabularys_defaults_hold() -> None:
+    settings = load_repository(work=None, base=None, person=None).settings
+    stations = (
+        Station(name="build", kind="agent"), Station(name="check", kind="check"),
+        Station(name="review", kind="gate", when="policy"), Station(name="land", kind="land"),
+    )
+    assert settings == Settings(
+        agents={"default": AgentSettings(name="default", use="claude")}, lines={"build": Line(name="build", stations=stations)},
+    )
+
+
+def test_the_example_of_the_product_loads_as_it_is_written(desk: Desk) -> None:
+    settings = desk.load(PRODUCT).settings
+    assert settings.checks == {
+        "tests": Check(name="tests", run="pytest -q --junitxml={report}", report="junit"),
+        "lint": Check(name="lint", run="ruff check --output-format sarif -o {report}", report="sarif"),
+    }
+    assert settings.policy == Policy(ship=("docs/**", "tests/**"), stop=("**/auth/**", "migrations/**"))
+    assert settings.budget == Budget(attempts=3, minutes=90.0)
+
+
+def test_every_key_reaches_the_settings(desk: Desk) -> None:
+    settings = desk.load("""
+[factory]
+target = "release/2"
+wip = 2
+proving = 3
+overlap_minutes = 1.5
+[agents.mine]
+command = ["./a", "{prompt_file}"]
+args = ["-x"]
+env = { A = "1" }
+minutes = 5
+[checks.c]
+run = "make c"
+report = "exit"
+minutes = 2
+memory_mb = 0
+output_mb = 1
+minimum_tests = 7
+[lines.docs]
+stations = ["write", "prove", "ask", "in"]
+wip = 4
+[stations.write]
+kind = "agent"
+agent = "mine"
+wip = 1
+[stations.prove]
+kind = "check"
+checks = ["c"]
+[stations.ask]
+kind = "gate"
+when = "always"
+[stations.in]
+kind = "land"
+[policy]
+ship = ["a"]
+review = ["b"]
+stop = ["c"]
+[budget]
+task = { attempts = 9, minutes = 8 }
+[retry]
+same_failure = 7
+transient = 6
+backoff_s = 5
+[checkout]
+isolation = "worktree"
+setup = ["s"]
+teardown = ["t"]
+ports = 3
+keep = ["k"]
+""").settings
+    assert (settings.target, settings.wip, settings.proving, settings.overlap_minutes) == ("release/2", 2, 3, 1.5)
+    assert settings.agents["mine"] == AgentSettings(
+        name="mine", use="command", command=("./a", "{prompt_file}"), args=("-x",), env={"A": "1"}, minutes=5.0,
+    )
+    assert settings.checks["c"] == Check(name="c", run="make c", minutes=2.0, memory_mb=0, output_mb=1, minimum_tests=7)
+    assert settings.lines["docs"] == Line(name="docs", wip=4, stations=(
+        Station(name="write", kind="agent", agent="mine", wip=1), Station(name="prove", kind="check", checks=("c",)),
+        Station(name="ask", kind="gate", when="always"), Station(name="in", kind="land"),
+    ))
+    assert set(settings.lines) == {"build", "docs"}
+    assert settings.policy == Policy(ship=("a",), review=("b",), stop=("c",))
+    assert settings.budget == Budget(attempts=9, minutes=8.0)
+    assert settings.retry == Retry(same_failure=7, transient=6, backoff_s=5.0)
+    assert settings.checkout == Checkout(isolation="worktree", setup=("s",), teardown=("t",), ports=3, keep=("k",))
+
+
+def test_an_empty_file_and_empty_tables_change_nothing(desk: Desk) -> None:
+    plain = load_repository(work=None, base=None, person=None).settings
+    sections = ("factory", "agents", "checks", "lines", "stations", "policy", "budget", "retry", "checkout", "stations.build")
+    for text in ("", "\ufeff", "# nothing\r\n", *(f"[{section}]\n" for section in sections)):
+        assert desk.load(text).settings == plain
+        assert desk.load(text, base=text).settings == plain
+        assert desk.load(text, base="[stations.check]\nwip = 1\n").settings.lines["build"].stations[1].wip == 1
+
+
+# --- layers and origins ----------------------------------------------------------------------------------------------
+
+
+def test_command_line_wins_over_repository_over_person_over_default(desk: Desk) -> None:
+    layers = {"person": "[factory]\nwip = 2\n", "work": "[factory]\nwip = 3\n"}
+    assert desk.load().settings.wip == 6
+    assert desk.load(person=layers["person"]).settings.wip == 2
+    assert desk.load(layers["work"], person=layers["person"]).settings.wip == 3
+    assert desk.load(layers["work"], person=layers["person"], overrides={"factory.wip": "4"}).settings.wip == 4
+
+
+def test_each_value_tells_its_layer_and_its_line(desk: Desk) -> None:
+    loaded = desk.load(
+        "\n[factory]\nproving = 2\n[checks.tests]\nrun = 'make'\n", person="[factory]\n\nwip = 2\n[retry]\ntransient = 1\n",
+        overrides={"retry.transient": "9"},
+    )
+    assert origin(loaded, "factory.wip") == Origin(key="factory.wip", value="2", origin="person", where=f"{desk.own}:3")
+    assert origin(loaded, "factory.proving").where == f"{desk.work}:3"
+    assert origin(loaded, "factory.proving").origin == "repository"
+    assert origin(loaded, "checks.tests.run").value == '"make"'
+    assert origin(loaded, "retry.transient") == Origin(
+        key="retry.transient", value="9", origin="command line", where="command line: retry.transient",
+    )
+    assert origin(loaded, "factory.target") == Origin(
+        key="factory.target", value='"main"', origin="default", where="defaults.toml:4",
+    )
+    assert origin(loaded, "checks.tests.minutes") == Origin(key="checks.tests.minutes", value="30.0", origin="default")
+
+
+def test_every_leaf_of_the_settings_has_an_origin(desk: Desk) -> None:
+    keys = {each.key for each in desk.load(PRODUCT).origins}
+    for section in ("agents.default", "checks.tests", "lines.build", "stations.build", "stations.review", "policy"):
+        assert any(key.startswith(f"{section}.") for key in keys)
+    wanted = {f"retry.{key}" for key in Retry.__struct_fields__} | {f"checkout.{key}" for key in Checkout.__struct_fields__}
+    wanted |= {f"checks.tests.{key}" for key in Check.__struct_fields__ if key != "name"}
+    wanted |= {"stations.review.when", "stations.check.checks", "stations.build.agent", "lines.build.wip", "budget.task.attempts"}
+    assert wanted <= keys
+    assert len(keys) == len(desk.load(PRODUCT).origins)
+
+
+def test_a_table_completes_and_an_array_replaces(desk: Desk) -> None:
+    loaded = desk.load(
+        "[checks.tests]\nrun = 'b'\n[policy]\nship = ['x']\n",
+        person="[checks.tests]\nrun = 'a'\nminutes = 2\n[policy]\nship = ['y', 'z']\n",
+    )
+    assert loaded.settings.checks["tests"] == Check(name="tests", run="b", minutes=2.0)
+    assert loaded.settings.policy.ship == ("x",)
+
+
+def test_choosing_another_agent_drops_the_choice_below_and_keeps_the_rest(desk: Desk) -> None:
+    person = '[agents.default]\nuse = "codex"\nargs = ["--fast"]\nminutes = 7\n'
+    loaded = desk.load('[agents.default]\ncommand = ["./mine"]\n', person=person)
+    assert loaded.settings.agents["default"] == AgentSettings(name="default", use="command", command=("./mine",), minutes=7.0)
+    assert desk.load('[agents.default]\nminutes = 1\n', person=person).settings.agents["default"].args == ("--fast",)
+    other = desk.load('[agents.default]\nuse = "claude"\n', person='[agents.default]\ncommand = ["x"]\n')
+    assert other.settings.agents["default"] == AgentSettings(name="default", use="claude")
+
+
+def test_another_kind_makes_a_station_anew(desk: Desk) -> None:
+    loaded = desk.load('[stations.review]\nkind = "land"\n[lines.build]\nstations = ["build", "check", "review"]\n')
+    assert loaded.settings.lines["build"].stations[-1] == Station(name="review", kind="land")
+
+
+OVERRIDES = {
+    "factory.target": ("dev", "dev"), "factory.wip": ("0x10", 16), "factory.overlap_minutes": ("2", 2.0),
+    "policy.ship": ('["a", "b"]', ("a", "b")), "checkout.isolation": ("worktree", "worktree"), "budget.task.attempts": ("7", 7),
+    "checks.tests.run": ("true", "true"),
+}
+
+
+@pytest.mark.parametrize("key", OVERRIDES)
+def test_an_override_is_toml_or_plain_text_for_a_string(key: str) -> None:
+    text, value = OVERRIDES[key]
+    loaded = load_repository(work=None, base=None, person=None, overrides={key: text})
+    section, *rest = key.removeprefix("factory.").replace("budget.task", "budget").split(".")
+    found = getattr(loaded.settings, section)
+    for word in rest:
+        found = found[word] if isinstance(found, dict) else getattr(found, word)
+    assert found == value
+    assert origin(loaded, key).origin == "command line"
+
+
+def test_an_override_of_a_string_may_look_like_anything() -> None:
+    for text in ("3", "true", "a = b", "1\nx = 2", "release/1.0", '"quoted"'):
+        loaded = load_repository(work=None, base=None, person=None, overrides={"checks.c.run": text})
+        assert loaded.settings.checks["c"].run == text.strip('"')
+
+
+# --- what judges -----------------------------------------------------------------------------------------------------
+
+BASE = '[factory]\nwip = 1\n[checks.tests]\nrun = "make test"\n[checkout]\nsetup = ["make deps"]\nports = 1\n'
+EDITED = """[factory]
+wip = 2
+[checks.tests]
+run = "true"
+[policy]
+ship = ["**"]
+[checkout]
+setup = []
+ports = 2
+keep = ["c"]
+"""
+
+
+def test_what_judges_comes_from_the_commit_and_the_rest_from_the_file(desk: Desk) -> None:
+    loaded = desk.load(EDITED, base=BASE)
+    settings = loaded.settings
+    assert settings.checks["tests"].run == "make test"
+    assert settings.policy.ship == ()
+    assert settings.checkout == Checkout(setup=("make deps",), ports=2)
+    assert settings.wip == 2
+    assert origin(loaded, "checks.tests.run").where == "andon.toml@main:4"
+    assert origin(loaded, "factory.wip").where == f"{desk.work}:2"
+
+
+def test_each_edited_section_that_waits_for_its_commit_is_named(desk: Desk) -> None:
+    assert desk.load(EDITED, base=BASE).notes == tuple(
+        f"[{section}] edited in andon.toml takes effect once it is committed on main"
+        for section in ("checks", "policy", "checkout.setup", "checkout.keep")
+    )
+    line = '[lines.docs]\nstations = ["s"]\n[stations.s]\nkind = "agent"\n'
+    assert [note.split()[0] for note in desk.load(BASE + line, base=BASE).notes] == ["[lines]", "[stations]"]
+    assert desk.load(BASE, base=BASE).notes == ()
+    assert desk.load(f"# other words\n{BASE}[policy]\n", base=BASE).notes == ()
+
+
+def test_an_added_or_removed_check_waits_for_its_commit(desk: Desk) -> None:
+    assert set(desk.load("", base=BASE).settings.checks) == {"tests"}
+    assert desk.load("", base=BASE).notes[0].startswith("[checks] edited")
+    added = desk.load(BASE + '[checks.lint]\nrun = "make lint"\n', base=BASE)
+    assert set(added.settings.checks) == {"tests"}
+
+
+def test_the_person_and_the_command_line_still_count_beside_the_commit(desk: Desk) -> None:
+    loaded = desk.load("", base=BASE, person="[policy]\nstop = ['x']\n", overrides={"checks.tests.minutes": "1"})
+    assert loaded.settings.policy.stop == ("x",)
+    assert loaded.settings.checks["tests"].minutes == 1.0
+
+
+def test_without_a_committed_file_the_edited_one_judges_and_a_note_says_so(desk: Desk) -> None:
+    loaded = desk.load(EDITED)
+    assert loaded.settings.checks["tests"].run == "true"
+    assert loaded.notes == (f"andon.toml is not committed on main yet: until it is, what judges is taken from {desk.work}",)
+
+
+def test_without_a_file_in_the_checkout_the_committed_one_holds_and_a_note_says_so(desk: Desk) -> None:
+    loaded = desk.load(None, base=BASE)
+    assert (loaded.settings.wip, loaded.settings.checkout.ports) == (1, 1)
+    assert loaded.notes == ("there is no andon.toml in your checkout: the one committed on main holds",)
+
+
+def test_an_agent_that_a_committed_station_names_stays_known_until_the_commit_changes(desk: Desk) -> None:
+    station = '[stations.build]\nkind = "agent"\nagent = "{}"\n'
+    base = BASE + '[agents.old]\nuse = "codex"\n' + station.format("old")
+    loaded = desk.load(BASE + '[agents.new]\nuse = "codex"\n' + station.format("new"), base=base)
+    assert loaded.settings.lines["build"].stations[0].agent == "old"
+    assert set(loaded.settings.agents) == {"default", "old", "new"}
+    moved = desk.load(base.replace("codex", "claude"), base=base)
+    assert moved.settings.agents["old"].use == "claude"
+
+
+def test_money_is_accepted_and_said_not_to_be_enforced(desk: Desk) -> None:
+    notes = desk.load(PRODUCT, base=PRODUCT).notes
+    assert notes == (
+        f"budget.task.usd is not enforced yet: this release meters no cost ({desk.work}:17)",
+        f"budget.day.usd is not enforced yet: this release meters no cost ({desk.work}:18)",
+    )
+
+
+def test_having_no_checks_is_said() -> None:
+    assert load_repository(work=None, base=None, person=None).notes == (
+        "no [checks] are configured: nothing can be proven about a change",
+    )
+
+
+# --- digests and the person's own ------------------------------------------------------------------------------------
+
+
+def test_digests_are_of_the_settings_and_of_the_commands(desk: Desk) -> None:
+    loaded = desk.load(PRODUCT)
+    assert loaded.digest == hashlib.sha256(msgspec.json.encode(loaded.settings, order="deterministic")).hexdigest()
+    assert loaded.commands == hashlib.sha256("\n".join(loaded.settings.commands()).encode()).hexdigest()
+    assert desk.load(f"# a comment\n{PRODUCT}").digest == loaded.digest
+    slower = desk.load(PRODUCT.replace("wip = 6", "wip = 5"))
+    assert slower.digest != loaded.digest and slower.commands == loaded.commands
+    other = desk.load(PRODUCT.replace("pytest -q", "pytest -qq"))
+    assert other.commands != loaded.commands
+
+
+def test_the_order_of_tables_in_a_file_changes_no_digest(desk: Desk) -> None:
+    one, two = '[checks.a]\nrun = "a"\n', '[checks.b]\nrun = "b"\n'
+    first, second = desk.load(one + two), desk.load(two + one)
+    assert (first.digest, first.commands) == (second.digest, second.commands)
+
+
+def test_settings_survive_the_trip_through_json(desk: Desk) -> None:
+    loaded = desk.load(PRODUCT)
+    assert msgspec.json.decode(msgspec.json.encode(loaded), type=Loaded) == loaded
+
+
+def test_the_persons_own_limit_holds_over_all_repositories(desk: Desk) -> None:
+    assert load_person(None) == load_person(desk.own) == FactorySettings(wip=6)
+    desk.own.write_text("[factory]\nwip = 2\n[agents.default]\nuse = 'codex'\n")
+    assert load_person(desk.own) == FactorySettings(wip=2)
+
+
+@given(st.dictionaries(st.sampled_from(["person", "work", "line"]), st.integers(1, 1000)))
+def test_the_highest_layer_that_speaks_wins(said: dict[str, int]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        desk = Desk(Path(folder))
+        texts = {layer: f"[factory]\nwip = {wip}\n" for layer, wip in said.items()}
+        overrides = {"factory.wip": str(said["line"])} if "line" in said else {}
+        loaded = desk.load(texts.get("work"), person=texts.get("person"), overrides=overrides)
+    names = {"line": "command line", "work": "repository", "person": "person"}
+    top = next((layer for layer in names if layer in said), None)
+    assert loaded.settings.wip == (said[top] if top else 6)
+    assert origin(loaded, "factory.wip").origin == (names[top] if top else "default")
+
+
+def test_loading_settings_pulls_in_no_screen_no_daemon_and_no_schema_maker() -> None:
+    code = "import sys, andon_config.load as load; load.load_person(None); print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    modules = set(run.stdout.split())
+    assert {"andon.schema.settings", "andon_config.load"} <= modules
+    assert not modules & {"textual", "asyncio", "sqlite3", "jsonschema", "andon.core", "andon.edges", "andon_config.schema"}

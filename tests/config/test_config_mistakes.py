@@ -1,0 +1,207 @@
+"""What a person gets for a wrong settings file: what, where with the line, and how to mend it."""
+
+from pathlib import Path
+
+import pytest
+
+from andon.schema.errors import Mistake, Problem
+from andon_config.load import load_person, load_repository
+from andon_config.source import SIZE_LIMIT
+
+CHECK = '[checks.tests]\nrun = "pytest"\n'
+AGENTS = '[agents.fast]\nuse = "codex"\n'
+
+
+def problem(tmp_path: Path, text: str | bytes) -> Problem:
+    """What is said about this andon.toml."""
+    file = tmp_path / "andon.toml"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(Mistake) as caught:
+        load_repository(work=file, base=None, person=None)
+    return caught.value.problem
+
+
+# (the file, a part of what, the line, a part of mend)
+WRONG: dict[str, tuple[str | bytes, str, str, str]] = {
+    "not TOML": ("[factory]\nwip 3\n", "andon.toml is not TOML: expected '='", "2:5", "correct line 2, column 5"),
+    "a key twice": ("[factory]\nwip = 3\nwip = 4\n", "is not TOML: cannot overwrite a value", "3:8", "correct line 3"),
+    "an open string at the end": ('[factory]\ntarget = """main', "is not TOML: ", "2", "the end of the file"),
+    "an unknown key": ("[factory]\n\nwpi = 3\n", "unknown key `factory.wpi`", "3", "did you mean `wip`? (known here: target, wip,"),
+    "an unknown section": ('[check.tests]\nrun = "x"\n', "unknown key `check`", "1", "did you mean `checks`?"),
+    "a key at the wrong place": ("wip = 3\n", "unknown key `wip`", "1", "did you mean `factory.wip`?"),
+    "a key like no other": (
+        "[retry]\nxyzzy = 3\n", "unknown key `retry.xyzzy`", "2", "known here: same_failure, transient, backoff_s",
+    ),
+    "an unknown key in an inline table": (
+        "[budget]\ntask = { attemps = 3 }\n", "unknown key `budget.task.attemps`", "2", "`attempts`",
+    ),
+    "an unknown dotted key": ("budget.task.hours = 3\n", "unknown key `budget.task.hours`", "1", "known here: attempts"),
+    "a string for a number": ('[factory]\nwip = "6"\n', '`factory.wip` is "6", but must be a whole number', "2", "make it"),
+    "true for a number": ("[factory]\nwip = true\n", "`factory.wip` is true, but must be a whole number", "2", ""),
+    "a fraction for a whole number": ("[factory]\nwip = 1.5\n", "must be a whole number", "2", ""),
+    "a number for a string": (
+        "[factory]\ntarget = 3\n", "`factory.target` is 3, but must be the name of a branch", "2", 'write "3"',
+    ),
+    "a string for an array": ('[policy]\nship = "docs/**"\n', "must be an array", "2", 'write ["docs/**"]'),
+    "a date for a number": ("[retry]\ntransient = 2020-01-01\n", "is a date or time, but must be a whole number", "2", ""),
+    "a table for a value": ("[factory.wip]\nx = 1\n", "`factory.wip` is a table, but must be a whole number", "1", ""),
+    "a value for a table": ("factory = 3\n", "`factory` is 3, but must be a table", "1", ""),
+    "a value for a table of names": ("checks = 3\n", "`checks` is 3, but must be a table of names", "1", ""),
+    "an array of tables": ('[[checks]]\nrun = "x"\n', "`checks` is an array, but must be a table of names", "1", ""),
+    "a wrong item of an array": ('[checkout]\nsetup = [\n  "true",\n  3,\n]\n', "`checkout.setup[1]` is 3", "4", ""),
+    "an environment that is no text": ('[agents.a]\nuse = "x"\nenv = { A = 1 }\n', "`agents.a.env.A` is 1", "3", 'write "1"'),
+    "a name of no variable": ('[agents.a]\nuse = "x"\nenv = { "A=B" = "1" }\n', "is no valid name", "3", "environment variable"),
+    "no agents at all": ("[factory]\nwip = 0\n", "`factory.wip` is 0, but must be at least 1", "2", "make it at least 1"),
+    "no room to prove": ("[factory]\nproving = 0\n", "must be at least 1", "2", ""),
+    "far too many agents": ("[factory]\nwip = 99999999999999999999999\n", "must be at most 1000", "2", ""),
+    "a number that Python will not print": (f"[factory]\nwip = 0x1{'0' * 5000}\n", "must be at most 1000", "2", ""),
+    "time that runs backwards": ("[factory]\noverlap_minutes = -1\n", "must be at least 0", "2", ""),
+    "no time at all": (f"{CHECK}minutes = 0\n", "`checks.tests.minutes` is 0, but must be more than 0", "3", ""),
+    "endless time": (f"{CHECK}minutes = inf\n", "`checks.tests.minutes` is inf, but must be at most 10080", "3", ""),
+    "time that is no number": (f"{CHECK}minutes = nan\n", "`checks.tests.minutes` is nan, but must be more than 0", "3", ""),
+    "zero tests enough": (f"{CHECK}minimum_tests = 0\n", "must be at least 1", "3", ""),
+    "a command that does nothing": ('[checks.tests]\nrun = "  "\n', "must be a shell command that is not empty", "2", ""),
+    "a null byte in a command": ('[checks.tests]\nrun = "a\\u0000b"\n', "must be a shell command", "2", ""),
+    "a branch with a space": ('[factory]\ntarget = "my main"\n', "must be the name of a branch", "2", ""),
+    "a ref for a branch": ('[factory]\ntarget = "refs/heads/main"\n', "must be the name of a branch", "2", ""),
+    "a branch that is an option": ('[factory]\ntarget = "--force"\n', "must be the name of a branch", "2", ""),
+    "a branch that ends the line": ('[factory]\ntarget = "main\\n"\n', "must be the name of a branch", "2", ""),
+    "a name with a dot": ('[checks."a.b"]\nrun = "x"\n', '`checks."a.b"` is no valid name', "1", "letters, digits"),
+    "a kept folder outside": ('[checkout]\nkeep = ["../other"]\n', "must be a path inside the repository", "2", ""),
+    "a kept git folder": ('[checkout]\nkeep = [".git"]\n', "must be a path inside the repository", "2", ""),
+    "an isolation of no kind": (
+        '[checkout]\nisolation = "clones"\n', "must be one of clone, worktree", "2", "did you mean `clone`?",
+    ),
+    "an unknown station kind": ('[stations.s]\nkind = "chek"\n', '`stations.s.kind` is "chek"', "2", "did you mean `check`?"),
+    "a kind that comes later": (
+        '[stations.s]\nkind = "verify"\n', "must be one of agent, check, gate, land", "2", "known here: agent,",
+    ),
+    "an unknown report": (f'{CHECK}report = "junti"\n', "must be one of exit, junit, sarif", "3", "did you mean `junit`?"),
+    "a report that nobody writes": (f'{CHECK}report = "junit"\n', "never names `{report}`", "2", "--junitxml={report}"),
+    "a sarif that nobody writes": (f'{CHECK}report = "sarif"\n', "never names `{report}`", "2", "sarif -o {report}"),
+    "a check without a command": ("[checks.tests]\nminutes = 3\n", "check `tests` has no command", "1", "give it `run"),
+    "a check that says nothing": ("\n[checks.tests]\n", "check `tests` has no command", "2", "give it `run"),
+    "an agent that says nothing": ("[agents.fast]\nminutes = 3\n", "agent `fast` says neither", "1", 'use = "claude"'),
+    "an empty command": ("[agents.fast]\ncommand = []\n", "agent `fast` says neither", "2", "command = ["),
+    "an agent that says both": ('[agents.fast]\nuse = "codex"\ncommand = ["x"]\n', "says both", "3", "keep one"),
+    "a station without a kind": ("[stations.s]\nwip = 3\n", "station `s` has no kind", "1", "agent, check, gate or land"),
+    "an unknown agent": (
+        f'{AGENTS}[stations.build]\nkind = "agent"\nagent = "fats"\n', "names the agent `fats`", "5", "did you mean `fast`?",
+    ),
+    "an unknown check": (
+        f'{CHECK}[stations.check]\nchecks = [\n"tests",\n"test"]\n', "names the check `test`", "6", "did you mean `tests`?",
+    ),
+    "no check to name": ('[stations.check]\nchecks = ["tests"]\n', "names the check `tests`", "2", "known here: none"),
+    "a gate with an agent": ('[stations.review]\nagent = "default"\n', "of kind gate, which has no `agent`", "2", "remove `agent`"),
+    "an unknown station": (
+        '[lines.build]\nstations = ["build",\n "chekc", "land"]\n', "names the station `chekc`", "3", "did you mean `check`?",
+    ),
+    "an empty line": ("[lines.build]\nstations = []\n", "`lines.build.stations` is empty", "2", "at least 1"),
+    "a line without stations": ("[lines.docs]\nwip = 1\n", "line `docs` has no stations", "1", "stations = ["),
+    "a station twice": ('[lines.build]\nstations = ["build", "build"]\n', "names the station `build` twice", "2", "another name"),
+    "a check before any work": (
+        '[lines.build]\nstations = ["check", "build"]\n', "before any agent has worked", "2", "put an agent first",
+    ),
+    "work after landing": ('[lines.build]\nstations = ["build", "land", "review"]\n', "goes on after `land`", "2", "put it last"),
+    "not UTF-8": (b"[factory]\ntarget = '\xff'\n", "andon.toml is not UTF-8", "2", "save it as UTF-8"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_file_is_refused_with_what_where_and_mend(case: str, tmp_path: Path) -> None:
+    text, what, line, mend = WRONG[case]
+    said = problem(tmp_path, text)
+    assert what in said.what
+    assert said.where == f"{tmp_path / 'andon.toml'}:{line}"
+    assert mend in said.mend and said.mend
+
+
+def test_the_first_wrong_line_is_named_and_the_others_are_counted(tmp_path: Path) -> None:
+    said = problem(tmp_path, '[policy]\nship = 3\n[factory]\nwip = "a"\nproving = 0\n[checks.a]\nrum = "x"\n')
+    assert said.where.endswith("andon.toml:2")
+    assert said.what.endswith("(3 more in this file)")
+
+
+def test_a_file_that_is_nested_past_reason_is_refused(tmp_path: Path) -> None:
+    assert "nested too deeply" in problem(tmp_path, f"a = {'[' * 20_000}{']' * 20_000}").what
+
+
+def test_a_file_past_its_size_is_refused(tmp_path: Path) -> None:
+    said = problem(tmp_path, "#" * (SIZE_LIMIT + 1))
+    assert "larger than 256 KB" in said.what
+
+
+def test_a_directory_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "andon.toml").mkdir()
+    with pytest.raises(Mistake, match="cannot read") as caught:
+        load_repository(work=tmp_path / "andon.toml", base=None, person=None)
+    assert caught.value.problem.where == str(tmp_path / "andon.toml")
+
+
+def test_a_mistake_in_a_persons_own_file_names_that_file(tmp_path: Path) -> None:
+    own = tmp_path / "own" / "andon.toml"
+    own.parent.mkdir()
+    own.write_text("[factory]\nwip = 0\n")
+    for load in (lambda: load_person(own), lambda: load_repository(work=None, base=None, person=own)):
+        with pytest.raises(Mistake) as caught:
+            load()
+        assert caught.value.problem.where == f"{own}:2"
+
+
+def test_a_mistake_in_the_committed_file_says_that_mending_takes_a_commit(tmp_path: Path) -> None:
+    for base in ("[checks.tests]\nrun = 3\n", "[checks\n", "[check.tests]\nrun = 'x'\n", "[checks.tests]\nminutes = 3\n"):
+        for work in (None, tmp_path / "andon.toml"):
+            if work:
+                work.write_text("")
+            with pytest.raises(Mistake) as caught:
+                load_repository(work=work, base=base, base_where="andon.toml on main", person=None)
+            assert caught.value.problem.where.startswith("andon.toml on main:")
+            assert caught.value.problem.mend.endswith("and commit it")
+
+
+def test_a_fault_of_the_commit_in_what_it_does_not_decide_does_not_block_the_mended_file(tmp_path: Path) -> None:
+    work = tmp_path / "andon.toml"
+    work.write_text("[factory]\nwip = 3\n")
+    base = "[factory]\nwip = 0\n[agents]\ndefault = 3\n[checkout]\nports = 'x'\nsetup = ['make deps']\n"
+    loaded = load_repository(work=work, base=base, person=None)
+    assert loaded.settings.wip == 3
+    assert loaded.settings.checkout.setup == ("make deps",)
+    with pytest.raises(Mistake, match=r"factory\.wip"):
+        load_repository(work=None, base=base, person=None)
+    with pytest.raises(Mistake, match=r"checkout\.setup"):
+        load_repository(work=work, base="[checkout]\nsetup = 'x'\n", person=None)
+    with pytest.raises(Mistake, match="`checkout` is 3"):
+        load_repository(work=work, base="checkout = 3\n", person=None)
+
+
+def test_what_is_edited_has_to_be_sound_although_the_commit_still_judges(tmp_path: Path) -> None:
+    work = tmp_path / "andon.toml"
+    work.write_text('[checks.tests]\nrun = "pytest"\nreport = "junit"\n')
+    with pytest.raises(Mistake, match="never names") as caught:
+        load_repository(work=work, base='[checks.tests]\nrun = "true"\n', person=None)
+    assert caught.value.problem.where == f"{work}:2"
+
+
+BAD_OVERRIDES = {
+    "factory.wpi": ("3", "unknown key"), "factory.wip": ("0", "at least 1"), "wip": ("3", "unknown key"),
+    "checks.tests.report": ("pdf", "one of exit, junit"), "policy.ship": ("docs", "must be an array"), "": ("1", "unknown key"),
+}
+
+
+@pytest.mark.parametrize("key", BAD_OVERRIDES)
+def test_a_wrong_override_is_refused_and_names_the_command_line(key: str) -> None:
+    value, what = BAD_OVERRIDES[key]
+    with pytest.raises(Mistake, match=what) as caught:
+        load_repository(work=None, base=None, person=None, overrides={key: value})
+    assert caught.value.problem.where.startswith("command line: ")
+
+
+def test_an_override_below_another_value_is_refused() -> None:
+    with pytest.raises(Mistake, match="below another value"):
+        load_repository(work=None, base=None, person=None, overrides={"factory.wip": "3", "factory.wip.x": "4"})
+
+
+def test_no_error_text_carries_a_destructive_command(tmp_path: Path) -> None:
+    for text, *_ in WRONG.values():
+        said = str(problem(tmp_path, text))
+        assert not any(word in said for word in ("rm ", "git reset", "git clean", "--hard", "delete"))
