@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from andon.schema.settings import (
@@ -385,6 +385,7 @@ def test_the_persons_own_limit_holds_over_all_repositories(desk: Desk) -> None:
     assert load_person(desk.own) == FactorySettings(wip=2)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["person", "work", "line"]), st.integers(1, 1000)))
 def test_the_highest_layer_that_speaks_wins(said: dict[str, int]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -4,7 +4,7 @@ import tomllib
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from andon_config.positions import Path, positions
@@ -53,6 +53,7 @@ values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.di
 trees = st.dictionaries(keys, values, max_size=4)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(keys, trees, max_size=4), st.sampled_from(["\n", "\r\n"]), st.sampled_from(["", "# [no] = 1 \"", "   "]))
 def test_every_key_of_any_document_has_its_line_and_nothing_else_has(tree: dict[str, Any], end: str, between: str) -> None:
     lines = []
@@ -68,6 +69,7 @@ def test_every_key_of_any_document_has_its_line_and_nothing_else_has(tree: dict[
         assert all(lines[found[(name, key)] - 1].startswith(f"{dotted((key,))} = ") for key in table)
 
 
+@settings(deadline=None)
 @given(values)
 def test_a_value_written_as_toml_is_read_back_the_same(value: Any) -> None:
     assert tomllib.loads(f"v = {toml(value)}")["v"] == value
