@@ -4,7 +4,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from andon.edges.durable import TEMPORARY, private_dir, sync_dir, write_file
+from andon.edges.durable import TEMPORARY, private_dir, sync_dir, unwritable, write_file
 from andon.schema.errors import Mistake
 from andon.schema.ids import Digest
 from andon.schema.layout import Layout
@@ -30,10 +30,7 @@ class Blobs:
                 self._make_room(path)
                 write_file(path, data)
         except OSError as error:
-            raise Mistake(
-                f"A blob of {len(data)} bytes cannot be written: {error.strerror}.", where=str(path.parent),
-                mend="Free space on that file system, or check its permissions.",
-            ) from error
+            raise unwritable(error, f"a blob of {len(data)} bytes cannot be written", path.parent) from error
         return digest
 
     def get(self, digest: Digest) -> bytes:

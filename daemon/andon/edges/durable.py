@@ -1,9 +1,12 @@
 """Files that are whole or not there after a power cut, and readable by their owner alone. Must never know what is in them."""
 
 import contextlib
+import errno
 import os
 import tempfile
 from pathlib import Path
+
+from andon.schema.errors import Mistake
 
 TEMPORARY = ".tmp-"
 """How the name of a half-written file begins."""
@@ -41,3 +44,10 @@ def write_file(path: Path, data: bytes) -> None:
             temporary.unlink()
         raise
     sync_dir(path.parent)
+
+
+def unwritable(error: OSError, what: str, where: Path) -> Mistake:
+    """The failed write as an error for people: `what` is the sentence's beginning, and a full disk is called a full disk."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Mistake(f"The disk is full: {what}.", where=str(where), mend="Free at least 1 MiB on that file system.")
+    return Mistake(f"{what[0].upper()}{what[1:]}: {error.strerror}.", where=str(where), mend="Check its permissions and its disk.")

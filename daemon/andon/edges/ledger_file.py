@@ -11,7 +11,7 @@ from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 
-from andon.edges.durable import private_dir, sync_dir, write_file
+from andon.edges.durable import private_dir, sync_dir, unwritable, write_file
 from andon.ledger_reader import APPLICATION, COLUMNS, admit
 from andon.schema.chain import FORMAT, GENESIS, Row
 from andon.schema.errors import Mistake, Problem
@@ -63,10 +63,8 @@ def make_places(layout: Layout) -> None:
         if not _weighs(layout.ballast):
             write_file(layout.ballast, os.urandom(BALLAST))
     except OSError as error:
-        raise Mistake(
-            f"The factory's own directory cannot be written: {error.strerror}.", where=str(error.filename or layout.home),
-            mend="Free space on that file system, or check its permissions. Nothing recorded is lost.",
-        ) from error
+        where = Path(str(error.filename or layout.home))
+        raise unwritable(error, "the factory's own directory cannot be written", where) from error
 
 
 def _weighs(ballast: Path) -> bool:
@@ -138,7 +136,8 @@ def backup(layout: Layout, path: Path) -> None:
         partial.unlink(missing_ok=True)
         raise Mistake(f"The backup cannot be written: {error}.", where=str(path), mend="Choose a place with more space.") from error
     except OSError as error:
-        raise Mistake(f"The backup cannot be written: {error.strerror}.", where=str(path), mend="Choose another place.") from error
+        partial.unlink(missing_ok=True)
+        raise unwritable(error, "the backup cannot be written", path) from error
 
 
 def problem(error: sqlite3.Error, layout: Layout) -> Problem:

@@ -25,6 +25,7 @@ import aiosqlite
 import msgspec
 
 from andon.edges import history, ledger_file, snapshots
+from andon.edges.durable import unwritable
 from andon.edges.history import History
 from andon.ledger_reader import Broken, check_slice, connect
 from andon.schema.chain import GENESIS, Row, chain
@@ -185,10 +186,8 @@ class Store:
             async with self._saving:
                 await asyncio.to_thread(snapshots.save, self._layout, seq, hash, data)
         except OSError as error:
-            raise Mistake(
-                f"A snapshot of {len(data)} bytes cannot be written: {error.strerror}.",
-                where=str(snapshots.directory(self._layout)), mend="Free space on that file system. The ledger is not affected.",
-            ) from error
+            where = snapshots.directory(self._layout)
+            raise unwritable(error, f"a snapshot of {len(data)} bytes cannot be written", where) from error
 
     async def verify(self) -> Problem | None:
         """Prove the whole chain, a slice at a time in a thread, while appends go on. Names the first bad event.
