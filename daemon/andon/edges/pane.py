@@ -97,7 +97,8 @@ class PaneWatch:
         self._bell.clear()
         self._at = time.monotonic()
         self._heard = 0
-        commands: list[tuple[str, ...]] = [("capture-pane", "-p", "-e", "-t", self._pane), ("display-message", "-p", "-t", self._pane, _FACTS)]
+        commands: list[tuple[str, ...]] = [
+            ("capture-pane", "-p", "-e", "-t", self._pane), ("display-message", "-p", "-t", self._pane, _FACTS)]
         if self._held:
             self._held = False
             commands.insert(0, ("refresh-client", "-A", f"{self._pane}:continue"))

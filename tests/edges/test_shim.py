@@ -1,0 +1,297 @@
+"""The shim: one start, whole files, nobody left behind."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import pytest
+from support import wait_until
+
+from andon.edges import jobs, process, shim
+from andon.schema import jobs as names
+from andon.schema.jobs import Exit, Job, Started
+
+PYTHON = sys.executable
+
+
+def make(folder: Path, *argv: str, **more: object) -> Path:
+    settings: dict[str, object] = {
+        "name": folder.name, "argv": argv, "cwd": "/", "log": True, "grace_s": 0.3,
+        "env": {"PATH": os.environ["PATH"], "ANDON_ATTEMPT": str(folder)}, **more,
+    }
+    jobs.write_job(folder, Job(**settings))  # type: ignore[arg-type]
+    return folder
+
+
+def launch(folder: Path) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        jobs.shim_argv(folder), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={}, start_new_session=True)
+
+
+def ended(folder: Path) -> Exit:
+    return msgspec.json.decode((folder / names.EXIT).read_bytes(), type=Exit)
+
+
+def run(folder: Path) -> Exit:
+    launch(folder).wait(20)
+    return ended(folder)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "job"
+    yield folder
+    assert process.by_marker(str(folder)) == [], "a process of the job survived"
+
+
+def unmarked(folder: Path) -> bool:
+    return not process.by_marker(str(folder))
+
+
+def sh(script: str) -> tuple[str, ...]:
+    return ("sh", "-c", script)
+
+
+def ready(folder: Path) -> None:
+    log = folder / names.LOG
+    wait_until(lambda: log.exists() and b"ready" in log.read_bytes(), what="the command")
+
+
+def test_the_names_of_files_and_codes_are_those_of_the_vocabulary() -> None:
+    assert (shim.TOKEN_EXIT, "start", "exit.json", "log") == (names.TOKEN_EXIT, names.START, names.EXIT, names.LOG)
+
+
+def test_of_five_racing_shims_exactly_one_runs_the_command(job: Path, tmp_path: Path) -> None:
+    make(job, *sh(f"echo ran >> '{tmp_path}/ran'"))
+    racing = [launch(job) for _ in range(5)]
+    codes = sorted(one.wait(20) for one in racing)
+    assert codes == [0, 75, 75, 75, 75]
+    assert (tmp_path / "ran").read_text() == "ran\n"
+
+
+def test_a_second_shim_touches_nothing(job: Path) -> None:
+    run(make(job, *sh("echo first; exit 4")))
+    before = {path.name: path.stat() for path in job.iterdir()}
+    assert launch(job).wait(20) == names.TOKEN_EXIT
+    assert {path.name: path.stat() for path in job.iterdir()} == before
+
+
+def test_a_shim_killed_at_any_moment_leaves_each_file_whole_or_absent(tmp_path: Path) -> None:
+    chance = random.Random(7)
+    states = set()
+    for n in range(16):
+        folder = make(tmp_path / f"job{n}", *sh(f"echo ran >> '{tmp_path}/ran{n}'; sleep 0.01"))
+        one = launch(folder)
+        time.sleep(chance.uniform(0.01, 0.09))
+        one.kill()
+        one.wait(20)
+        wait_until(partial(unmarked, folder), what="the command's end with its shim")
+        start, end = folder / names.START, folder / names.EXIT
+        if start.exists():
+            assert msgspec.json.decode(start.read_bytes(), type=Started).pid == one.pid
+        if end.exists():
+            assert ended(folder).code == 0
+        states.add((start.exists(), end.exists()))
+        launch(folder).wait(20)
+        assert start.exists() and (tmp_path / f"ran{n}").exists() <= 1
+        assert not (tmp_path / f"ran{n}").exists() or (tmp_path / f"ran{n}").read_text() == "ran\n"
+    assert len(states) > 1, "the kills were all at the same moment"
+
+
+def test_code_output_and_environment_are_the_commands_own(job: Path) -> None:
+    end = run(make(job, *sh('cat; echo "$A"; echo err >&2; pwd; env | wc -l; exit 3'), cwd="/usr",
+                   env={"A": "é x", "PATH": os.environ["PATH"]}))
+    assert (end.code, end.signal, end.because, end.killed, end.truncated) == (3, None, "exit", 0, False)
+    assert (job / "log").read_text() == "é x\nerr\n/usr\n3\n"  # A, PATH and the PWD that sh itself sets
+
+
+def test_a_signal_is_told_as_a_signal(job: Path) -> None:
+    end = run(make(job, *sh("kill -SEGV $$")))
+    assert (end.code, end.signal, end.because) == (None, signal.SIGSEGV, "exit")
+
+
+@pytest.mark.parametrize(("argv", "cwd", "code", "words"), [
+    (("no-such-command",), "/", 127, "no-such-command: No such file"),
+    (("/etc/passwd",), "/", 126, "/etc/passwd: Permission denied"),
+    (("true",), "/no/such/place", 126, "working directory /no/such/place: No such file"),
+    ((), "/", 126, ""),
+    (("true", "a\0b"), "/", 126, "null"),
+])
+def test_a_command_that_cannot_run_is_told_as_not_started(
+    job: Path, argv: tuple[str, ...], cwd: str, code: int, words: str
+) -> None:
+    end = run(make(job, *argv, cwd=cwd))
+    assert (end.because, end.code) == ("not-started", code)
+    assert words in end.error
+
+
+def test_a_command_that_ignores_term_is_killed_after_its_grace(job: Path) -> None:
+    one = launch(make(job, *sh("trap '' TERM; echo ready; while :; do sleep 0.05; done")))
+    ready(job)
+    asked = time.monotonic()
+    one.terminate()
+    one.wait(20)
+    assert time.monotonic() - asked >= 0.3
+    assert (ended(job).because, ended(job).signal) == ("stopped", signal.SIGKILL)
+
+
+def test_a_second_term_does_not_wait_for_the_grace(job: Path) -> None:
+    one = launch(make(job, *sh("trap '' TERM; echo ready; while :; do sleep 0.05; done"), grace_s=60.0))
+    ready(job)
+    one.terminate()
+    wait_until(lambda: one.terminate() or one.poll() is not None, what="the shim's end")  # type: ignore[func-returns-value]
+    assert ended(job).because == "stopped"
+
+
+def test_a_command_that_ends_well_on_term_keeps_its_code(job: Path) -> None:
+    one = launch(make(job, *sh("trap 'echo bye; exit 5' TERM; echo ready; while :; do sleep 0.02; done"), grace_s=10.0))
+    ready(job)
+    one.terminate()
+    one.wait(20)
+    assert (ended(job).because, ended(job).code) == ("stopped", 5)
+    assert (job / "log").read_text().endswith("bye\n")
+
+
+def test_a_hang_up_ends_the_tree_like_a_stop(job: Path) -> None:
+    one = launch(make(job, *sh("echo ready; sleep 60")))
+    ready(job)
+    one.send_signal(signal.SIGHUP)
+    one.wait(20)
+    assert ended(job).because == "stopped"
+
+
+DAEMON = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.signal(signal.SIGHUP, signal.SIG_IGN)
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        print("ready", flush=True)
+        for fd in (0, 1, 2): os.close(fd)
+        time.sleep(600)
+    os._exit(0)
+os.wait()
+if len(sys.argv) > 1: time.sleep(600)
+"""
+
+
+def test_a_daemonised_child_does_not_outlive_the_command_and_is_counted(job: Path) -> None:
+    end = run(make(job, PYTHON, "-c", DAEMON))
+    assert (end.code, end.because, end.killed) == (0, "exit", 1)
+
+
+def test_a_daemonised_child_does_not_outlive_a_stop(job: Path) -> None:
+    one = launch(make(job, PYTHON, "-c", DAEMON, "stay"))
+    ready(job)
+    one.terminate()
+    one.wait(20)
+    assert (ended(job).because, ended(job).killed) == ("stopped", 1)
+
+
+FIFTY = """
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+for n in range(50):
+    if not os.fork(): time.sleep(600)
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+def test_fifty_children_that_ignore_term_do_not_outlive_a_stop(job: Path) -> None:
+    one = launch(make(job, PYTHON, "-c", FIFTY))
+    ready(job)
+    one.terminate()
+    one.wait(20)
+    assert (ended(job).because, ended(job).killed) == ("stopped", 50)
+
+
+RESPAWN = """
+import os, time
+if os.fork(): os._exit(0)
+os.setsid()
+while True:
+    if os.fork(): os._exit(0)
+    time.sleep(0.001)
+"""
+
+
+def test_a_child_that_respawns_itself_does_not_outlive_the_command(job: Path) -> None:
+    assert run(make(job, PYTHON, "-c", RESPAWN)).killed >= 1
+
+
+def test_the_tree_is_suspended_goes_on_and_can_be_stopped_while_suspended(job: Path) -> None:
+    one = launch(make(job, *sh("(while :; do sleep 0.01; done) & echo ready; while :; do sleep 0.01; done")))
+    ready(job)
+
+    def states() -> set[str]:
+        return {child.state for child in process.descendants(one.pid)}
+
+    one.send_signal(signal.SIGUSR1)
+    wait_until(lambda: states() == {"T"}, what="the suspended tree")
+    one.send_signal(signal.SIGUSR2)
+    wait_until(lambda: "T" not in states(), what="the running tree")
+    one.send_signal(signal.SIGUSR1)
+    wait_until(lambda: states() == {"T"}, what="the suspended tree")
+    one.terminate()
+    one.wait(20)
+    assert ended(job).because == "stopped"
+
+
+def test_past_its_time_limit_the_tree_is_ended_and_the_file_says_timeout(job: Path) -> None:
+    end = run(make(job, *sh("sleep 60 & sleep 60"), seconds=0.2))
+    assert end.because == "timeout" and 0.2 <= end.seconds < 5
+
+
+def test_a_flood_keeps_head_and_tail_and_says_what_is_left_out(job: Path) -> None:
+    flood = "import sys; print('HEAD'); [sys.stdout.write('x' * 1023 + '\\n') for _ in range(6000)]; print('TAIL')"
+    end = run(make(job, PYTHON, "-c", flood, output_mb=1))
+    data = (job / "log").read_bytes()
+    assert end.truncated and end.code == 0
+    assert len(data) < 1024 * 1024 + 200
+    assert data.startswith(b"HEAD\n") and data.endswith(b"TAIL\n") and b"bytes of output were left out here]" in data
+
+
+def test_output_within_the_limit_is_kept_to_the_byte(job: Path) -> None:
+    end = run(make(job, PYTHON, "-c", "import sys; sys.stdout.buffer.write(bytes(range(256)) * 4096)", output_mb=1))
+    assert not end.truncated
+    assert (job / "log").read_bytes() == bytes(range(256)) * 4096
+
+
+def test_a_full_disk_under_the_log_is_told_and_the_command_ends_as_it_would(job: Path) -> None:
+    make(job, *sh("echo much; exit 2"))
+    (job / "log").symlink_to("/dev/full")
+    end = run(job)
+    assert end.code == 2 and "No space left" in end.error
+
+
+def test_memory_past_the_limit_fails_the_command(job: Path) -> None:
+    end = run(make(job, PYTHON, "-S", "-c", "x = bytearray(600 << 20)", memory_mb=300))
+    assert end.code == 1 and b"MemoryError" in (job / "log").read_bytes()
+
+
+def test_output_still_in_the_pipe_when_a_background_child_is_ended_is_kept(job: Path) -> None:
+    end = run(make(job, *sh("sleep 60 & echo last words")))
+    assert (job / "log").read_text() == "last words\n" and end.killed == 1
+
+
+def test_without_a_job_nothing_starts(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert launch(tmp_path / "empty").wait(20) == shim.NO_JOB_EXIT
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_the_shim_loads_nothing_heavy() -> None:
+    """What makes it start in a blink; the figure itself is in the benchmark."""
+    load = f"import sys; sys.path.insert(0, {str(Path(shim.__file__).parent)!r}); import shim; print(*sys.modules)"
+    done = subprocess.run([PYTHON, "-I", "-S", "-c", load], capture_output=True, text=True, check=True)
+    assert not {"typing", "pathlib", "subprocess", "asyncio", "msgspec", "logging", "ctypes", "site"} & set(done.stdout.split())
+    assert json.__name__ in done.stdout.split()
