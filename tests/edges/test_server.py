@@ -301,7 +301,7 @@ async def test_a_client_that_stops_reading_is_owed_one_view_a_key_and_ends_up_wi
             latest |= {view.key: view.title for view in changes.views if isinstance(view, TaskView)}
 
 
-async def test_a_client_that_takes_no_byte_is_dropped_with_a_line_in_the_log(place: Layout, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_client_that_takes_no_byte_is_dropped_and_logged(place: Layout, caplog: pytest.LogCaptureFixture) -> None:
     office = FakeOffice()
     async with serving(place, office, stall_s=0.1) as server, await Raw.to(place) as dead, await Raw.to(place) as well:
         await dead.ask(wire.Subscribe(id=1))

@@ -1,0 +1,159 @@
+"""`andon doctor`: whether everything that is needed is here. Looks only; changes nothing, starts nothing."""
+
+import argparse
+import os
+import re
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+from typing import Literal
+
+import msgspec
+
+from andon.cli import codes, out, reach
+from andon.client import VERSION, DaemonDown, connect
+from andon.schema.errors import Mistake
+from andon.schema.layout import SOCKET_PATH_LIMIT, Layout
+
+EXAMPLES = """\
+examples:
+  andon doctor
+  andon doctor --json      exit code 1 when something that is needed is missing
+"""
+GIT, TMUX, PYTHON = (2, 38), (3, 2), (3, 11)
+"""Least versions: merge-tree --write-tree; control mode with flow control; the language."""
+WAL_FIXED = (3, 51, 3)
+"""SQLite before this can corrupt a WAL database when two connections write and checkpoint at once."""
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was looked at."""
+
+    part: str
+    state: Literal["ok", "note", "missing"]
+    told: str
+    mend: str = ""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """How to print."""
+    parser.add_argument("--json", action="store_true", help="a JSON array of {part, state, told, mend}")
+    parser.add_argument("--quick", action="store_true", help="without proving the ledger's chain, which reads all of it")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Look at everything."""
+    layout = reach.place()
+    findings = [_python(), _tool("git", GIT, "merge-tree --write-tree"), _tool("tmux", TMUX, "control mode"), _sqlite(),
+                *_directories(layout), _socket(layout), _lock(layout), *([] if args.quick else [_chain(layout)])]
+    if args.json:
+        out.dump(findings)
+    else:
+        marks = {"ok": "✓ ok", "note": "! note", "missing": "✗ missing"}
+        out.table([(marks[one.state], one.part, one.told + (f" — {one.mend}" if one.mend else "")) for one in findings],
+                  ("", "PART", "FINDING"))
+    return codes.NOT_SO if any(one.state == "missing" for one in findings) else codes.OK
+
+
+def _python() -> Finding:
+    told = f"{sys.version.split()[0]} at {sys.executable}"
+    if sys.version_info < PYTHON:
+        return Finding(part="python", state="missing", told=told, mend="install Python 3.11 or newer")
+    return Finding(part="python", state="ok", told=told)
+
+
+def _tool(name: str, least: tuple[int, int], what_for: str) -> Finding:
+    path, wanted = shutil.which(name), ".".join(map(str, least))
+    if path is None:
+        return Finding(part=name, state="missing", told="not on PATH", mend=f"install {name} {wanted} or newer")
+    flag = "-V" if name == "tmux" else "--version"
+    said = subprocess.run([path, flag], capture_output=True, text=True, check=False).stdout.strip()
+    found = re.search(r"(\d+)\.(\d+)", said)
+    if found is None:
+        return Finding(part=name, state="note", told=f"{path} says: {out.clean(said) or 'nothing'}",
+                       mend=f"{wanted} or newer is needed")
+    if (int(found[1]), int(found[2])) < least:
+        return Finding(part=name, state="missing", told=f"{said} at {path}", mend=f"{wanted} or newer is needed ({what_for})")
+    return Finding(part=name, state="ok", told=f"{said} at {path}")
+
+
+def _sqlite() -> Finding:
+    if sqlite3.sqlite_version_info >= WAL_FIXED:
+        return Finding(part="sqlite", state="ok", told=sqlite3.sqlite_version)
+    return Finding(part="sqlite", state="note", told=f"{sqlite3.sqlite_version} has the WAL-reset bug (fixed in 3.51.3)",
+                   mend="harmless here: the ledger has one writer, held by a lock; write into ledger.db with no other program")
+
+
+def _directories(layout: Layout) -> list[Finding]:
+    found = []
+    for part, path in (("home", layout.home), ("runtime", layout.runtime)):
+        if not path.exists():
+            found.append(Finding(part=part, state="ok", told=f"{path} is not there yet: the daemon makes it"))
+            continue
+        facts = path.lstat()
+        mode = stat.S_IMODE(facts.st_mode)
+        if facts.st_uid != os.getuid() or not os.access(path, os.W_OK):
+            found.append(Finding(part=part, state="missing", told=f"{path} is not writable for you",
+                                 mend="set ANDON_HOME to a directory of yours"))
+        elif mode & 0o077:
+            found.append(Finding(part=part, state="note", told=f"{path} is open to others (mode {mode:o})",
+                                 mend=f"chmod 700 {path}"))
+        else:
+            free = shutil.disk_usage(path).free // 2**20
+            found.append(Finding(part=part, state="ok" if free > 500 else "note", told=f"{path}, {free} MiB free",
+                                 mend="" if free > 500 else "make room: checkouts and evidence need it"))
+    return found
+
+
+def _socket(layout: Layout) -> Finding:
+    size = len(os.fsencode(layout.socket))
+    if size > SOCKET_PATH_LIMIT:
+        return Finding(part="socket", state="missing", told=f"the path is {size} bytes long: {layout.socket}",
+                       mend="set ANDON_HOME to a shorter one")
+    try:
+        with connect(layout, face="doctor") as client:
+            told = client.welcome
+    except DaemonDown as down:
+        if not layout.socket.exists():
+            return Finding(part="daemon", state="ok", told="not running", mend="`andon up` starts it")
+        return Finding(part="daemon", state="note", told=down.problem.what + "; its socket is stale", mend="`andon up` replaces it")
+    except Mistake as mistake:
+        return Finding(part="daemon", state="missing", told=mistake.problem.what, mend=mistake.problem.mend)
+    if told.version != VERSION:
+        return Finding(part="daemon", state="note", told=f"version {told.version} answers, this is {VERSION}",
+                       mend="`andon down`, then `andon up`; agents go on")
+    return Finding(part="daemon", state="ok", told=f"version {told.version}, pid {told.pid}")
+
+
+class _Owner(msgspec.Struct):
+    pid: int = 0
+
+
+def _lock(layout: Layout) -> Finding:
+    try:
+        owner = msgspec.json.decode(layout.lock.read_bytes(), type=_Owner).pid
+    except (OSError, msgspec.DecodeError):
+        return Finding(part="lock", state="ok", told="free")
+    try:
+        os.kill(owner, 0)
+    except ProcessLookupError:
+        return Finding(part="lock", state="ok", told=f"free (last held by pid {owner})")
+    except PermissionError:
+        pass
+    return Finding(part="lock", state="ok", told=f"its file names pid {owner}, which is alive")
+
+
+def _chain(layout: Layout) -> Finding:
+    from andon.ledger_reader import verify_log
+
+    if not layout.ledger.exists():
+        return Finding(part="ledger", state="ok", told="none yet")
+    try:
+        problem = verify_log(layout)
+    except Mistake as mistake:
+        problem = mistake.problem
+    if problem is None:
+        return Finding(part="ledger", state="ok", told=f"the chain of {layout.ledger} holds")
+    return Finding(part="ledger", state="missing", told=problem.what, mend=problem.mend)

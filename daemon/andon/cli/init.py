@@ -1,0 +1,97 @@
+"""`andon init`: puts the repository you stand in under the factory. Writes one file, andon.toml, and only after a yes."""
+
+import argparse
+from pathlib import Path
+
+from andon.cli import codes, gitlook, out, reach
+from andon.cli.asking import agreed
+from andon.cli.trust import show_commands
+from andon.client import Client
+from andon.schema import wire
+from andon.schema.errors import Mistake
+from andon.schema.ids import Digest
+
+EXAMPLES = """\
+examples:
+  andon init               shows the andon.toml it would write, and asks
+  andon init --yes         writes it and trusts the commands that it prints, without asking
+  andon init --show        prints the andon.toml and does nothing
+
+An andon.toml that is there is used as it is. Nothing else in the repository is written.
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Which repository, how sure."""
+    parser.add_argument("path", nargs="?", default=".", help="the repository (default: the one you stand in)")
+    parser.add_argument("--target", default="", help="the branch that changes land on (default: the one checked out)")
+    parser.add_argument("--agent", action="append", default=[], help="an agent to write down as the one to use; may be repeated")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--show", action="store_true", help="print the file only")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Detect, show, ask, write, register, ask for trust."""
+    top = gitlook.top_level(Path(args.path).expanduser())
+    target = args.target or gitlook.branch(top)
+    path = top / "andon.toml"
+    if path.exists() or path.is_symlink():
+        print(f"{path} is there; it is used as it is")
+    elif not _made(path, target, args):
+        return codes.OK if args.show else codes.NOT_SO
+    if args.show:
+        return codes.OK
+    with reach.daemon(start=True) as client:
+        return _register(client, top, yes=args.yes)
+
+
+def _made(path: Path, target: str, args: argparse.Namespace) -> bool:
+    """Show the file that would be written, and write it after a yes."""
+    text = _proposal(path.parent, target, tuple(args.agent))
+    if args.show:
+        print(text, end="")
+        return False
+    print(out.paint(f"--- /dev/null\n+++ {path}", "bold"))
+    for line in text.splitlines():
+        print(out.paint(f"+{out.clean_lines(line)}", "add"))
+    if not agreed(f"Write {path}?", yes=args.yes):
+        out.say("andon: nothing was written")
+        return False
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise Mistake(f"andon.toml cannot be written: {error.strerror}", where=str(path),
+                      mend="make the directory writable") from error
+    print(f"wrote {path}")
+    return True
+
+
+def _proposal(top: Path, target: str, agents: tuple[str, ...]) -> str:
+    from andon_config.detect import detect
+    from andon_config.render import render
+
+    if not agents:
+        from andon.cli.agents import installed
+
+        found = installed()
+        out.say("agent CLIs found: " + (", ".join(f"{one.adapter} ({one.binary})" for one in found) or "none"))
+        agents = tuple(dict.fromkeys(one.adapter for one in found))
+    return render(detect(top), agents, target)
+
+
+def _register(client: Client, top: Path, *, yes: bool) -> int:
+    reply = client.ask(wire.Register(path=str(top)))
+    if isinstance(reply, wire.SettingsAre) and not reply.trusted:
+        show_commands(reply)
+        if not agreed("Trust these commands?", yes=yes):
+            print("registered; nothing of it runs until `andon trust`")
+            return codes.OK
+        reply = client.ask(wire.Register(path=str(top), trust=Digest(reply.loaded.commands)))
+    name = " ".join(reply.ids) if isinstance(reply, wire.Done) and reply.ids else top.name
+    print(f"{out.clean(name)} is registered and trusted")
+    if gitlook.git(top, "ls-files", "--error-unmatch", "--", "andon.toml") is None:
+        print("next: commit andon.toml (checks are judged by the committed one), then: andon add \"what you want\"")
+    else:
+        print('next: andon add "what you want"')
+    return codes.OK

@@ -1,0 +1,52 @@
+"""The one table of verbs: name, module, one line of help, group. Imports no verb, so that help costs nothing."""
+
+from typing import NamedTuple
+
+
+class Verb(NamedTuple):
+    """One verb of the command line. Its module has `arguments(parser)`, `run(args) -> int` and may have EXAMPLES."""
+
+    name: str
+    module: str
+    help: str
+    group: str
+
+
+GROUPS = ("Set up", "Work", "Look", "Decide", "Repair", "Inside a session")
+"""In the order of help. A verb of group "" is not listed."""
+
+_TABLE = (
+    ("init", "Set up", "put the repository you stand in under the factory"),
+    ("up", "Set up", "start the daemon"),
+    ("down", "Set up", "stop the daemon; agents go on"),
+    ("trust", "Set up", "trust the commands that a repository brings"),
+    ("agents", "Set up", "agent CLIs found on this machine"),
+    ("config", "Set up", "settings with their origin, their check, their schema"),
+    ("doctor", "Set up", "look whether everything that is needed is here"),
+    ("demo", "Set up", "watch a whole factory at work on a sample repository"),
+    ("add", "Work", "add a task: a sentence, a markdown file or standard input"),
+    ("cancel", "Work", "end a task; its work is kept"),
+    ("retry", "Work", "give a task another attempt"),
+    ("wait", "Work", "wait until tasks have landed"),
+    ("send", "Work", "type a line into an agent's session"),
+    ("status", "Look", "the factory at a glance"),
+    ("list", "Look", "tasks, those that need you first"),
+    ("show", "Look", "one task on one page"),
+    ("why", "Look", "why a task does not run"),
+    ("log", "Look", "what happened, from the ledger"),
+    ("tail", "Look", "follow an agent's pane as text"),
+    ("attach", "Look", "go into an agent's tmux session"),
+    ("gate", "Decide", "open questions: ls, show, answer"),
+    ("approve", "Decide", "say yes to what a gate shows"),
+    ("reject", "Decide", "send a change back with a reason"),
+    ("stop", "Repair", "stop a line: running agents go on, nothing new starts or lands"),
+    ("resume", "Repair", "let a stopped line move again"),
+    ("undo", "Repair", "restore what an attempt had written, as a directory"),
+    ("agent", "Inside a session", "for agents: say, ask, finished, handoff"),
+    ("screen", "", "open the screen (what andon alone does)"),
+    ("version", "", "print the version"),
+    ("daemon", "", "be the daemon, in the foreground"),
+)
+
+VERBS: dict[str, Verb] = {name: Verb(name, f"andon.cli.{name}", told, group) for name, group, told in _TABLE}
+"""By name, in the order of help."""
