@@ -1,0 +1,264 @@
+"""What all screens share: frame, actions by name, drawing when the model changed. Must never know the app but as a Desk."""
+
+from collections.abc import Sequence
+from typing import ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.screen import Screen
+from textual.widget import Widget
+
+from andon_tui import actions, palette
+from andon_tui.actions import Context, Place
+from andon_tui.desk import Desk
+from andon_tui.draw import Span, row
+from andon_tui.model import Model
+from andon_tui.safe import safe
+from andon_tui.widgets.bars import Banners, Bar, Link
+from andon_tui.widgets.listing import Listing
+from andon_tui.widgets.livepane import LivePane
+from andon_tui.widgets.painted import Rows
+
+TABS = (("board", "Board"), ("gates", "Gates"), ("problems", "Problems"))
+
+
+class Face(Screen[None], inherit_bindings=False):
+    """A full screen: top bar, banners, its own body, footer."""
+
+    PLACE: ClassVar[Place] = "board"
+    AUTO_FOCUS = None
+    ALLOW_SELECT = False
+
+    def compose(self) -> ComposeResult:
+        """The frame around `body`."""
+        yield Bar(id="top")
+        yield Banners(id="banners")
+        yield from self.body()
+        yield Bar(id="keys")
+
+    def body(self) -> ComposeResult:
+        """The widgets of this screen."""
+        raise NotImplementedError
+
+    # --- what a screen knows -----------------------------------------------------------------------------------------
+
+    @property
+    def desk(self) -> Desk:
+        """The app, as far as screens know it."""
+        return cast("Desk", self.app)
+
+    @property
+    def model(self) -> Model:
+        """The latest views."""
+        return self.desk.model
+
+    def context(self) -> Context:
+        """What actions would act on now."""
+        raise NotImplementedError
+
+    def grounds(self) -> dict[str, object]:
+        """The part of the context that every screen has."""
+        factory = self.model.factory
+        paused = ""
+        if factory is not None and factory.mode == "read-only":
+            paused = f"the factory is read-only: {safe(factory.because)}"
+        return {"connected": self.desk.connected, "paused": paused, "waiting": self.model.waiting}
+
+    def make_context(self, **what: object) -> Context:
+        """A context of this place."""
+        return Context(place=self.PLACE, **self.grounds(), **what)  # type: ignore[arg-type]
+
+    # --- drawing -----------------------------------------------------------------------------------------------------
+
+    def draw(self) -> None:
+        """Draw the body from the model."""
+        raise NotImplementedError
+
+    def update(self) -> None:
+        """Draw frame and body anew; only what differs is painted."""
+        if not self.is_mounted or not self.query("#top"):
+            return
+        self.desk.clock.begin()
+        for rows in self.query(Rows):
+            rows.grey(not self.desk.connected and rows.id not in ("banners", "keys"))
+        self.draw()
+        self.frame_top()
+        self.query_one("#banners", Banners).tell(self.banners())
+        self.frame_keys()
+        self.desk.rearm()
+
+    def on_mount(self) -> None:
+        """Draw once sizes are known."""
+        self.call_after_refresh(self.update)
+        self.focus_first()
+
+    def on_screen_resume(self) -> None:
+        """Another screen went away: catch up."""
+        self.call_after_refresh(self.update)
+
+    def on_resize(self) -> None:
+        """Draw for the new size."""
+        self.call_after_refresh(self.update)
+
+    def focus_first(self) -> None:
+        """Put the focus on the first pane."""
+        panes = self.panes()
+        if panes:
+            self.set_focus(panes[0], scroll_visible=False)
+
+    def panes(self) -> Sequence[Widget]:
+        """The widgets that Tab goes through."""
+        return [widget for widget in self.query(Rows) if widget.can_focus and widget.display]
+
+    def banners(self) -> list[tuple[str, str]]:
+        """What a person must not miss, as (ground, text)."""
+        told: list[tuple[str, str]] = []
+        desk = self.desk
+        if not desk.connected:
+            age = desk.clock.age(desk.heard)
+            last = f" · what you see is {age} old" if age else ""
+            told.append(("bad", f"✗ daemon not reachable: {safe(desk.trouble) or 'connecting …'}{last}"))
+        factory = self.model.factory
+        if factory is not None and factory.mode != "running":
+            told.append(("ask", f"‖ the factory is {factory.mode}: {safe(factory.because)}"))
+        return told
+
+    def frame_top(self) -> None:
+        """Tabs on the left, who waits on the right."""
+        waiting, problems = self.model.waiting, len(self.model.problems)
+        counts = {"gates": len(self.model.gates), "problems": problems}
+        links = [Link(row(Span(" Andon ", "strong"), Span(" ")))]
+        for place, label in TABS:
+            here = place == self.PLACE
+            count = f" {counts[place]}" if counts.get(place) else ""
+            text = f" {label}{count} "
+            links.append(Link(row(Span(text, "strong", "selected") if here else Span(text, "dim"), " "), place))
+        links += [Link(row(Span(" / ", "dim"), Span(safe(each), "strong"))) for each in self.trail()]
+        factory = self.model.factory
+        work = f"{factory.wip} of {factory.wip_limit} at work  " if factory is not None and factory.wip_limit else ""
+        if waiting:
+            told = f" ◆ {waiting} {'waits' if waiting == 1 else 'wait'} for you "
+            wait = Link(row(Span(work, "dim"), Span(told, "on-ask", "ask")), "gates")
+        else:
+            wait = Link(row(Span(work, "dim"), Span("nobody waits for you ", "dim")))
+        self.query_one("#top", Bar).tell(links, [wait])
+
+    def trail(self) -> list[str]:
+        """Where we are below the tabs."""
+        return []
+
+    def frame_keys(self) -> None:
+        """The footer: keys that work now."""
+        last = ("help", "quit")
+        offered = actions.footer_for(self.context())
+        left = [_key(action) for action in offered if action.id not in last]
+        right = [_key(action) for action in offered if action.id in last]
+        self.query_one("#keys", Bar).tell(left, right)
+
+    # --- actions -----------------------------------------------------------------------------------------------------
+
+    def on_bar_chosen(self, event: Bar.Chosen) -> None:
+        """A link of the frame was clicked."""
+        event.stop()
+        self.action_act(event.action)
+
+    def action_act(self, name: str) -> None:
+        """Carry out the action with this id, or say what is in its way."""
+        action = actions.TABLE[name]
+        if self.PLACE not in action.where:
+            return
+        blocked = action.block(self.context())
+        if blocked:
+            self.desk.say(blocked)
+            return
+        carry_out = getattr(self, action.handler, None) or getattr(self.app, action.handler)
+        carry_out()
+        if self.is_current:
+            self.frame_keys()
+
+    def _pane(self) -> Widget | None:
+        focused = self.focused
+        return focused if isinstance(focused, Rows | LivePane) else next(iter(self.panes()), None)
+
+    def _step(self, step: int) -> None:
+        pane = self._pane()
+        if isinstance(pane, Listing | LivePane):
+            pane.move(step)
+
+    def do_up(self) -> None:
+        """Move up."""
+        self._step(-1)
+
+    def do_down(self) -> None:
+        """Move down."""
+        self._step(1)
+
+    def do_left(self) -> None:
+        """Scroll a wide pane."""
+        self._aside(-1)
+
+    def do_right(self) -> None:
+        """Scroll a wide pane."""
+        self._aside(1)
+
+    def _aside(self, step: int) -> None:
+        pane = self._pane()
+        if isinstance(pane, Listing | LivePane):
+            pane.scroll_aside(step * 8)
+
+    def do_page_up(self) -> None:
+        """A page up."""
+        self._page(-1)
+
+    def do_page_down(self) -> None:
+        """A page down."""
+        self._page(1)
+
+    def _page(self, step: int) -> None:
+        pane = self._pane()
+        if isinstance(pane, Listing | LivePane):
+            pane.page(step)
+
+    def do_first(self) -> None:
+        """To the top."""
+        self._edge(last=False)
+
+    def do_last(self) -> None:
+        """To the bottom."""
+        self._edge(last=True)
+
+    def _edge(self, *, last: bool) -> None:
+        pane = self._pane()
+        if isinstance(pane, Listing | LivePane):
+            pane.edge(last=last)
+
+    def do_next_pane(self) -> None:
+        """Focus the next pane."""
+        self._focus(1)
+
+    def do_previous_pane(self) -> None:
+        """Focus the pane before."""
+        self._focus(-1)
+
+    def _focus(self, step: int) -> None:
+        panes = list(self.panes())
+        if panes:
+            at = panes.index(self.focused) if self.focused in panes else -1
+            self.set_focus(panes[(at + step) % len(panes)], scroll_visible=False)
+
+    def do_back(self) -> None:
+        """Climb to the screen below."""
+        if len(self.app.screen_stack) > 2:
+            self.app.pop_screen()
+
+
+def _key(action: actions.Action) -> Link:
+    key = action.shown_keys.split()[0]
+    return Link(row(Span(f" {key}", "key"), Span(f" {action.label} ", "dim")), action.id)
+
+
+def looks() -> list[tuple[str, list[palette.Look]]]:
+    """Every sign with its word, for the help screen."""
+    return [
+        ("states of a task", list(palette.STATES.values())), ("claims", list(palette.CLAIMS.values())),
+        ("risk", list(palette.RISKS.values())),
+    ]

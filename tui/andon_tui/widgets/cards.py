@@ -1,0 +1,88 @@
+"""One task as a card: a few rows that say what it is, how it goes and why. Pure drawing; must never decide anything."""
+
+from collections.abc import Sequence
+
+from andon.schema.views import ClaimCell, TaskView
+from andon_tui import palette
+from andon_tui.draw import Row, Span, between, cells, columns, cut, fit, on, pad, row, wrap
+from andon_tui.model import OVER
+from andon_tui.safe import safe
+
+
+def claim_cells(claims: Sequence[ClaimCell]) -> list[Row]:
+    """Claims as cells: a glyph and the claim's name."""
+    cellsrow = []
+    for each in claims:
+        look = palette.claim(each.status)
+        cellsrow.append(row(Span(f"{look.glyph} {safe(each.claim)}", look.ink)))
+    return cellsrow
+
+
+def glyphs(claims: Sequence[ClaimCell]) -> Row:
+    """Claims as glyphs alone, in their order: for one-line cards, where the panel below tells the words."""
+    return row([Span(palette.claim(each.status).glyph, palette.claim(each.status).ink) for each in claims[:6]])
+
+
+def status(task: TaskView) -> Row:
+    """How the attempt goes: health, agent, attempt."""
+    parts: list[Span] = []
+    if task.health:
+        parts.append(Span(task.health, palette.health_ink(task.health)))
+    if task.agent and task.attempts:
+        parts.append(Span(safe(task.agent), "dim"))
+    if task.attempts > 1:
+        parts.append(Span(f"try {task.attempts}", "ask"))
+    spans: list[Span] = []
+    for part in parts:
+        spans += [Span(" · ", "dim"), part] if spans else [part]
+    return row(spans)
+
+
+def reason(task: TaskView) -> Row:
+    """Why it stands, in one line: what it wants of a person first."""
+    if task.attention:
+        return row(Span("! ", "asking"), Span(safe(task.attention), "asking"))
+    if task.why and task.state not in OVER:
+        return row(Span(safe(task.why[0]), "dim"))
+    return ()
+
+
+def _mark(task: TaskView, chosen: bool) -> Span:
+    if chosen:
+        return Span("█", "accent")
+    return Span("┃", "ask") if task.attention else Span("│", "rule")
+
+
+def card(task: TaskView, age: str, width: int, *, chosen: bool, tall: bool) -> tuple[Row, ...]:
+    """The rows of a card, each exactly `width` cells. `tall`: with status, claims and words; else two rows."""
+    inner = width - 2
+    look = palette.state(task.state)
+    name = row(Span(look.glyph, look.ink), " ", Span(task.task, "strong"), " ", Span(look.word, look.ink))
+    body: list[Row] = [between(name, row(Span(age, "dim")), inner)]
+    ink = "strong" if chosen else ""
+    body += [row(Span(line, ink)) for line in wrap(safe(task.title), inner, 2 if tall else 1)]
+    why = reason(task)
+    if tall:
+        body += [each for each in (status(task),) if each]
+        body += [row(Span(line, why[-1].ink)) for line in wrap("".join(span.text for span in why), inner, 2)] if why else []
+        body += columns(claim_cells(task.claims), inner, "  ")
+        if task.says and not task.attention and task.state not in OVER:
+            body.append(row(Span(fit(f"“{safe(task.says)}”", inner), "said")))
+    elif why:
+        body.append(why)
+    ground = "selected" if chosen else "card"
+    return tuple(on(row(_mark(task, chosen), pad(cut(each, inner), inner), " "), ground) for each in body)
+
+
+def line(task: TaskView, station: str, age: str, width: int, *, chosen: bool) -> tuple[Row, ...]:
+    """A card of one row for narrow screens: the station stands before it."""
+    look = palette.state(task.state)
+    mark = Span("▸", "accent") if chosen else Span("!", "asking") if task.attention else Span(" ")
+    head = row(mark, " ", Span(f"{fit(station, 7):<7} ", "dim"), Span(look.glyph, look.ink), " ",
+               Span(f"{task.task:<4} ", "strong"), Span(f"{look.word:<9} ", look.ink))
+    marks = glyphs(task.claims)
+    tail = row(marks, " " * max(0, 7 - cells(marks)), Span(f"{age:>4} ", "dim"))
+    title = Span(safe(task.title), "strong" if chosen else "")
+    words = task.attention and row("  ", Span(safe(task.attention), "asking"))
+    body = between(row(head, title, words or ()), tail, width)
+    return (on(body, "selected") if chosen else body,)
