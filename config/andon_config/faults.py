@@ -17,6 +17,9 @@ from andon_config.model import SettingsFile
 from andon_config.positions import Path
 from andon_config.source import dotted, toml
 
+TOLD_LIMIT = 20
+"""Known words that an advice lists."""
+
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is wrong at one path."""
@@ -56,7 +59,7 @@ def type_at(path: Path) -> inspect.Type | None:
 def nearest(word: str, known: list[str]) -> str:
     """The advice for a word that is none of the known: `did you mean …? (known: …)`."""
     close = get_close_matches(word, known, n=1, cutoff=0.6) or get_close_matches(word.lower(), known, n=1, cutoff=0.6)
-    told = ", ".join(known) if known else "none"
+    told = ", ".join(known[:TOLD_LIMIT]) + (", …" if len(known) > TOLD_LIMIT else "") if known else "none"
     return f"did you mean `{close[0]}`? (known here: {told})" if close else f"known here: {told}"
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,6 +21,8 @@ from andon_config.model import JUDGING
 from andon_config.positions import Path as Dotted
 from andon_config.source import Source, defaults, dotted, read_file, read_text, toml
 
+FAULT_LIMIT = 100
+"""Faults of one file that are counted."""
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -63,10 +66,12 @@ def _digest(data: bytes) -> Digest:
 
 def _checked(source: Source | None, only: tuple[str, ...] = ()) -> Source | None:
     """The source when every key, type and range in it is right; with `only`, faults elsewhere in known sections are let by."""
-    found = [fault for fault in faults(source.tree) if not only or _counts(fault.path, only)] if source else []
+    wrong = (fault for fault in faults(source.tree) if not only or _counts(fault.path, only)) if source else iter(())
+    found = list(islice(wrong, FAULT_LIMIT))
     if source and found:
         first = min(found, key=lambda fault: source.lines.get(fault.path, 0))
-        more = f" ({len(found) - 1} more in this file)" if len(found) > 1 else ""
+        some = "at least " if len(found) == FAULT_LIMIT else ""
+        more = f" ({some}{len(found) - 1} more in this file)" if len(found) > 1 else ""
         raise source.mistake(first.path, first.what + more, first.mend)
     return source
 

@@ -12,27 +12,44 @@ Path = tuple[str | int, ...]
 """Where a value is: keys, and indices of arrays."""
 
 TOKEN = re.compile(
-    r'''(?P<string>"""(?:[^"\\]|\\.|"{1,2}(?!"))*"{3,5}|\'\'\'(?:[^']|'{1,2}(?!'))*'{3,5}|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')'''
-    r"""|(?P<comment>\#[^\n]*)|(?P<end>\n)|(?P<blank>[ \t\r]+)|(?P<mark>[\[\]{}=,.])|(?P<word>[^\s\[\]{}=,.\#"']+)""",
+    r'''(?P<string>"""(?:[^"\\]|\\.|"{1,2}(?!"))*"{3,5}|\'\'\'(?:[^']|'{1,2}(?!'))*'{3,5}|(?!""")"(?:[^"\\\n]|\\.)*"|(?!\'\'\')'[^'\n]*')'''
+    r"""|(?P<comment>\#[^\n]*)|(?P<end>\n)|(?P<blank>[ \t\r]+)|(?P<mark>[\[\]{}=,.])"""
+    r"""|(?P<word>[^\s\[\]{}=,.\#"']+)|(?P<open>["'])""",
     re.DOTALL,
 )
 
 
-class _Scanner:
-    """One walk over one text."""
+Token = tuple[str, str, int]
+"""Kind, text, line."""
+PARTS_LIMIT = 16
+"""Parts of one dotted key: the model needs four, and tomllib's time grows with their square."""
 
-    def __init__(self, text: str) -> None:
-        self.tokens: list[tuple[str, str, int]] = []
+
+def tokens(text: str) -> list[Token]:
+    """The tokens of a text, also of one that is not TOML. Raises RecursionError for a dotted key of too many parts."""
+    found: list[Token] = []
+    line, dots = 1, 0
+    for match in TOKEN.finditer(text.replace("\r\n", "\n")):
+        kind, token = match.lastgroup or "", match.group()
+        if kind == "open":
+            break  # a string without an end: no TOML from here on, and looking on would take quadratic time
+        if kind not in ("comment", "blank"):
+            found.append((kind, token, line))
+            dots = dots + (token == ".") if kind in ("word", "string") or token == "." else 0
+            if dots >= PARTS_LIMIT:
+                raise RecursionError(f"line {line}")
+        line += token.count("\n")
+    return [*found, ("end", "\n", line)]
+
+
+class _Scanner:
+    """One walk over the tokens of one text."""
+
+    def __init__(self, tokens: list[Token]) -> None:
+        self.tokens = tokens
         self.at = 0
         self.lines: dict[Path, int] = {}
         self.counts: dict[Path, int] = {}
-        line = 1
-        for match in TOKEN.finditer(text):
-            kind, token = match.lastgroup or "", match.group()
-            if kind not in ("comment", "blank"):
-                self.tokens.append((kind, token, line))
-            line += token.count("\n")
-        self.tokens.append(("end", "\n", line))
 
     @property
     def token(self) -> str:
@@ -131,8 +148,8 @@ class _Scanner:
         self.at += 1
 
 
-def positions(text: str) -> dict[Path, int]:
-    """The line (from 1) of each table, key and array item of a text that tomllib accepts."""
-    scanner = _Scanner(text.replace("\r\n", "\n"))
+def positions(tokens: list[Token]) -> dict[Path, int]:
+    """The line (from 1) of each table, key and array item of a text that tomllib accepts, from its tokens."""
+    scanner = _Scanner(tokens)
     scanner.document()
     return scanner.lines

@@ -75,14 +75,21 @@ def toml(value: object) -> str:
 def read_text(text: str, *, origin: OriginName, name: str, committed: bool = False) -> Source:
     """Parse one layer. Raises Mistake with line and column when it is not TOML."""
     text = text.removeprefix("\ufeff")
+    if len(text) > SIZE_LIMIT:
+        raise _too_large(name)
     try:
+        tokens = positions.tokens(text)
         tree = tomllib.loads(text)
-        lines = positions.positions(text)
+        lines = positions.positions(tokens)
     except RecursionError:
         raise Mistake(f"{name} is nested too deeply", where=name, mend="write it flat: tables with plain values") from None
     except ValueError as error:
         raise _not_toml(str(error), name, text, committed=committed) from None
     return Source(origin=origin, name=name, tree=tree, lines=lines, committed=committed)
+
+
+def _too_large(name: str) -> Mistake:
+    return Mistake(f"{Path(name).name} is larger than {SIZE_LIMIT // 1024} KB", where=name, mend="keep only settings in it")
 
 
 def _not_toml(message: str, name: str, text: str, *, committed: bool) -> Mistake:
@@ -111,7 +118,7 @@ def read_file(path: Path | None, *, origin: OriginName) -> Source | None:
             f"cannot read {path.name}: {error.strerror or error}", where=str(path), mend="make it a file that you may read",
         ) from None
     if len(data) > SIZE_LIMIT:
-        raise Mistake(f"{path.name} is larger than {SIZE_LIMIT // 1024} KB", where=str(path), mend="keep only settings in it")
+        raise _too_large(str(path))
     try:
         text = data.decode()
     except UnicodeDecodeError as error:

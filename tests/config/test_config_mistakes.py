@@ -1,5 +1,6 @@
 """What a person gets for a wrong settings file: what, where with the line, and how to mend it."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -126,9 +127,26 @@ def test_a_file_that_is_nested_past_reason_is_refused(tmp_path: Path) -> None:
     assert "nested too deeply" in problem(tmp_path, f"a = {'[' * 20_000}{']' * 20_000}").what
 
 
+def test_a_hostile_file_costs_a_moment_and_a_short_answer(tmp_path: Path) -> None:
+    """Each of these took minutes or gigabytes before its bound."""
+    long = [
+        ".".join(["a"] * 100_000) + " = 1", f"[{' . '.join(['a'] * 50_000)}]", f"x = {{ {'.'.join(['a'] * 100_000)} = 1 }}",
+        "".join(f"key{number} = 1\n" for number in range(15_000)),
+        '"""' * 50_000, "'" * 200_001, '"\\' * 100_000, '"""\\"' * 50_000,
+        "a" * 200_000,
+        "".join(f"[agents.a{number}]\nuse='x'\n" for number in range(8_000)) + '[stations.build]\nkind="agent"\nagent="b"\n',
+    ]
+    for text in long:
+        start = time.process_time()
+        assert len(str(problem(tmp_path, text))) < 1_500
+        assert time.process_time() - start < 5
+
+
 def test_a_file_past_its_size_is_refused(tmp_path: Path) -> None:
     said = problem(tmp_path, "#" * (SIZE_LIMIT + 1))
     assert "larger than 256 KB" in said.what
+    with pytest.raises(Mistake, match="larger than 256 KB"):
+        load_repository(work=None, base="#" * (SIZE_LIMIT + 1), person=None)
 
 
 def test_a_directory_in_place_of_the_file_is_refused(tmp_path: Path) -> None:

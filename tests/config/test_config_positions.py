@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from andon_config.positions import Path, positions
+from andon_config.positions import Path, positions, tokens
 from andon_config.source import dotted, toml
 
 
@@ -39,7 +39,7 @@ EXAMPLES = [
 
 @pytest.mark.parametrize(("text", "path", "line"), EXAMPLES)
 def test_a_key_stands_on_the_line_where_a_person_sees_it(text: str, path: Path, line: int) -> None:
-    found = positions(text)
+    found = positions(tokens(text))
     assert found[path] == line
     assert set(found) == paths(tomllib.loads(text))
 
@@ -62,7 +62,7 @@ def test_every_key_of_any_document_has_its_line_and_nothing_else_has(tree: dict[
     text = end.join(lines)
     parsed = tomllib.loads(text)
     assert parsed == tree
-    found = positions(text)
+    found = positions(tokens(text))
     assert set(found) == paths(parsed)
     for name, table in tree.items():
         assert lines[found[(name,)] - 1] == f"[{dotted((name,))}]"
