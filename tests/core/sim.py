@@ -2,22 +2,27 @@
 
 import hashlib
 import random
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from andon.core.decide import decide
 from andon.core.evolve import evolve
 from andon.core.pending import next_deadline, pending
 from andon.core.refuse import refuse
-from andon.core.state import State
+from andon.core.schedule import why
+from andon.core.state import Attempt, Gate, State, Task
 from andon.schema import effects as f
 from andon.schema import events as e
 from andon.schema import inputs as i
 from andon.schema.errors import Problem
-from andon.schema.ids import Digest, Oid, RepoId, TaskId
+from andon.schema.ids import AttemptId, Digest, Oid, RepoId, TaskId
 from andon.schema.jobs import Exit, Said
 from andon.schema.settings import AgentSettings, Budget, Check, Line, Loaded, Policy, Settings, Station
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Deed = TypeVar("Deed", bound=f.Effect)
+Kind = TypeVar("Kind", bound=e.Event)
 STATIONS = (
     Station(name="build", kind="agent"), Station(name="check", kind="check"), Station(name="review", kind="gate"),
     Station(name="land", kind="land"),
@@ -62,15 +67,17 @@ class Sim:
             landing=effect.landing, candidate=oid("cand", effect.onto, effect.commit), tree=oid("tree", effect.onto, effect.commit))
         self.started: dict[str, int] = {}
         for repo, trunk in self.trunk.items():
-            self.give(i.RepositorySeen(repo=repo, path=f"/{repo}", git_dir=f"/{repo}/.git", by="me", loaded=loaded(settings(**changes)),
-                                       trust=True, target=trunk, tree=oid("tree", trunk)))
+            self.give(i.RepositorySeen(
+                repo=repo, path=f"/{repo}", git_dir=f"/{repo}/.git", by="me", loaded=loaded(settings(**changes)), trust=True,
+                target=trunk, tree=oid("tree", trunk),
+            ))
 
     def give(self, given: i.Input) -> list[e.Event]:
         """One input, decided and recorded."""
         events = decide(self.state, given, self.now)
         for event in events:
             self.state = evolve(self.state, event, self.now)
-            self.log.append(e.Recorded(seq=self.state.seq, at=self.now, event=event, prev="", hash=""))
+            self.log.append(e.Recorded(seq=self.state.seq, at=self.now, event=cast("e.AnyEvent", event), prev="", hash=""))
         return events
 
     def add(self, title: str = "a task", repo: str = "r0", **fields: Any) -> TaskId:
@@ -149,13 +156,55 @@ class Sim:
 
     def ask(self, attempt: str, n: int, text: str) -> list[e.Event]:
         """An agent asks."""
-        return self.give(i.AgentSaid(attempt=f.AttemptId(attempt), said=Said(n=n, kind="ask", text=text)))
+        return self.give(i.AgentSaid(attempt=AttemptId(attempt), said=Said(n=n, kind="ask", text=text)))
 
     def fail(self, effect: f.Effect, subject: str, *, transient: bool = True) -> list[e.Event]:
         """A deed that could not be done."""
         problem = Problem(what="no space left on device", mend="make room")
         return self.give(i.EffectFailed(key=effect.key, kind=str(type(effect).__struct_config__.tag), subject=subject,
                                         problem=problem, transient=transient))
+
+    def until(self, kind: type[Deed], steps: int = 500, **fields: Any) -> Deed:
+        """Do all other owed deeds until one of this kind (with these fields) is owed, and leave that one undone."""
+        for _ in range(steps):
+            owed = self.owed()
+            for effect in owed:
+                if isinstance(effect, kind) and all(getattr(effect, name) == value for name, value in fields.items()):
+                    return effect
+            assert owed, f"at rest without owing {kind.__name__}; last: {self.kinds()[-5:]}"
+            self.give(self.answer(owed[0]))
+        raise AssertionError(f"{kind.__name__} was not owed within {steps} steps")
+
+    def do(self, kind: type[f.Effect], **fields: Any) -> list[e.Event]:
+        """Go on until this deed is owed, then do it."""
+        return self.give(self.answer(self.until(kind, **fields)))
+
+    def task(self, name: str = "T1") -> Task:
+        """What is known of a task."""
+        return self.state.tasks[TaskId(name)]
+
+    def attempt(self, name: str = "T1.1") -> Attempt:
+        """What is known of an attempt."""
+        return self.state.attempts[AttemptId(name)]
+
+    def gate(self, name: str = "T1") -> Gate:
+        """The open gate of a task."""
+        return self.state.gates[self.task(name).gate]
+
+    def why(self, name: str = "T1") -> tuple[str, ...]:
+        """Why a task does not run."""
+        return why(self.state, self.task(name), self.now)
+
+    def decide_gate(self, option: str, name: str = "T1", because: str = "") -> list[e.Event]:
+        """A person answers the open gate of a task, having seen it."""
+        gate = self.gate(name)
+        command = i.AnswerGate(gate=gate.gate, option=option, because=because, bound=gate.bound, by="me")
+        assert refuse(self.state, command) is None, refuse(self.state, command)
+        return self.give(command)
+
+    def events(self, kind: type[Kind]) -> list[Kind]:
+        """All events of a kind so far."""
+        return [row.event for row in self.log if isinstance(row.event, kind)]
 
     def kinds(self) -> list[str]:
         """The names of all events so far."""
