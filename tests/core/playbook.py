@@ -108,18 +108,18 @@ class Given:
 def compare(wanted: list[Any], came: list[object]) -> list[str] | None:
     """A diff of what was wanted and what came; None when it fits."""
     left, told = list(came), []
-    open_end = False
+    open_end = missed = False
     for one in wanted:
         if one is ...:
             open_end = True
             continue
         index = place(one, left, anywhere=open_end)
         if index is None:
+            missed = True
             told.append(one.told(left[0] if left else None) if isinstance(one, Like) else tell(one))
         else:
             told.append(tell(left.pop(index)))
-    fits = all(line in {tell(one) for one in came} for line in told) and (open_end or not left)
-    return None if fits else list(difflib.ndiff(told + (["..."] if open_end else []), [tell(one) for one in came]))
+    return None if not missed and (open_end or not left) else list(difflib.ndiff(told + (["..."] if open_end else []), [tell(one) for one in came]))
 
 
 def place(one: Any, left: list[object], *, anywhere: bool) -> int | None:
