@@ -119,7 +119,9 @@ def compare(wanted: list[Any], came: list[object]) -> list[str] | None:
             told.append(one.told(left[0] if left else None) if isinstance(one, Like) else tell(one))
         else:
             told.append(tell(left.pop(index)))
-    return None if not missed and (open_end or not left) else list(difflib.ndiff(told + (["..."] if open_end else []), [tell(one) for one in came]))
+    if not missed and (open_end or not left):
+        return None
+    return list(difflib.ndiff(told + (["..."] if open_end else []), [tell(one) for one in came]))
 
 
 def place(one: Any, left: list[object], *, anywhere: bool) -> int | None:
