@@ -98,10 +98,10 @@ class Sim:
         if owed:
             self.give(self.answer(self.random.choice(owed)))
             return True
-        deadline = next_deadline(self.state)
+        deadline = next_deadline(self.state, self.now)
         if not deadline:
             return False
-        self.now = max(self.now, deadline)
+        self.now = deadline
         self.give(i.Ticked())
         return True
 

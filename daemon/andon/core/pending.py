@@ -178,6 +178,6 @@ def repository_owes(state: State, repo: Repository, at: int) -> Iterator[f.Effec
         )
 
 
-def next_deadline(state: State) -> int:
-    """The earliest moment at which something becomes owed or decided by time alone; 0 when there is none."""
-    return schedule.next_deadline(state)
+def next_deadline(state: State, at: int = 0) -> int:
+    """The earliest moment after `at` at which something becomes owed or decided by time alone; 0 when there is none."""
+    return schedule.next_deadline(state, at)

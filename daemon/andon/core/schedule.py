@@ -198,18 +198,22 @@ def free_port(state: State, size: int) -> int:
     return port
 
 
-def next_deadline(state: State) -> int:
-    """The earliest moment (unix milliseconds) at which time alone changes what is decided; 0 when there is none."""
-    moments = [task.not_before for task in open_tasks(state) if not task.live and task.not_before > state.at]
-    moments += [tries.not_before for tries in state.tries.values() if tries.not_before > state.at]
+def next_deadline(state: State, at: int = 0) -> int:
+    """The earliest moment (unix milliseconds) after `at` at which time alone changes what is decided or owed; 0 when there is none.
+
+    A moment that has passed without bringing anything (a backoff behind a cord, a deed that is being done) is not named again.
+    """
+    at = max(at, state.at)
+    moments = [task.not_before for task in open_tasks(state) if not task.live]
+    moments += [tries.not_before for tries in state.tries.values()]
     for attempt in live_attempts(state):
-        if attempt.phase == "running" and not attempt.pause_asked:
-            moments.append(time_limit(state, attempt))
+        if attempt.phase == "running" and not attempt.pause_asked and not attempt.stop_asked:
+            moments.append(max(time_limit(state, attempt), at + 1))
     busy = busy_tasks(state)
     for task in open_tasks(state):
         if task.paths and wants_agent(state, task) and not blockers(state, task) and overlaps(task, busy):
             moments.append(patience(state, task))
-    return min((moment for moment in moments if moment > state.at), default=0)
+    return min((moment for moment in moments if moment > at), default=0)
 
 
 def time_limit(state: State, attempt: Attempt) -> int:
