@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from andon.schema.errors import Mistake
 from andon.schema.settings import (
     AgentSettings,
     Budget,
@@ -338,6 +339,12 @@ def test_an_agent_that_a_committed_station_names_stays_known_until_the_commit_ch
     assert set(loaded.settings.agents) == {"default", "old", "new"}
     moved = desk.load(base.replace("codex", "claude"), base=base)
     assert moved.settings.agents["old"].use == "claude"
+
+
+def test_a_broken_agent_of_the_commit_is_not_carried_over(desk: Desk) -> None:
+    base = BASE + '[stations.build]\nkind = "agent"\nagent = "old"\n[agents.old]\nuse = 3\n'
+    with pytest.raises(Mistake, match="names the agent `old`, which is not in"):
+        desk.load(BASE, base=base)
 
 
 def test_money_is_accepted_and_said_not_to_be_enforced(desk: Desk) -> None:

@@ -68,6 +68,7 @@ WRONG: dict[str, tuple[str | bytes, str, str, str]] = {
     "a branch that is an option": ('[factory]\ntarget = "--force"\n', "must be the name of a branch", "2", ""),
     "a branch that ends the line": ('[factory]\ntarget = "main\\n"\n', "must be the name of a branch", "2", ""),
     "a name with a dot": ('[checks."a.b"]\nrun = "x"\n', '`checks."a.b"` is no valid name', "1", "letters, digits"),
+    "a name that ends the line": ('[checks."a\\n"]\nrun = "x"\n', "is no valid name", "1", "letters, digits"),
     "a kept folder outside": ('[checkout]\nkeep = ["../other"]\n', "must be a path inside the repository", "2", ""),
     "a kept git folder": ('[checkout]\nkeep = [".git"]\n', "must be a path inside the repository", "2", ""),
     "an isolation of no kind": (
@@ -121,6 +122,17 @@ def test_the_first_wrong_line_is_named_and_the_others_are_counted(tmp_path: Path
     said = problem(tmp_path, '[policy]\nship = 3\n[factory]\nwip = "a"\nproving = 0\n[checks.a]\nrum = "x"\n')
     assert said.where.endswith("andon.toml:2")
     assert said.what.endswith("(3 more in this file)")
+    said = problem(tmp_path, "[checks.a]\nrun = 'x'\n[factory]\nwip = 0\n[checks.b]\nrun = 3\n")
+    assert said.where.endswith("andon.toml:4")
+
+
+def test_what_is_missing_is_asked_for_in_the_highest_layer_that_speaks_of_it(tmp_path: Path) -> None:
+    work, own = tmp_path / "andon.toml", tmp_path / "own.toml"
+    own.write_text("\n\n[checks.tests]\nminutes = 3\n")
+    work.write_text("[checks.tests]\noutput_mb = 3\n")
+    with pytest.raises(Mistake, match="has no command") as caught:
+        load_repository(work=work, base=None, person=own)
+    assert caught.value.problem.where == f"{work}:1"
 
 
 def test_a_file_that_is_nested_past_reason_is_refused(tmp_path: Path) -> None:
