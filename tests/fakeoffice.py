@@ -1,6 +1,7 @@
 """A small real daemon for tests: the true Server on a true socket, with an office that a test fills and watches."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -119,7 +120,8 @@ class FakeDaemon:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         assert self._loop is not None and self._stop is not None
-        self._loop.call_soon_threadsafe(self._stop.set)
+        with contextlib.suppress(RuntimeError):  # its loop has ended by itself: the test told it to
+            self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(10)
         assert not self._thread.is_alive()
 

@@ -31,7 +31,10 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except SystemExit as left:
-        return left.code if isinstance(left.code, int) else codes.MISTAKE
+        if left.code is not None and not isinstance(left.code, int):
+            print(left.code, file=sys.stderr)
+            return codes.NOT_SO
+        return left.code or codes.OK
     except KeyboardInterrupt:
         return codes.INTERRUPTED
     except BrokenPipeError:

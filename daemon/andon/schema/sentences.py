@@ -119,7 +119,8 @@ def _attempt(event: e.AnyEvent) -> str:
 def _attempt_runs(event: e.AnyEvent) -> str:
     match event:
         case e.AttemptClaimed():
-            return f"agent {event.agent} got {event.task} as attempt {event.attempt}, cut from {_short(event.base)}"
+            on = f", going on from {_short(event.start)}" if event.start else ""
+            return f"agent {event.agent} got {event.task} as attempt {event.attempt}, cut from {_short(event.base)}{on}"
         case e.AttemptStarted():
             return f"{event.attempt} started in session {event.session} (pid {event.pid})"
         case e.AttemptSaid():
@@ -155,6 +156,8 @@ def _attempt_ends(event: e.AnyEvent) -> str:
             return f"{event.attempt} ended {_exit(event)} after {event.seconds:.0f} s"
         case e.AttemptLost():
             return f"{event.attempt} is lost{_tail(': ', event.because)}"
+        case e.EffectRetried():
+            return f"{event.effect} of {event.subject} is tried again, time {event.tries}{_tail(': ', event.because)}"
         case e.AttemptFailed():
             return f"{event.attempt} gave nothing that may go on ({event.failure}){_tail(': ', event.message)}"
         case e.AttemptAccepted():
@@ -230,7 +233,7 @@ def _landing(event: e.AnyEvent) -> str:
 _TELLERS: dict[str, Callable[[e.AnyEvent], str]] = {
     "factory": _factory, "problem": _factory, "cord": _factory,
     "repository": _repository, "settings": _repository, "commands": _repository, "target": _repository,
-    "task": _task, "attempt": _attempt, "checkout": _checkout, "work": _checkout,
+    "task": _task, "attempt": _attempt, "effect": _attempt, "checkout": _checkout, "work": _checkout,
     "run": _proof, "claim": _proof, "gate": _gate, "answer": _gate, "landing": _landing,
 }
 """By the first word of the kind."""
