@@ -16,10 +16,12 @@ from andon.core.state import Attempt, State, Task, cord_key, line_of, open_tasks
 from andon.core.stations import agent, check, gate, land
 from andon.schema import events as e
 from andon.schema import inputs as i
-from andon.schema.ids import AttemptId, LandingId, RepoId, task_id
+from andon.schema.ids import AttemptId, LandingId, RepoId, RunId, task_id
 
 PARKED = 999
 """Tries of a deed that is not repeated by itself for an hour."""
+ENDLESS = ("stop-session", "suspend-session", "watch-session", "deliver-answer", "mirror-target")
+"""Deeds that are tried for as long as they are owed: giving them up would lose an agent or an answer."""
 STEPS = 5000
 """Steps of one settling; more would be a rule that feeds itself, and the assertion stops the daemon before it writes."""
 LIMIT_OPTIONS = (
@@ -52,7 +54,7 @@ def settle(state: State, at: int) -> list[e.Event]:
 
 def follow(state: State, at: int) -> list[e.Event]:
     """The next thing that follows by itself; empty when nothing does."""
-    stale = check.stale_runs(state)
+    stale = check.stale_runs(state) or mended(state)
     if stale:
         return stale
     for task in open_tasks(state):
@@ -64,6 +66,12 @@ def follow(state: State, at: int) -> list[e.Event]:
         if events:
             return events
     return schedule.claim(state, at)
+
+
+def mended(state: State) -> list[e.Event]:
+    """Deeds that failed so often that it was said, and that are done or no longer owed."""
+    failing = {f"effect:{key.split()[0]}" for key in state.tries}
+    return [e.ProblemCleared(key=key) for key in state.problems if key.startswith("effect:") and key not in failing]
 
 
 def advance(state: State, task: Task, at: int) -> list[e.Event]:
@@ -424,16 +432,18 @@ def mirror_seen(state: State, given: i.MirrorSeen, at: int) -> list[e.Event]:
 
 
 def effect_failed(state: State, given: i.EffectFailed, at: int) -> list[e.Event]:
-    """Try again after a wait, up to the cap; then the failure is the attempt's, the landing's, or a problem to mend."""
+    """Try again after a wait, up to the cap; then the failure is the attempt's, the run's, the landing's, or a problem to mend."""
     repo = repo_of(state, given.subject)
+    if repo is None:
+        return []
     known = state.tries.get(f"{given.subject} {given.kind}")
     tries = (known.tries if known else 0) + 1
-    settings = state.repos[repo].settings if repo in state.repos else None
-    endless = given.kind in ("stop-session", "suspend-session", "deliver-answer", "mirror-target")
-    cap = settings.retry.transient if settings else 3
+    settings = state.repos[repo].settings
+    endless = given.kind in ENDLESS
+    cap = settings.retry.transient
     problem = given.problem
     if given.transient and (endless or tries <= cap):
-        wait = backoff_ms(settings, tries) if settings else 5000
+        wait = backoff_ms(settings, tries)
         because = f"{problem.what} {problem.where}".strip()[:600]
         events: list[e.Event] = [e.EffectRetried(
             subject=given.subject, effect=given.kind, tries=tries, not_before=at + wait, because=because,
@@ -449,6 +459,9 @@ def give_up_on(state: State, given: i.EffectFailed, repo: RepoId, at: int) -> li
     if attempt is not None and attempt.live and given.kind in ("prepare-checkout", "start-session", "import-work"):
         failure: e.FailureClass = "transient" if given.transient else "contract"
         return agent.close(state, attempt, failure, given.problem.what, at, f"{given.problem.where}\n{given.problem.mend}")
+    run = state.runs.get(RunId(given.subject))
+    if run is not None:
+        return check.check_ran(state, i.CheckRan(run=run.run, result="unevaluated", because=given.problem.what, cause="storage"))
     landing = state.landings.get(LandingId(given.subject))
     if landing is not None:
         task = state.tasks[landing.task]
@@ -463,13 +476,18 @@ def give_up_on(state: State, given: i.EffectFailed, repo: RepoId, at: int) -> li
     return [parked, *noticed(state, key, i.TroubleSeen(key="", problem=given.problem, repo=repo))]
 
 
-def repo_of(state: State, subject: str) -> RepoId:
-    """The repository of an attempt, landing or repository id."""
+def repo_of(state: State, subject: str) -> RepoId | None:
+    """The repository of an attempt, run, landing or repository id; None for what is gone, whose deeds nobody owes any more."""
     attempt = state.attempts.get(AttemptId(subject))
     if attempt is not None:
-        return attempt.repo
+        return attempt.repo if attempt.phase != "removed" else None
+    run = state.runs.get(RunId(subject))
+    if run is not None:
+        return run.repo
     landing = state.landings.get(LandingId(subject))
-    return landing.repo if landing is not None else RepoId(subject)
+    if landing is not None:
+        return landing.repo
+    return RepoId(subject) if subject in state.repos else None
 
 
 def ticked(state: State, given: i.Ticked, at: int) -> list[e.Event]:

@@ -147,9 +147,18 @@ def end_landing(state: State, landing: LandingId) -> State:
     known = state.landings.get(landing)
     if known is None:
         return state
-    state = replace(state, landings=state.landings.delete(landing))
+    state = forget(replace(state, landings=state.landings.delete(landing)), landing)
     state = with_repo(state, known.repo, landing=LandingId(""))
     return with_task(state, known.task, landing=LandingId(""))
+
+
+def forget(state: State, subject: str, effect: str = "") -> State:
+    """The counter of a deed that is done, or all counters of a subject that is gone."""
+    done = [key for key in state.tries if (key == f"{subject} {effect}" if effect else key.startswith(f"{subject} "))]
+    tries = state.tries
+    for key in done:
+        tries = tries.delete(key)
+    return replace(state, tries=tries) if done else state
 
 
 def prune(state: State, attempt: AttemptId) -> State:
@@ -213,7 +222,8 @@ def _(state: State, event: e.TargetObserved) -> State:
 @on(e.TargetMirrored)
 def _(state: State, event: e.TargetMirrored) -> State:
     return with_repo(
-        state, event.repo, mirror_tried=event.oid, mirrored=event.advanced, mirror_because=event.because, mirror_mend=event.mend,
+        forget(state, event.repo, "mirror-target"), event.repo, mirror_tried=event.oid, mirrored=event.advanced,
+        mirror_because=event.because, mirror_mend=event.mend,
     )
 
 
@@ -327,11 +337,13 @@ def _(state: State, event: e.AttemptClaimed) -> State:
 
 @on(e.CheckoutPrepared)
 def _(state: State, event: e.CheckoutPrepared) -> State:
+    state = forget(state, event.attempt, "prepare-checkout")
     return with_attempt(state, event.attempt, phase="prepared", path=event.path, isolation=event.isolation)
 
 
 @on(e.AttemptStarted)
 def _(state: State, event: e.AttemptStarted) -> State:
+    state = forget(state, event.attempt, "start-session")
     return with_attempt(state, event.attempt, phase="running", session=event.session, started_at=state.at)
 
 
@@ -362,7 +374,7 @@ def _(state: State, event: e.AttemptResumeAsked) -> State:
 
 @on(e.AttemptSuspended)
 def _(state: State, event: e.AttemptSuspended) -> State:
-    return with_attempt(state, event.attempt, suspended=event.suspended)
+    return with_attempt(forget(state, event.attempt, "suspend-session"), event.attempt, suspended=event.suspended)
 
 
 @on(e.EffectRetried)
@@ -374,12 +386,14 @@ def _(state: State, event: e.EffectRetried) -> State:
 @on(e.AttemptExited)
 def _(state: State, event: e.AttemptExited) -> State:
     return with_attempt(
-        state, event.attempt, phase="ended", ended_at=state.at, exit_code=event.code, exit_because=event.because,
+        forget(state, event.attempt, "watch-session"), event.attempt, phase="ended", ended_at=state.at, exit_code=event.code,
+        exit_because=event.because,
     )
 
 
 @on(e.AttemptLost)
 def _(state: State, event: e.AttemptLost) -> State:
+    state = forget(state, event.attempt, "watch-session")
     return with_attempt(state, event.attempt, phase="ended", ended_at=state.at, exit_because="lost")
 
 
@@ -404,10 +418,7 @@ def _(state: State, event: e.AttemptAccepted) -> State:
 def release(state: State, attempt: Attempt) -> State:
     """The lease is given back, and retry counters of the attempt's deeds are forgotten."""
     task = state.tasks.get(attempt.task)
-    tries = state.tries
-    for key in (f"{attempt.attempt} {effect}" for effect in ("prepare-checkout", "start-session", "import-work")):
-        tries = without(tries, key)
-    state = replace(state, tries=tries)
+    state = forget(state, attempt.attempt)
     return with_task(state, attempt.task, live=AttemptId("")) if task and task.live == attempt.attempt else state
 
 
@@ -425,13 +436,12 @@ def _(state: State, event: e.WorkImported) -> State:
 
 @on(e.WorkSalvaged)
 def _(state: State, event: e.WorkSalvaged) -> State:
-    return with_attempt(state, event.attempt, salvage=event.ref, stopped=True)
+    return with_attempt(forget(state, event.attempt, "stop-session"), event.attempt, salvage=event.ref, stopped=True)
 
 
 @on(e.CheckoutRemoved)
 def _(state: State, event: e.CheckoutRemoved) -> State:
-    state = replace(state, tries=without(state.tries, f"{event.attempt} remove-checkout"))
-    return prune(with_attempt(state, event.attempt, phase="removed"), event.attempt)
+    return prune(with_attempt(forget(state, event.attempt), event.attempt, phase="removed"), event.attempt)
 
 
 # --- proof -----------------------------------------------------------------------------------------------------------
@@ -451,7 +461,7 @@ def _(state: State, event: e.RunFinished) -> State:
     run = state.runs.get(event.run)
     if run is None:
         return state
-    state = replace(state, runs=state.runs.delete(event.run))
+    state = forget(replace(state, runs=state.runs.delete(event.run)), event.run)
     if event.result != "unevaluated" or run.purpose == "baseline":
         state = remember(state, run, event)
     return state
@@ -537,7 +547,7 @@ def close_gate(state: State, gate: GateId) -> State:
 def _(state: State, event: e.AnswerDelivered) -> State:
     known = state.attempts.get(event.attempt)
     answers = tuple(answer for answer in known.answers if answer[0] != event.n) if known else ()
-    return with_attempt(state, event.attempt, answers=answers)
+    return with_attempt(forget(state, event.attempt, "deliver-answer"), event.attempt, answers=answers)
 
 
 # --- landing ---------------------------------------------------------------------------------------------------------
@@ -555,7 +565,7 @@ def _(state: State, event: e.LandingPlanned) -> State:
 
 @on(e.LandingMerged)
 def _(state: State, event: e.LandingMerged) -> State:
-    return with_landing(state, event.landing, candidate=event.candidate, tree=event.tree)
+    return with_landing(forget(state, event.landing, "merge-candidate"), event.landing, candidate=event.candidate, tree=event.tree)
 
 
 @on(e.LandingConflicted)

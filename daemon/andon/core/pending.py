@@ -20,7 +20,7 @@ def pending(state: State, at: int) -> list[f.Effect]:
     for attempt in state.attempts.values():
         owed += attempt_owes(state, attempt, at)
     for run in sorted(state.runs.values(), key=lambda run: (run.purpose != "landing", int(run.run[1:]))):
-        owed += run_owes(state, run)
+        owed += run_owes(state, run, at)
     return owed
 
 
@@ -42,7 +42,8 @@ def tries_of(state: State, subject: str, effect: str) -> int:
 def attempt_owes(state: State, attempt: Attempt, at: int) -> Iterator[f.Effect]:
     """The next step of an attempt, and beside it what a running one needs."""
     if attempt.phase == "running":
-        yield f.WatchSession(attempt=attempt.attempt, session=attempt.session)
+        if due(state, attempt.attempt, "watch-session", at):
+            yield f.WatchSession(attempt=attempt.attempt, session=attempt.session)
         for n, text in attempt.answers:
             if due(state, attempt.attempt, "deliver-answer", at):
                 yield f.DeliverAnswer(attempt=attempt.attempt, n=n, text=text)
@@ -131,11 +132,11 @@ def session_of(attempt: Attempt) -> str:
 # --- proof and landing -----------------------------------------------------------------------------------------------
 
 
-def run_owes(state: State, run: Run) -> Iterator[f.Effect]:
+def run_owes(state: State, run: Run, at: int) -> Iterator[f.Effect]:
     """A check run, once the tests of its base are known or will not be."""
     repo = state.repos[run.repo]
     known = repo.settings.checks.get(run.check)
-    if known is None or not repo.is_trusted:
+    if known is None or not repo.is_trusted or not due(state, run.run, "run-check", at):
         return
     names = Digest("")
     if run.purpose != "baseline" and known.report == "junit":
