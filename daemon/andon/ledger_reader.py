@@ -164,3 +164,11 @@ def read_log(
         except sqlite3.DatabaseError as error:
             raise Mistake(f"The ledger cannot be read: {error}.", where=str(layout.ledger), mend=MEND_BROKEN) from error
         return [recorded(db, layout.ledger, row) for row in (reversed(rows) if newest else rows)]
+
+
+def read_rows(layout: Layout, seqs: Sequence[int]) -> list[Recorded]:
+    """The events with these numbers, in their order; numbers that are not there are left out."""
+    with closing(connect(layout.ledger)) as db:
+        marks = ", ".join("?" * len(seqs))
+        rows = [Row._make(raw) for raw in db.execute(f"SELECT {COLUMNS} FROM event WHERE seq IN ({marks}) ORDER BY seq", tuple(seqs))]
+        return [recorded(db, layout.ledger, row) for row in rows]

@@ -174,6 +174,15 @@ async def stop(folder: Path, grace: float | None = None) -> Ended | Lost | NotSt
     return seen
 
 
+def forbid(folder: Path) -> bool:
+    """Take the token of a job that nobody started, so that nobody ever will. False when it was started before."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not shim.take_token(str(folder)):
+        return False
+    shim.write_whole(str(folder / EXIT), msgspec.json.encode(Exit(because="not-started", error="stopped before it started")))
+    return True
+
+
 async def suspend(folder: Path, on: bool, seconds: float = 5.0) -> bool:
     """Suspend the job's tree, or let it go on; whether that was then seen of every process in it."""
     seen = probe(folder)

@@ -1,0 +1,140 @@
+"""Runs one check in a clean checkout of an exact commit and says what it showed; it must never know what follows from that."""
+
+import asyncio
+import json
+import os
+import shlex
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from andon.edges import evidence, jobs, report
+from andon.edges.proving import Proving
+from andon.schema.clean import clean
+from andon.schema.effects import RunCheck
+from andon.schema.errors import Mistake
+from andon.schema.ids import Digest
+from andon.schema.inputs import CheckRan
+from andon.schema.jobs import LOG, Exit, Job
+from andon.schema.layout import Layout
+
+TAIL_CHARS = 3500
+LOST_SHOWN = 50
+PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "USER", "LOGNAME", "SHELL", "TZ", "PIP_INDEX_URL", "SSL_CERT_FILE", "NODE_PATH")
+"""What a check gets of the daemon's environment; everything else is left out."""
+MARKER = "ANDON_ATTEMPT"
+
+
+class Shelf(Protocol):
+    """Where blobs are kept."""
+
+    def put(self, data: bytes) -> Digest:
+        """Keep these bytes."""
+        ...
+
+    def get(self, digest: Digest) -> bytes:
+        """The bytes again."""
+        ...
+
+
+class Checks:
+    """Check runs of one daemon."""
+
+    def __init__(self, layout: Layout, proving: Proving, blobs: Shelf) -> None:
+        self._layout, self._proving, self._blobs = layout, proving, blobs
+
+    async def run(self, effect: RunCheck) -> CheckRan:
+        """Prove one check. A run that a killed daemon left behind was ended by `sweep`; it is simply run again."""
+        try:
+            async with self._proving.slot(
+                effect.repo, effect.git_dir, effect.commit, effect.tree, keep=effect.checkout.keep, slots=effect.slots,
+                landing=effect.landing,
+            ) as slot:
+                folder = self._folder(effect)
+                seen = await self._execute(effect, slot, folder)
+                touched = await self._proving.tampered(slot)
+        except Mistake as error:
+            told = f"{error.problem.what} {error.problem.where}".strip()
+            return CheckRan(run=effect.run, result="unevaluated", because=told[:500], cause="storage", tail=str(error)[:TAIL_CHARS])
+        return await asyncio.to_thread(self._conclude, effect, folder, seen, touched)
+
+    async def sweep(self) -> int:
+        """End check runs that a killed daemon left behind, before anything else is started. How many there were."""
+        left = [folder for folder in self._layout.jobs.glob("R*") if isinstance(jobs.probe(folder), jobs.Running)]
+        await asyncio.gather(*(jobs.stop(folder, 0.5) for folder in left))
+        return len(left)
+
+    def _folder(self, effect: RunCheck) -> Path:
+        """A job directory that nobody used: the token of an earlier try is never taken again."""
+        number = 1
+        while self._layout.job(f"{effect.run}-{number}").exists():
+            number += 1
+        return self._layout.job(f"{effect.run}-{number}")
+
+    async def _execute(self, effect: RunCheck, slot: Path, folder: Path) -> Exit:
+        jobs.write_job(folder, job_of(effect, slot, folder))
+        (folder / "tmp").mkdir()
+        ended = False
+        try:
+            await jobs.start_detached(folder)
+            seen = await jobs.wait(folder)
+            ended = True
+        finally:
+            if not ended:
+                await asyncio.shield(jobs.stop(folder, 0.5))
+        return seen.exit if isinstance(seen, jobs.Ended) else Exit(because="stopped", signal=9)
+
+    def _conclude(self, effect: RunCheck, folder: Path, seen: Exit, touched: tuple[str, ...]) -> CheckRan:
+        """Read report and log, keep them as blobs, and write the statement."""
+        found = report.judge(effect.check, seen, report_of(folder))
+        if touched and found.result == "pass":
+            because = f"the run changed {len(touched)} tracked files: {', '.join(touched[:3])}"
+            found = msgspec.structs.replace(found, result="unevaluated", cause="tampered", because=because)
+        log = (folder / LOG).read_bytes() if (folder / LOG).is_file() else b""
+        names = json.dumps(list(found.names)).encode()
+        ran = CheckRan(
+            run=effect.run, result=found.result, because=found.because, cause=found.cause, passed=found.passed,
+            failed=found.failed, skipped=found.skipped, failing=found.failing, seconds=seen.seconds,
+            names=self._blobs.put(names) if effect.check.report == "junit" else Digest(""), log=self._blobs.put(log),
+            report=self._keep_report(folder), lost_tests=self._lost(effect, found.names), tail=tail_of(found.told, log),
+        )
+        ran = msgspec.structs.replace(ran, evidence=self._blobs.put(evidence.statement(effect, ran, seen)))
+        for leftover in (folder / LOG, report_of(folder)):
+            leftover.unlink(missing_ok=True)
+        return ran
+
+    def _keep_report(self, folder: Path) -> Digest:
+        """The report as a blob; nothing when it cannot be read."""
+        path = report_of(folder)
+        return Digest("") if report.readable(path) else self._blobs.put(path.read_bytes())
+
+    def _lost(self, effect: RunCheck, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Tests that pass on the base and not here."""
+        if not effect.base_names or effect.check.report != "junit":
+            return ()
+        base = msgspec.json.decode(self._blobs.get(effect.base_names), type=list[str])
+        return tuple(sorted(set(base) - set(names)))[:LOST_SHOWN]
+
+
+def report_of(folder: Path) -> Path:
+    """Where a run is asked to leave its report: outside the checkout, so nothing committed can lie there."""
+    return folder / "report"
+
+
+def job_of(effect: RunCheck, slot: Path, folder: Path) -> Job:
+    """The job of a run: setup commands, then the check, in one shell each."""
+    check = effect.check
+    lines = [f"( {command}\n) || exit {report.SETUP_EXIT}" for command in effect.checkout.setup]
+    lines.append(check.run.replace("{report}", shlex.quote(str(report_of(folder)))))
+    env = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
+    env |= {"PWD": str(slot), "TMPDIR": str(folder / "tmp"), MARKER: effect.run, "ANDON_RUN": effect.run, "TERM": "dumb"}
+    return Job(
+        name=effect.run, argv=("/bin/sh", "-c", "\n".join(lines)), cwd=str(slot), env=env, log=True,
+        seconds=check.minutes * 60.0, memory_mb=check.memory_mb, output_mb=check.output_mb,
+    )
+
+
+def tail_of(told: str, log: bytes) -> str:
+    """What a retry packet quotes: the first failures in their own words, else the end of the log."""
+    return told[:TAIL_CHARS] if told else clean(log[-20_000:].decode(errors="replace"))[-TAIL_CHARS:]

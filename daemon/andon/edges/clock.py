@@ -1,0 +1,15 @@
+"""The clock: unix milliseconds that never run backwards while we live, whatever is done to the wall clock."""
+
+import time
+
+
+class Clock:
+    """Starts at the wall clock and goes on with the monotonic one."""
+
+    def __init__(self) -> None:
+        self._wall = time.time_ns() // 1_000_000
+        self._start = time.monotonic_ns() // 1_000_000
+
+    def now(self) -> int:
+        """Unix milliseconds, at least as many as the last time."""
+        return self._wall + time.monotonic_ns() // 1_000_000 - self._start

@@ -1,0 +1,41 @@
+"""Writes what a claim rests on as an in-toto statement. Integers and strings only; unsigned, and it says so."""
+
+import platform
+import sys
+
+import msgspec
+
+from andon.schema.effects import RunCheck
+from andon.schema.inputs import CheckRan
+from andon.schema.jobs import Exit
+
+STATEMENT = "https://in-toto.io/Statement/v1"
+PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
+RESULTS = {"pass": "PASSED", "fail": "FAILED", "unevaluated": "WARNED"}
+ISOLATION = "none"
+"""Sandbox level of the run: a clean checkout, but no walls around the code under test."""
+
+
+def statement(effect: RunCheck, ran: CheckRan, seen: Exit | None) -> bytes:
+    """The canonical JSON of the statement about one run. Subject is the commit and its tree."""
+    configuration = [
+        {"name": f"check {effect.check.name}", "digest": {"sha256": effect.definition}},
+        *({"name": name, "digest": {"sha256": digest}} for name, digest in (("log", ran.log), ("report", ran.report)) if digest),
+        *([{"name": "passed-tests", "digest": {"sha256": ran.names}}] if ran.names else []),
+    ]
+    body = {
+        "_type": STATEMENT,
+        "subject": [{"name": f"git+{effect.repo}", "digest": {"gitCommit": effect.commit, "gitTree": effect.tree}}],
+        "predicateType": PREDICATE,
+        "predicate": {
+            "result": RESULTS[ran.result], "andonResult": ran.result, "because": ran.because, "cause": ran.cause,
+            "passed": ran.passed, "failed": ran.failed, "skipped": ran.skipped, "failedTests": list(ran.failing),
+            "lostTests": list(ran.lost_tests), "configuration": configuration, "command": effect.check.run,
+            "exit": msgspec.to_builtins(seen)["code"] if seen else None, "milliseconds": round(ran.seconds * 1000),
+            "isolation": ISOLATION, "signed": False, "run": effect.run,
+            "environment": {"system": platform.platform(), "python": sys.version.split()[0], "machine": platform.machine()},
+        },
+    }
+    return msgspec.json.encode(body, order="deterministic")
+
+

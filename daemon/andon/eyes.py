@@ -1,0 +1,93 @@
+"""Watches the files that matter and tells the loop: settings, targets, agents' messages. Asks nothing while nothing changes."""
+
+from pathlib import Path
+
+from andon.edges.watch import Watch
+from andon.loop import Loop
+from andon.office import SETTINGS, Office
+from andon.perform import Performer
+from andon.schema import effects as f
+from andon.schema import events as e
+from andon.schema.errors import Mistake
+from andon.schema.ids import AttemptId, RepoId
+from andon.schema.jobs import OUTBOX
+from andon.schema.layout import Layout
+
+GIT_FILES = ("HEAD", "packed-refs", "index", "MERGE_HEAD", "ORIG_HEAD")
+"""Files of a git directory whose change may move the target or clear the way for it."""
+
+
+class Eyes:
+    """What the daemon looks at again, and when."""
+
+    def __init__(self, layout: Layout, loop: Loop, office: Office, performer: Performer, watch: Watch) -> None:
+        self._layout, self._loop, self._office, self._performer, self._watch = layout, loop, office, performer, watch
+
+    async def run(self) -> None:
+        """Until cancelled: each group of changed files, once."""
+        self._watch.add(self._layout.config)
+        for repo in self._loop.state.repos:
+            self.follow(repo)
+        async for paths in self._watch.paths():
+            if not paths:
+                self._hear_all()
+            else:
+                await self._changed(paths)
+
+    def follow(self, repo: RepoId) -> None:
+        """Watch a repository's settings file and its git directory."""
+        known = self._loop.state.repos[repo]
+        git_dir = Path(known.git_dir)
+        self._watch.add(Path(known.path), git_dir, git_dir / "refs" / "heads")
+
+    def recorded(self, events: list[e.Event]) -> None:
+        """A new repository is watched from now on."""
+        for event in events:
+            if isinstance(event, e.RepositoryRegistered):
+                self.follow(event.repo)
+
+    def _hear_all(self) -> None:
+        """The watched set changed: what was said meanwhile is read once."""
+        for attempt in self._loop.state.attempts.values():
+            if attempt.phase == "running":
+                self._performer.hear(attempt.attempt, attempt.said)
+
+    async def _changed(self, paths: set[Path]) -> None:
+        """Sort changed files to what they mean."""
+        for folder in {path.parent for path in paths if path.parent.name == OUTBOX and path.suffix == ".json"}:
+            attempt = self._loop.state.attempts.get(AttemptId(folder.parent.name))
+            if attempt is not None:
+                self._performer.hear(attempt.attempt, attempt.said)
+        if self._layout.person_settings in paths:
+            await self._office.read_person()
+            await self._reload_all()
+        for repo in list(self._loop.state.repos.values()):
+            git_dir = Path(repo.git_dir)
+            heads = git_dir / "refs" / "heads"
+            if any((path.parent == git_dir and path.name in GIT_FILES) or path.parent == heads for path in paths):
+                await self._office.read_target(repo.repo)
+                await self.mirror_again(repo.repo)
+            if Path(repo.path) / SETTINGS in paths:
+                await self.reload(repo.repo)
+
+    async def reload(self, repo: RepoId) -> None:
+        """Read settings again; a bad file is already a problem on the board."""
+        try:
+            await self._office.reload(repo)
+        except Mistake:
+            return
+
+    async def _reload_all(self) -> None:
+        """The person's own file reaches every repository."""
+        for repo in list(self._loop.state.repos):
+            await self.reload(repo)
+
+    async def mirror_again(self, repo: RepoId) -> None:
+        """The person's checkout changed: perhaps its branch can follow now."""
+        known = self._loop.state.repos[repo]
+        if known.mirrored or not known.trunk:
+            return
+        effect = f.MirrorTarget(
+            repo=repo, git_dir=known.git_dir, path=known.path, target=known.settings.target, oid=known.trunk,
+        )
+        self._loop.give(await self._performer.perform(effect))

@@ -1,0 +1,295 @@
+"""The loop: inputs in, decisions recorded, then acted upon. It is the only writer of State, and it decides nothing itself.
+
+Theory of operation. Inputs are taken in groups. Each is decided against the state so far; the events of the whole group are
+appended in one durable write; only then does the new state count: answers go out, views are published, owed effects start.
+Effects of one lane run one at a time; an effect's key stays in flight until its answer is durable. When the ledger cannot
+be written the group is kept and decided again later: agents go on, nothing else is started.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+import msgspec
+
+from andon.core.decide import decide
+from andon.core.evolve import fold, replay
+from andon.core.image import freeze
+from andon.core.pending import next_deadline, pending
+from andon.core.project import Sighting, over_tasks, project
+from andon.core.refuse import refuse
+from andon.core.state import State
+from andon.edges.clock import Clock
+from andon.edges.store import Store
+from andon.schema import effects as f
+from andon.schema import events as e
+from andon.schema import inputs as i
+from andon.schema.errors import Mistake, Problem
+from andon.schema.faults import point
+from andon.schema.ids import AttemptId
+from andon.schema.views import AnyView, FactoryView
+
+GROUP = 256
+"""Inputs decided in one group."""
+INPUTS_LIMIT = 10_000
+"""Inputs that may wait. The edges are slower than this; a person's command beyond it is refused."""
+PUBLISH_S = 0.04
+"""Views are made at most this often."""
+SNAPSHOT_EVERY = 5000
+"""Events between two snapshots."""
+REOPEN_S = (1.0, 30.0)
+"""First and longest wait before a ledger that failed is tried again."""
+
+log = logging.getLogger("andon.loop")
+Publish = Callable[[Mapping[str, AnyView], Iterable[str]], None]
+Perform = Callable[[f.Effect], Awaitable[i.Input]]
+
+
+class Item(msgspec.Struct):
+    """An input on its way."""
+
+    given: i.Input
+    done: "asyncio.Future[list[e.Event]] | None" = None
+    effect: f.Effect | None = None
+    """The effect that it answers."""
+
+
+class Loop:
+    """One factory's loop. Made with a loaded state; `run` until `stop`."""
+
+    def __init__(self, store: Store, state: State, clock: Clock, group: asyncio.TaskGroup, publish: Publish) -> None:
+        self.state, self.store, self.clock = state, store, clock
+        self.sightings: dict[AttemptId, Sighting] = {}
+        self.views: dict[str, AnyView] = {}
+        self.perform: Perform | None = None
+        self.on_recorded: Callable[[list[e.Event]], None] | None = None
+        """Told of events that are durable."""
+        self.problem: Problem | None = store.broken
+        self._group, self._publish_to = group, publish
+        self._inputs: asyncio.Queue[Item] = asyncio.Queue()
+        self._inflight: dict[str, tuple[f.Effect, asyncio.Task[None]]] = {}
+        self._parked: set[str] = set()
+        self._dirty: asyncio.TimerHandle | None = None
+        self._snapshot_seq = state.seq
+        self._saving: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    # --- inputs ------------------------------------------------------------------------------------------------------
+
+    @property
+    def mode(self) -> str:
+        """running, paused (the ledger cannot be written now) or read-only (its chain is broken)."""
+        if self.store.broken is not None and self.store.mode == "read-only":
+            return "read-only"
+        return "paused" if self.problem is not None else "running"
+
+    def give(self, given: i.Input) -> None:
+        """An observation of an edge."""
+        self._inputs.put_nowait(Item(given))
+
+    async def ask(self, given: i.Input) -> list[e.Event]:
+        """A command or a question's input: its events once they are durable. Raises Mistake when it is refused."""
+        if self.problem is not None:
+            raise Mistake(self.problem.what, where=self.problem.where, mend=self.problem.mend)
+        if self._inputs.qsize() > INPUTS_LIMIT:
+            raise Mistake("the factory is overloaded", where=f"{INPUTS_LIMIT} inputs wait", mend="try again in a moment")
+        item = Item(given, asyncio.get_running_loop().create_future())
+        self._inputs.put_nowait(item)
+        assert item.done is not None
+        return await item.done
+
+    # --- running -----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until `stop`. With a broken ledger it only serves views."""
+        self._publish()
+        if self.problem is not None:
+            await asyncio.Event().wait()
+        self._start_owed()
+        while not self._stopping:
+            await self._take(await self._next())
+
+    def stop(self) -> None:
+        """Take no further inputs; what is in flight is cancelled and is owed again at the next start."""
+        self._stopping = True
+        for _, task in self._inflight.values():
+            task.cancel()
+        self._inputs.put_nowait(Item(i.Ticked()))
+
+    async def _next(self) -> list[Item]:
+        """The next group: what waits now, or a tick when a deadline that the state names has come."""
+        deadline = next_deadline(self.state)
+        wait = max(0.0, (deadline - self.clock.now()) / 1000) if deadline else None
+        try:
+            items = [await asyncio.wait_for(self._inputs.get(), wait)]
+        except TimeoutError:
+            return [Item(i.Ticked())]
+        while len(items) < GROUP and not self._inputs.empty():
+            items.append(self._inputs.get_nowait())
+        return items
+
+    async def _take(self, items: list[Item]) -> None:
+        """Decide a group, record it, then let it count."""
+        while True:
+            at = max(self.clock.now(), self.state.at)
+            state, told = self._decide(items, at)
+            try:
+                recorded = [event for _, _, events in told for event in events]
+                if recorded:
+                    point("append.before")
+                    await self.store.append(recorded, at)
+                    point("append.after")
+                break
+            except Mistake as fault:
+                items = await self._endure(fault, items)
+        self.state = state
+        for item, problem, events in told:
+            self._answer(item, problem, events)
+        if self.on_recorded is not None:
+            self.on_recorded(recorded)
+        self._publish_soon()
+        self._start_owed(answered=[item.effect for item in items if item.effect is not None])
+        self._snapshot_when_due()
+
+    def _decide(self, items: list[Item], at: int) -> tuple[State, list[tuple[Item, Problem | None, list[e.Event]]]]:
+        """The state after a group, and what each item brought."""
+        state = self.state
+        told: list[tuple[Item, Problem | None, list[e.Event]]] = []
+        for item in items:
+            problem = refuse(state, item.given) if isinstance(item.given, i.Command) else None
+            events = [] if problem else decide(state, item.given, at)
+            state = fold(state, events, at)
+            told.append((item, problem, events))
+        return state, told
+
+    def _answer(self, item: Item, problem: Problem | None, events: list[e.Event]) -> None:
+        """Tell who asked; an answered effect is no longer in flight."""
+        if item.effect is not None:
+            point(f"{item.effect.__struct_config__.tag}.record")
+            self._inflight.pop(item.effect.key, None)
+        if item.done is None or item.done.done():
+            return
+        if problem is not None:
+            item.done.set_exception(Mistake(problem.what, where=problem.where, mend=problem.mend))
+        else:
+            item.done.set_result(events)
+
+    def _park(self, stuck: f.Effect) -> None:
+        """A deed whose answer changed nothing would be done for ever: it is set aside and said."""
+        self._parked.add(stuck.key)
+        problem = Problem(what=f"{stuck.key} was answered and is still owed", mend="restart the daemon: andon down, andon up")
+        self.give(i.TroubleSeen(key=f"parked:{stuck.key}", problem=problem))
+
+    # --- storage faults ----------------------------------------------------------------------------------------------
+
+    async def _endure(self, fault: Mistake, items: list[Item]) -> list[Item]:
+        """The ledger could not be written: say it, wait until it can, and give back what is still to be decided."""
+        log.error("%s", fault)
+        self.problem = fault.problem
+        waiting = []
+        for item in items:
+            if item.done is not None and not item.done.done():
+                item.done.set_exception(fault)
+            else:
+                waiting.append(item)
+        self._publish()
+        await self._record_fault(fault)
+        pause = REOPEN_S[0]
+        while True:
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, REOPEN_S[1])
+            try:
+                self.state = replay(self.state, await self.store.reopen())
+                break
+            except Mistake as again:
+                self.problem = again.problem
+        self.problem = None
+        return [*waiting, Item(i.TroubleGone(key="store"))]
+
+    async def _record_fault(self, fault: Mistake) -> None:
+        """The fault itself, in the room that was kept back for it."""
+        noticed = e.ProblemNoticed(key="store", what=fault.problem.what, where=fault.problem.where, mend=fault.problem.mend)
+        try:
+            self.state = replay(self.state, await self.store.append_fault([noticed], max(self.clock.now(), self.state.at)))
+        except Mistake as again:
+            log.error("the fault itself could not be recorded: %s", again)
+
+    # --- effects -----------------------------------------------------------------------------------------------------
+
+    def _start_owed(self, answered: Iterable[f.Effect] = ()) -> None:
+        """Start what is owed and not in flight, one deed a lane; end check runs that nobody wants any more."""
+        if self.perform is None or self._stopping:
+            return
+        owed = pending(self.state, max(self.clock.now(), self.state.at))
+        keys = {effect.key for effect in owed}
+        for key, (effect, task) in self._inflight.items():
+            if isinstance(effect, f.RunCheck) and key not in keys:
+                task.cancel()
+        for effect in answered:
+            if effect.key in keys:
+                self._park(effect)
+        lanes = {effect.lane for effect, _ in self._inflight.values()}
+        for effect in owed:
+            if effect.key in self._inflight or effect.key in self._parked or effect.lane in lanes:
+                continue
+            lanes.add(effect.lane)
+            self._inflight[effect.key] = (effect, self._group.create_task(self._do(effect), name=effect.key))
+
+    async def _do(self, effect: f.Effect) -> None:
+        """One deed, and its answer into the queue."""
+        assert self.perform is not None
+        try:
+            answer = await self.perform(effect)
+        except asyncio.CancelledError:
+            self._inflight.pop(effect.key, None)
+            raise
+        self._inputs.put_nowait(Item(answer, effect=effect))
+
+    # --- views and snapshots -----------------------------------------------------------------------------------------
+
+    def see(self, attempt: AttemptId, sighting: Sighting | None) -> None:
+        """What an edge saw of a live session; None forgets it."""
+        known = self.sightings.get(attempt)
+        if sighting is None:
+            self.sightings.pop(attempt, None)
+        elif known is None or (known.health, known.because) != (sighting.health, sighting.because):
+            self.sightings[attempt] = sighting
+        else:
+            return
+        self._publish_soon()
+
+    def _publish_soon(self) -> None:
+        """Make views once for all changes of the next moment."""
+        if self._dirty is None:
+            self._dirty = asyncio.get_running_loop().call_later(PUBLISH_S, self._publish)
+
+    def _publish(self) -> None:
+        """Send what differs from the last time."""
+        self._dirty = None
+        views = project(self.state, self.sightings, over_tasks(self.state))
+        factory = views["factory"]
+        assert isinstance(factory, FactoryView)
+        because = str(self.problem) if self.problem else ""
+        views["factory"] = msgspec.structs.replace(factory, mode=self.mode, because=because)
+        changed = {key: view for key, view in views.items() if self.views.get(key) != view}
+        gone = [key for key in self.views if key not in views]
+        self.views = {**{key: self.views[key] for key in views if key not in changed}, **changed}
+        if changed or gone:
+            self._publish_to(changed, gone)
+
+    def _snapshot_when_due(self) -> None:
+        """A snapshot now and then, beside the work."""
+        busy = self._saving is not None and not self._saving.done()
+        if self.state.seq - self._snapshot_seq >= SNAPSHOT_EVERY and not busy:
+            self._saving = self._group.create_task(self.save_snapshot(), name="snapshot")
+
+    async def save_snapshot(self) -> None:
+        """Keep the state as it is, so that the next start need not replay what came before."""
+        if self.problem is not None or self.state.seq == self._snapshot_seq or self.state.seq != self.store.seq:
+            return
+        seq, hash_ = self.state.seq, self.store.hash
+        try:
+            await self.store.save_snapshot(seq, hash_, freeze(self.state))
+            self._snapshot_seq = seq
+        except Mistake as fault:
+            log.warning("no snapshot was kept: %s", fault)

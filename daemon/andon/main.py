@@ -1,0 +1,199 @@
+"""The daemon: takes the lock, reads the ledger, wires the edges to the loop and owns every task. Knows everybody; nobody knows it.
+
+Theory of operation. One TaskGroup owns one task an edge. An edge that fails is started again with a growing pause, at most
+`INTENSITY` times in `PERIOD_S`; past that the daemon stops with its ledger whole. Agents live in tmux under their shims and
+never notice.
+"""
+
+import asyncio
+import contextlib
+import importlib.metadata
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from andon.core.evolve import replay
+from andon.core.image import thaw
+from andon.core.state import State
+from andon.edges import salvage
+from andon.edges.blobs import Blobs
+from andon.edges.clock import Clock
+from andon.edges.lock import Lock
+from andon.edges.process import boot_id
+from andon.edges.proving import Proving
+from andon.edges.server import Server
+from andon.edges.store import Store
+from andon.edges.tmux import Tmux
+from andon.edges.watch import Watch
+from andon.eyes import Eyes
+from andon.loop import Loop
+from andon.office import Office
+from andon.perform import Performer
+from andon.schema import events as e
+from andon.schema import inputs as i
+from andon.schema.errors import Mistake
+from andon.schema.layout import Layout
+from andon.schema.settings import Loaded
+from andon.sightings import Sightings
+
+INTENSITY, PERIOD_S = 5, 60.0
+LOG_BYTES = 8 * 1024 * 1024
+log = logging.getLogger("andon")
+
+
+def run_daemon(layout: Layout) -> int:
+    """Be the daemon until told to leave. Returns the exit code."""
+    for folder in (layout.home, layout.runtime):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    trim_log(layout.daemon_log)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)
+    with Lock.take(layout):
+        asyncio.run(Daemon(layout).live())
+    return 0
+
+
+def trim_log(path: Path) -> None:
+    """Keep the newest half of a log that has grown past its bound."""
+    with contextlib.suppress(OSError):
+        if path.stat().st_size > LOG_BYTES:
+            kept = path.read_bytes()[-LOG_BYTES // 2 :]
+            path.write_bytes(kept)
+
+
+def version() -> str:
+    """The release of this daemon."""
+    try:
+        return importlib.metadata.version("andon")
+    except importlib.metadata.PackageNotFoundError:
+        return "0.0.0"
+
+
+def load_repository(work: Path, base: str | None, where: str, person: Path) -> Loaded:
+    """Through the config room."""
+    from andon_config.load import load_repository as load
+
+    return load(work=work if work.is_file() else None, base=base, base_where=where, person=person)
+
+
+class Daemon:
+    """One life of the daemon."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._leaving = asyncio.Event()
+        self._because = ""
+
+    def leave(self, because: str) -> None:
+        """Ask it to drain and leave."""
+        self._because = self._because or because
+        self._leaving.set()
+
+    async def live(self) -> None:
+        """From the ledger to the last word."""
+        store = await Store.open(self._layout)
+        try:
+            await self._serve(store, await load_state(store))
+        finally:
+            await store.close()
+
+    async def _serve(self, store: Store, state: State) -> None:
+        """Wire everything, run until asked to leave, then drain."""
+        layout, tmux, watch = self._layout, Tmux(self._layout), Watch()
+        running = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            running.add_signal_handler(number, self.leave, signal.Signals(number).name)
+        from andon_agents.find import adapter_for
+        from andon_config.load import load_person
+
+        async with asyncio.TaskGroup() as group:
+            loop = Loop(store, state, Clock(), group, lambda changed, gone: server.publish(changed, gone))
+            blobs, proving = Blobs(layout), Proving(layout)
+            performer = Performer(layout, blobs, tmux, proving, adapter_for, loop.give, watch)
+            office = Office(layout, loop, blobs, tmux, group, version(), load_repository, load_person, self.leave)
+            eyes = Eyes(layout, loop, office, performer, watch)
+            server = Server(layout, office)
+            loop.perform = performer.perform
+            loop.on_recorded = lambda events: self._recorded(events, eyes, group)
+            if loop.problem is None:
+                await self._wake(loop, office, performer, tmux)
+            tasks = [group.create_task(supervise("server", server.serve), name="server")]
+            tasks.append(group.create_task(loop.run(), name="loop"))
+            if loop.problem is None:
+                tmux.subscribe(Sightings(loop).news)
+                tasks.append(group.create_task(supervise("tmux", tmux.run), name="tmux"))
+                tasks.append(group.create_task(supervise("eyes", eyes.run), name="eyes"))
+                tasks.append(group.create_task(self._look(loop, office, eyes), name="look"))
+            log.info("running, %d events, %d open tasks", state.seq, len(state.open))
+            await self._leaving.wait()
+            await self._drain(loop)
+            everything = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in everything:
+                task.cancel()
+        await tmux.close()
+
+    async def _wake(self, loop: Loop, office: Office, performer: Performer, tmux: Tmux) -> None:
+        """Before the first deed: sweep what a killed daemon left half-done, and have a tmux server."""
+        await salvage.sweep(self._layout)
+        await performer.checks.sweep()
+        loop.give(i.DaemonStarted(version=version(), pid=os.getpid(), boot=boot_id()))
+        await office.read_person()
+        try:
+            await tmux.ensure()
+        except Mistake as mistake:
+            loop.give(i.TroubleSeen(key="tmux", problem=mistake.problem))
+
+    async def _look(self, loop: Loop, office: Office, eyes: Eyes) -> None:
+        """Once at the start: settings and targets may have changed while nobody looked."""
+        for repo in list(loop.state.repos):
+            await office.read_target(repo)
+            await eyes.reload(repo)
+            await eyes.mirror_again(repo)
+
+    def _recorded(self, events: list[e.Event], eyes: Eyes, group: asyncio.TaskGroup) -> None:
+        """What became durable: a moved target may bring other settings with it."""
+        eyes.recorded(events)
+        for event in events:
+            if isinstance(event, e.TargetObserved) and event.by != "start":
+                group.create_task(eyes.reload(event.repo), name=f"reload {event.repo}")
+
+    async def _drain(self, loop: Loop) -> None:
+        """The last word, a snapshot, and nothing new. Agents go on."""
+        log.info("leaving: %s", self._because)
+        if loop.problem is None:
+            with contextlib.suppress(Mistake):
+                await loop.ask(i.DaemonStopping(because=self._because))
+            loop.stop()
+            await loop.save_snapshot()
+
+
+async def load_state(store: Store) -> State:
+    """The state that the ledger tells: from its newest snapshot when this release can read it, else from the first event."""
+    history = await store.load()
+    state = thaw(history.snapshot) if history.snapshot else State()
+    if state is None:
+        history = await store.load(use_snapshot=False)
+        state = State()
+    return replay(state, history.tail)
+
+
+async def supervise(name: str, live: Callable[[], Awaitable[None]]) -> None:
+    """Run an edge for life: start it again when it fails, with a growing pause, until that happens too often."""
+    failures: list[float] = []
+    while True:
+        try:
+            await live()
+            return
+        except Mistake:
+            raise
+        except Exception:  # whatever an edge dies of, it is logged and counted here
+            log.exception("%s failed", name)
+            now = time.monotonic()
+            failures = [*(moment for moment in failures if now - moment < PERIOD_S), now]
+            if len(failures) > INTENSITY:
+                raise
+            await asyncio.sleep(0.2 * 2 ** len(failures))

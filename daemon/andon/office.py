@@ -1,0 +1,264 @@
+"""What faces may ask of a running factory, and how it is answered. Commands go to the core; the rest is read or arranged here."""
+
+import asyncio
+import os
+import pwd
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import cast
+
+import msgspec
+
+from andon.core.project import attempt_details, task_view
+from andon.core.schedule import busy_tasks
+from andon.core.state import Task
+from andon.edges import repository, salvage
+from andon.edges.blobs import Blobs
+from andon.edges.pane import PaneWatch
+from andon.edges.repository import Diverged
+from andon.edges.tmux import Tmux
+from andon.ledger_reader import read_rows
+from andon.loop import Loop
+from andon.schema import events as e
+from andon.schema import inputs as i
+from andon.schema import wire
+from andon.schema.clean import clean
+from andon.schema.errors import Mistake
+from andon.schema.ids import AttemptId, Digest, RepoId, session_name
+from andon.schema.layout import Layout
+from andon.schema.sentences import sentence
+from andon.schema.settings import FactorySettings, Loaded
+from andon.schema.views import AnyView, Moment, TaskDetail
+
+SETTINGS = "andon.toml"
+Push = Callable[[wire.AnyReply], None]
+LoadRepository = Callable[[Path, str | None, str, Path], Loaded]
+"""(the working file, text of the target's file, where that is, the person's file) -> settings."""
+LoadPerson = Callable[[Path], FactorySettings]
+
+
+class Office:
+    """The desk behind the operator's socket."""
+
+    def __init__(
+        self, layout: Layout, loop: Loop, blobs: Blobs, tmux: Tmux, group: asyncio.TaskGroup, version: str,
+        load_repository: LoadRepository, load_person: LoadPerson, leave: Callable[[str], None],
+    ) -> None:
+        self.version = version
+        self._layout, self._loop, self._blobs, self._tmux, self._group = layout, loop, blobs, tmux, group
+        self._load_repository, self._load_person, self._leave = load_repository, load_person, leave
+        self._watches: dict[int, asyncio.Task[None]] = {}
+
+    def views(self) -> dict[str, AnyView]:
+        """All views, as last published."""
+        return self._loop.views
+
+    async def do(self, command: i.AnyCommand) -> wire.Done | wire.Failed:
+        """A person's command; answered when it is durable."""
+        try:
+            events = await self._loop.ask(command)
+        except Mistake as mistake:
+            return wire.Failed(problem=mistake.problem)
+        if isinstance(command, i.AddTask) and not any(isinstance(event, e.TaskAdded) for event in events):
+            return wire.Done(ids=(self._loop.state.keys[command.key],), text="it was added before")
+        return wire.Done(ids=made(events), text="; ".join(sentence(cast("e.AnyEvent", event)) for event in events[:3]))
+
+    async def handle(self, request: wire.AnyRequest, push: Push) -> wire.AnyReply:
+        """Any other request."""
+        try:
+            match request:
+                case wire.Register():
+                    return await self.register(Path(request.path), request.trust)
+                case wire.ReloadSettings():
+                    return await self.reload(request.repo)
+                case wire.GetTask():
+                    return wire.TaskIs(detail=await self.detail(request))
+                case wire.GetBlob():
+                    return await self.blob(request)
+                case wire.WatchPane():
+                    return self.watch_pane(request, push)
+                case wire.SendText():
+                    await self._tmux.send_text(session_name(self._known(request.attempt)), request.text)
+                    return wire.Done(ids=(request.attempt,), text="sent")
+                case wire.Undo():
+                    return await self.undo(request.attempt)
+                case wire.Shutdown():
+                    self._leave(request.because)
+                    return wire.Done(text="the daemon drains and leaves; agents go on")
+                case _:
+                    raise Mistake(f"{type(request).__name__} is not answered here")
+        except Mistake as mistake:
+            return wire.Failed(problem=mistake.problem)
+
+    def gone(self, push: Push) -> None:
+        """A face left: its pane is no longer watched."""
+        task = self._watches.pop(id(push), None)
+        if task is not None:
+            task.cancel()
+
+    # --- repositories ------------------------------------------------------------------------------------------------
+
+    async def register(self, path: Path, trust: Digest) -> wire.AnyReply:
+        """Put a repository under the factory when the person said yes to its commands; else show them."""
+        first = await asyncio.to_thread(self._load_repository, path / SETTINGS, None, "", self._layout.person_settings)
+        seen = await repository.inspect(path, first.settings.target)
+        target = await repository.read_target(seen.git_dir, seen.target)
+        if isinstance(target, Diverged):
+            raise diverged(target, str(seen.path))
+        loaded = await self.load(seen.path, seen.git_dir, target.oid)
+        repo = self.name_for(seen.path, seen.git_dir)
+        known = self._loop.state.repos.get(repo)
+        trusted = trust == loaded.commands or (known is not None and known.trusted == loaded.commands)
+        if not trusted:
+            return wire.SettingsAre(loaded=loaded, trusted=False, commands=loaded.settings.commands())
+        notes = (*loaded.notes, *seen.notes)
+        await self._loop.ask(i.RepositorySeen(
+            repo=repo, path=str(seen.path), git_dir=str(seen.git_dir), by=login(), trust=trusted, target=target.oid, tree=target.tree,
+            loaded=msgspec.structs.replace(loaded, notes=notes),
+        ))
+        return wire.Done(ids=(repo,), text=f"{repo} is registered; changes land on {seen.target}")
+
+    def name_for(self, path: Path, git_dir: Path) -> RepoId:
+        """The id of a repository: the one it has, else a slug of its folder that nobody else has."""
+        repos = self._loop.state.repos
+        known = next((repo.repo for repo in repos.values() if repo.git_dir == str(git_dir)), None)
+        if known is not None:
+            return known
+        slug = re.sub(r"[^a-z0-9_-]+", "-", path.name.lower()).strip("-") or "repository"
+        names = (slug, *(f"{slug}-{n}" for n in range(2, 1000)))
+        return next(RepoId(name) for name in names if name not in repos)
+
+    async def load(self, path: Path, git_dir: Path, oid: str) -> Loaded:
+        """The settings of a repository as they are now: what judges comes from the target's commit."""
+        base = await repository.show_file(git_dir, oid, SETTINGS)
+        where = f"{oid[:10]}:{SETTINGS}"
+        return await asyncio.to_thread(self._load_repository, path / SETTINGS, base, where, self._layout.person_settings)
+
+    async def reload(self, repo: RepoId) -> wire.AnyReply:
+        """Read a repository's settings now. Bad ones raise Mistake and leave the last good in force."""
+        known = self._loop.state.repos.get(repo)
+        if known is None:
+            raise Mistake(f"repository {repo} is not registered", mend=f"known: {', '.join(self._loop.state.repos) or 'none'}")
+        try:
+            loaded = await self.load(Path(known.path), Path(known.git_dir), known.trunk)
+        except Mistake as mistake:
+            await self._loop.ask(i.SettingsBad(repo=repo, problem=mistake.problem))
+            raise
+        await self._loop.ask(i.SettingsSeen(repo=repo, loaded=loaded))
+        trusted = self._loop.state.repos[repo].is_trusted
+        return wire.SettingsAre(loaded=loaded, trusted=trusted, commands=loaded.settings.commands())
+
+    async def read_target(self, repo: RepoId) -> None:
+        """Look where the target of a repository stands."""
+        known = self._loop.state.repos[repo]
+        key = f"diverged:{repo}"
+        try:
+            seen = await repository.read_target(known.git_dir, known.settings.target)
+        except Mistake as mistake:
+            self._loop.give(i.TroubleSeen(key=key, repo=repo, problem=mistake.problem))
+            return
+        if isinstance(seen, Diverged):
+            self._loop.give(i.TroubleSeen(key=key, repo=repo, problem=diverged(seen, known.path).problem))
+            return
+        if key in self._loop.state.problems:
+            self._loop.give(i.TroubleGone(key=key))
+        self._loop.give(i.TargetSeen(repo=repo, oid=seen.oid, tree=seen.tree))
+
+    async def read_person(self) -> None:
+        """The person's own settings; bad ones leave the last good in force."""
+        try:
+            settings = await asyncio.to_thread(self._load_person, self._layout.person_settings)
+            self._loop.give(i.PersonSettingsSeen(settings=settings))
+        except Mistake as mistake:
+            self._loop.give(i.SettingsBad(repo=RepoId(""), problem=mistake.problem))
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def _task(self, request: wire.GetTask) -> Task:
+        """A task, or a clear word."""
+        task = self._loop.state.tasks.get(request.task)
+        if task is None:
+            raise Mistake(f"there is no task {request.task}", mend="andon list shows them")
+        return task
+
+    async def detail(self, request: wire.GetTask) -> TaskDetail:
+        """A task, whole: its state and its timeline out of the ledger."""
+        task, state = self._task(request), self._loop.state
+        rows = await asyncio.to_thread(read_rows, self._layout, task.history)
+        moments = tuple(
+            Moment(seq=row.seq, at=row.at, kind=e.kind_of(row.event), text=clean(sentence(row.event)), blobs=blobs_of(row.event))
+            for row in rows
+        )
+        return TaskDetail(
+            task=task_view(state, task, self._loop.sightings, busy_tasks(state)), spec=task.spec,
+            attempts=attempt_details(state, task), timeline=moments, diff=task.work.diff if task.work else Digest(""),
+            packet=task.packet,
+        )
+
+    async def blob(self, request: wire.GetBlob) -> wire.BlobIs:
+        """The text of a blob, without anything that a terminal would obey."""
+        data = await asyncio.to_thread(self._blobs.get, request.digest)
+        text = clean(data[: request.limit].decode(errors="replace"))
+        return wire.BlobIs(text=text, truncated=len(data) > request.limit)
+
+    # --- sessions ----------------------------------------------------------------------------------------------------
+
+    def _known(self, attempt: AttemptId) -> AttemptId:
+        """A live attempt, or a clear word."""
+        known = self._loop.state.attempts.get(attempt)
+        if known is None or known.phase != "running":
+            raise Mistake(f"{attempt or 'this attempt'} has no live session", mend="andon list shows which tasks have one")
+        return attempt
+
+    def watch_pane(self, request: wire.WatchPane, push: Push) -> wire.AnyReply:
+        """From now on this face gets the pane's picture; another request replaces the first."""
+        self.gone(push)
+        if request.attempt:
+            pane = PaneWatch(self._layout, self._known(request.attempt), push, rows=request.rows)
+            self._watches[id(push)] = self._group.create_task(pane.run(), name=f"pane {request.attempt}")
+        return wire.Done(ids=(request.attempt,))
+
+    async def undo(self, attempt: AttemptId) -> wire.AnyReply:
+        """Lay the newest snapshot of an attempt out as a directory of its own."""
+        state = self._loop.state
+        task = next((task for task in state.tasks.values() if attempt in task.attempts), None)
+        if task is None:
+            raise Mistake(f"there is no attempt {attempt}", mend="andon show TASK lists its attempts")
+        into = self._layout.home / "restored" / attempt
+        path = await salvage.restore(state.repos[task.repo].git_dir, attempt, into, self._layout)
+        await self._loop.ask(i.CheckoutBack(attempt=attempt, path=str(path)))
+        return wire.Done(ids=(str(path),), text=f"the snapshot of {attempt} stands at {path}")
+
+
+def login() -> str:
+    """The name of the person whose factory this is; only this person gets through the socket."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def diverged(seen: Diverged, where: str) -> Mistake:
+    """Trunk and the person's branch went apart."""
+    what = f"{seen.target} and the landed trunk have gone apart: each has commits that the other lacks"
+    return Mistake(what, where=where, mend=f"in a checkout of {seen.target}: {seen.mend}")
+
+
+def made(events: Sequence[e.Event]) -> tuple[str, ...]:
+    """The names of what a command made."""
+    for event in events:
+        match event:
+            case e.TaskAdded():
+                return (event.task,)
+            case e.GateAnswered():
+                return (event.gate,)
+            case e.TaskCancelled() | e.TaskRetried():
+                return (event.task,)
+    return ()
+
+
+def blobs_of(event: e.Event) -> tuple[tuple[str, Digest], ...]:
+    """The evidence that an event points to."""
+    names = ("diff", "log", "report", "evidence", "screen", "names")
+    return tuple((name, Digest(digest)) for name in names if (digest := getattr(event, name, "")))

@@ -1,0 +1,217 @@
+"""Carries effects out with the edges and answers each with one Input. It knows how, never why; it keeps no state of its own.
+
+Theory of operation. Every deed looks at the world first, so doing it twice is harmless. An expected failure becomes
+EffectFailed; nothing is raised across this wall but cancellation and broken invariants.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from andon.edges import checkout, jobs, landing, salvage
+from andon.edges.blobs import Blobs
+from andon.edges.check import Checks
+from andon.edges.proving import Proving
+from andon.edges.surroundings import attempt_env
+from andon.edges.tmux import Tmux, TmuxError
+from andon.edges.watch import Watch
+from andon.schema import effects as f
+from andon.schema import inputs as i
+from andon.schema.agent import Adapter, Assignment
+from andon.schema.errors import Mistake, Problem
+from andon.schema.faults import point
+from andon.schema.ids import AttemptId, Digest, Oid, session_name
+from andon.schema.jobs import CONTEXT, OUTBOX, PROMPT, Answer, Job
+from andon.schema.layout import Layout
+from andon.schema.settings import AgentSettings
+
+GIT_AT_ONCE = 4
+"""Deeds that are mostly git, at once."""
+STARTS_AT_ONCE = 4
+SCREEN_LINES = 500
+
+Emit = Callable[[i.Input], None]
+AdapterFor = Callable[[AgentSettings], Adapter]
+
+
+class Performer:
+    """The hands of one daemon."""
+
+    def __init__(self, layout: Layout, blobs: Blobs, tmux: Tmux, proving: Proving, adapter_for: AdapterFor, emit: Emit,
+                 watch: Watch) -> None:
+        self._layout, self._blobs, self._tmux, self._adapter_for, self._emit = layout, blobs, tmux, adapter_for, emit
+        self._watch = watch
+        self.checks = Checks(layout, proving, blobs)
+        self._git = asyncio.Semaphore(GIT_AT_ONCE)
+        self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
+        self._table: dict[type, Callable[[Any], Awaitable[i.Input]]] = {
+            f.PrepareCheckout: self.prepare, f.StartSession: self.start, f.WatchSession: self.watch, f.StopSession: self.stop,
+            f.SuspendSession: self.suspend, f.ImportWork: self.read, f.RemoveCheckout: self.remove,
+            f.DeliverAnswer: self.deliver, f.RunCheck: self.checks.run, f.MergeCandidate: self.merge, f.MoveTarget: self.move,
+            f.MirrorTarget: self.mirror,
+        }
+
+    async def perform(self, effect: f.Effect) -> i.Input:
+        """Do what is owed; the answer is what was then seen."""
+        name = str(type(effect).__struct_config__.tag)
+        point(f"{name}.intent")
+        try:
+            answer = await self._table[type(effect)](effect)
+        except Mistake as mistake:
+            answer = failed(effect, mistake.problem, transient=not isinstance(mistake, Refusal))
+        except TmuxError as error:
+            mend = "it is tried again; see andon doctor if it stays"
+            answer = failed(effect, Problem(what=f"tmux did not do it: {error}", where=str(self._layout.tmux_socket), mend=mend))
+        except OSError as error:
+            where = str(error.filename or self._layout.home)
+            answer = failed(effect, Problem(what=f"the system refused: {error.strerror}", where=where, mend="make room or access"))
+        point(f"{name}.act")
+        return answer
+
+    # --- attempts ----------------------------------------------------------------------------------------------------
+
+    async def prepare(self, effect: f.PrepareCheckout) -> i.Input:
+        """The isolated checkout."""
+        async with self._git:
+            return await checkout.prepare(effect, self._layout)
+
+    async def start(self, effect: f.StartSession) -> i.Input:
+        """The agent under its shim in a session of our tmux server. A token that is held means it was started before."""
+        folder, name = self._layout.job(effect.attempt), session_name(effect.attempt)
+        async with self._starts:
+            seen = jobs.probe(folder)
+            if isinstance(seen, jobs.NotStarted):
+                await asyncio.to_thread(self._write_job, effect, folder)
+                await self._tmux.ensure()
+                if name in await self._tmux.sessions():
+                    seen = await jobs.await_start(folder)
+                if isinstance(seen, jobs.NotStarted):
+                    await self._tmux.kill_session(name)
+                    point("start-session.session")
+                    await self._tmux.new_session(name, jobs.shim_argv(folder), effect.path, {})
+                    seen = await jobs.await_start(folder)
+        started = None if isinstance(seen, jobs.NotStarted) else seen.started
+        if started is None:
+            raise Mistake("the agent's wrapper did not start", where=str(folder), mend="it is tried again; see andon doctor")
+        return i.SessionStarted(attempt=effect.attempt, pid=started.pid, ticks=started.ticks, boot=started.boot, session=name)
+
+    def _write_job(self, effect: f.StartSession, folder: Path) -> None:
+        """The job directory with prompt, context and the exact command."""
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        prompt_file = folder / PROMPT
+        prompt_file.write_text(effect.prompt)
+        context = {"task": effect.task, "attempt": effect.attempt, "title": effect.title, "base": effect.base, "repo": effect.repo}
+        (folder / CONTEXT).write_bytes(msgspec.json.encode(context))
+        assignment = Assignment(
+            attempt=effect.attempt, task=effect.task, title=effect.title, prompt=effect.prompt, prompt_file=prompt_file,
+            checkout=Path(effect.path), job=folder, agent=effect.agent,
+        )
+        try:
+            launch = self._adapter_for(effect.agent).launch(assignment)
+        except Mistake as mistake:
+            raise Refusal(mistake.problem) from mistake
+        env = attempt_env(
+            self._layout, attempt=effect.attempt, task=effect.task, path=Path(effect.path), port=effect.port, ports=effect.ports,
+        )
+        jobs.write_job(folder, Job(
+            name=effect.attempt, argv=launch.argv, cwd=effect.path, env={**env, **effect.agent.env, **launch.env},
+        ))
+
+    async def watch(self, effect: f.WatchSession) -> i.Input:
+        """See the attempt through to its end. Its last words are heard before its end is told."""
+        folder = self._layout.job(effect.attempt)
+        self._watch.add(folder / OUTBOX)
+        self.hear(effect.attempt)
+        seen = await jobs.wait(folder)
+        self._watch.drop([folder / OUTBOX])
+        screen = await self._tmux.capture_text(effect.session, SCREEN_LINES)
+        self.hear(effect.attempt)
+        blob = self._blobs.put(screen.encode()) if screen.strip() else Digest("")
+        if isinstance(seen, jobs.Ended):
+            return i.SessionEnded(attempt=effect.attempt, exit=seen.exit, screen=blob)
+        return i.SessionEnded(attempt=effect.attempt, screen=blob, because="its wrapper is gone and left no exit file")
+
+    def hear(self, attempt: AttemptId, after: int = 0) -> None:
+        """Tell what lies in an attempt's outbox; the core takes each message once."""
+        for said in jobs.read_outbox(self._layout.job(attempt), after):
+            self._emit(i.AgentSaid(attempt=attempt, said=said))
+
+    async def stop(self, effect: f.StopSession) -> i.Input:
+        """Snapshot, then end the tree. An attempt that never started never will: its token is taken here."""
+        folder = self._layout.job(effect.attempt)
+        started = not jobs.forbid(folder)
+        where = Path(effect.path) if effect.path else self._layout.checkout(effect.repo, effect.attempt)
+        saved = salvage.Salvaged(ref="", oid=Oid(""), dirty=False)
+        if started and where.exists():
+            async with self._git:
+                saved = await salvage.snapshot(effect.git_dir, where, effect.attempt, effect.base, self._layout)
+            point("stop-session.snapshot")
+        if started:
+            await jobs.stop(folder)
+        return i.StopDone(attempt=effect.attempt, ref=saved.ref, oid=saved.oid, dirty=saved.dirty)
+
+    async def suspend(self, effect: f.SuspendSession) -> i.Input:
+        """Suspend the tree or let it go on; what was seen is told."""
+        done = await jobs.suspend(self._layout.job(effect.attempt), effect.suspend)
+        if not done and isinstance(jobs.probe(self._layout.job(effect.attempt)), jobs.Running):
+            raise Mistake("the agent's processes did not all follow", where=effect.attempt, mend="it is tried again")
+        return i.SuspendDone(attempt=effect.attempt, suspended=effect.suspend)
+
+    async def read(self, effect: f.ImportWork) -> i.Input:
+        """What it committed, fetched and pinned."""
+        async with self._git:
+            return await checkout.import_work(effect, self._layout, self._blobs)
+
+    async def remove(self, effect: f.RemoveCheckout) -> i.Input:
+        """The session's remains, then (after a snapshot) the checkout."""
+        await jobs.stop(self._layout.job(effect.attempt))
+        if self._layout.tmux_socket.exists():
+            await self._tmux.ensure()
+            await self._tmux.kill_session(session_name(effect.attempt))
+        where = effect.path or str(self._layout.checkout(effect.repo, effect.attempt))
+        async with self._git:
+            return await checkout.remove(msgspec.structs.replace(effect, path=where), self._layout)
+
+    async def deliver(self, effect: f.DeliverAnswer) -> i.Input:
+        """A person's answer into the inbox."""
+        jobs.write_answer(self._layout.job(effect.attempt), Answer(n=effect.n, text=effect.text))
+        return i.AnswerGiven(attempt=effect.attempt, n=effect.n)
+
+    # --- landing -----------------------------------------------------------------------------------------------------
+
+    async def merge(self, effect: f.MergeCandidate) -> i.Input:
+        """The merged tree as objects."""
+        async with self._git:
+            return await landing.merge_candidate(effect)
+
+    async def move(self, effect: f.MoveTarget) -> i.Input:
+        """The one commit point."""
+        return await landing.move_target(effect)
+
+    async def mirror(self, effect: f.MirrorTarget) -> i.Input:
+        """The person's branch."""
+        async with self._git:
+            return await landing.mirror_target(effect)
+
+
+class Refusal(Mistake):
+    """A mistake of the settings: trying again would say the same."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.what, where=problem.where, mend=problem.mend)
+
+
+def failed(effect: f.Effect, problem: Problem, *, transient: bool = True) -> i.EffectFailed:
+    """The answer of a deed that could not be done."""
+    kind = str(type(effect).__struct_config__.tag)
+    return i.EffectFailed(key=effect.key, kind=kind, subject=subject_of(effect), problem=problem, transient=transient)
+
+
+def subject_of(effect: f.Effect) -> str:
+    """The attempt, run, landing or repository that an effect is about."""
+    names = ("attempt", "run", "landing", "repo")
+    return next(str(value) for name in names if (value := getattr(effect, name, "")))
+
