@@ -127,7 +127,7 @@ def test_an_agent_gets_the_persons_answer(capsys: Caps, job: Path) -> None:
 
 def test_agent_verbs_outside_a_session_are_a_mistake(capsys: Caps) -> None:
     ran = andon(capsys, "agent", "say", "x")
-    assert ran.code == 2 and "no session" in ran.err
+    assert ran.code == 2 and mailbox.JOB_VARIABLE in ran.err
     assert andon(capsys, "agent", "say", " ").code == 2
 
 

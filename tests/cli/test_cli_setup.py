@@ -155,7 +155,8 @@ def test_doctor_sees_a_stale_socket(capsys: Caps) -> None:
 
 
 @pytest.mark.parametrize("words", [["list"], ["status"], ["gate", "ls"], ["why", "T1"], ["approve", "T1"], ["tail", "T1"],
-                                   ["wait", "T1"], ["cancel", "T1"], ["stop", "build", "--because", "x"], ["undo", "T1"], ["trust"]])
+                                   ["wait", "T1"], ["cancel", "T1"], ["stop", "build", "--because", "x"], ["undo", "T1"],
+                                   ["trust"]])
 def test_with_the_daemon_down_a_verb_says_how_to_start_it(capsys: Caps, words: list[str]) -> None:
     ran = andon(capsys, *words)
     assert ran.code == 3 and "andon up" in ran.err and not ran.out

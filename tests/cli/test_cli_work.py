@@ -296,7 +296,8 @@ def test_tail_prints_what_scrolls_in_and_ends_with_the_session(
 
     def later() -> None:
         wait_until(lambda: office.pushes)
-        last = wire.PaneIs(attempt=AttemptId("T1.1"), rows=("two", "three\x1b]0;x\x07"), width=80, height=4, alive=False, state="ended")
+        rows = ("two", "three\x1b]0;x\x07")
+        last = wire.PaneIs(attempt=AttemptId("T1.1"), rows=rows, width=80, height=4, alive=False, state="ended")
         daemon.call(lambda: office.pushes[0](last))
     thread = in_thread(later)
     ran = andon(capsys, "tail", "T1", "--for", "20")

@@ -14,6 +14,8 @@ from andon.schema.layout import layout
 
 HEAVY = ("textual", "rich", "asyncio", "libtmux", "watchfiles", "hypothesis", "aiosqlite", "junitparser", "psutil")
 HEAVY_SCRIPT = f"print('LOADED', sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)"
+MODULES_MOST = 150
+"""Modules that `andon list` may load beyond a bare interpreter."""
 OTHERS = ("demo",)
 """Verbs that another room speaks for."""
 
@@ -32,6 +34,15 @@ def test_a_verb_that_runs_loads_nothing_heavy(words: list[str], tmp_path: Path) 
     with FakeDaemon(layout(), office):
         ran = andon_apart(*words, script=HEAVY_SCRIPT)
     assert "LOADED []" in ran.err and "Traceback" not in ran.err, ran.err
+
+
+def test_list_stays_a_small_program(tmp_path: Path) -> None:
+    """Modules are what a cold start costs; milliseconds depend on the machine and are printed by the bench."""
+    argv = [sys.executable, "-P", "-c", "import sys; print(len(sys.modules))"]
+    bare = subprocess.run(argv, capture_output=True, text=True, check=True)
+    with FakeDaemon(layout(), FakeOffice(*a_shop(str(tmp_path)), a_task(1))):
+        ran = andon_apart("list", script="print('MODULES', len(sys.modules), file=sys.stderr)")
+    assert int(ran.err.rpartition("MODULES ")[2]) - int(bare.stdout) < MODULES_MOST
 
 
 def test_the_check_of_cold_doors_can_fail() -> None:
