@@ -6,7 +6,7 @@ Theory of operation. An `Action` says what it is called, which keys run it, on w
 in its way right now. Screens and the app carry it out in a method `do_<id>`. No other place binds a key.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -39,6 +39,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int = 0
     armed: str = ""
     """The option that is chosen and waits for its confirmation."""
+    below: bool = True
+    """There is something to climb back to."""
     evidence: bool = False
     """The cursor is on a moment with evidence."""
 
@@ -222,7 +224,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("filter", "slash", "filter", "Show only what has these words.", ("board", "gates", "problems", "viewer", "help"),
            footer=14),
     Action("jump", "colon", "jump", "Go to a task, a gate or a screen by its name: T3, G1, board.", FULL, footer=15),
-    Action("back", "escape", "back", "Climb: leave a chosen answer, a filter, then this screen.", FULL, footer=16, palette=False),
+    Action("back", "escape", "back", "Climb: leave a chosen answer, a filter, then this screen.", FULL,
+           block=lambda c: "" if c.below or c.armed else "this is the top", footer=16, palette=False),
     Action("theme", "ctrl+t", "dark/light", "Change between the dark and the light scheme.", FULL),
     Action("palette", "ctrl+p", "palette", "Find any action by its name.", FULL, palette=False),
     Action("help", "question_mark", "help", "Show every key and every sign.", FULL, footer=17),
@@ -253,10 +256,17 @@ def palette_for(context: Context) -> list[Action]:
     return [action for action in of(context.place) if action.palette and not action.block(context)]
 
 
+def listed(chosen: Sequence[Action]) -> list[Action]:
+    """For reading: the nine options of a gate are one entry."""
+    out = [action for action in chosen if not action.id.startswith("option-") or action.id == "option-1"]
+    return [action._replace(keys="1 … 9", label="choose", help="Choose an option of the gate; Enter or y sends it.")
+            if action.id == "option-1" else action for action in out]
+
+
 def as_markdown() -> str:
     """The table for the docs."""
     lines = ["| keys | action | where | what it does |", "|---|---|---|---|"]
-    for action in ACTIONS:
+    for action in listed(ACTIONS):
         where = "every screen" if action.where == FULL else ", ".join(action.where)
         keys = " ".join(f"`{key}`" for key in action.shown_keys.split())
         lines.append(f"| {keys} | {action.label} | {where} | {action.help} |")

@@ -122,6 +122,13 @@ def styles(theme: str, *, greyed: bool = False) -> dict[tuple[str, str], Style]:
     return out
 
 
+def base(theme: str) -> Style:
+    """Plain ink on the plain ground."""
+    light = theme == LIGHT
+    ink, ground = INKS[""], GROUNDS[""]
+    return Style(color=ink.light if light else ink.dark, bgcolor=ground.light if light else ground.dark)
+
+
 def _theme(name: str, side: int, *, dark: bool) -> Theme:
     def ink(key: str) -> str:
         return str(INKS[key][side])

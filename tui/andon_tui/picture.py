@@ -127,7 +127,7 @@ async def picture(source: Source, size: tuple[int, int], *, place: str = "", lig
         app.jump(place or "board")
         for _ in range(4):
             await pilot.pause(0.1)
-        return app.export_screenshot(title="andon")
+        return app.export_screenshot(title="andon").replace("<text ", '<text xml:space="preserve" ')
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -16,7 +16,8 @@ from andon_tui.widgets.bars import Panel
 from andon_tui.widgets.board import BoardView
 from andon_tui.widgets.cards import claim_cells, status
 
-SHAPES = ("auto", "columns", "list")
+TALL = 36
+"""Rows of a screen from which the panel has more room."""
 
 
 class Board(Face):
@@ -28,8 +29,6 @@ class Board(Face):
     def __init__(self) -> None:
         super().__init__(name="board")
         self._line = ""
-        self.wanted = ""
-        """The filter."""
 
     def body(self) -> ComposeResult:
         """Heading, board, panel."""
@@ -101,16 +100,13 @@ class Board(Face):
 
     def _about(self) -> None:
         panel = self.query_one("#about", Panel)
+        panel.set_class(self.size.height >= TALL, "tall")
         width, height = panel.size
         task = self.card
         if task is None or not width:
             panel.show([])
             return
         panel.show(_panel(task, width - 2, height, self.desk.clock.age(task.since)))
-
-    def on_panel_resized(self) -> None:
-        """Heading and panel fit the new width."""
-        self.call_after_refresh(self.update)
 
     def banners(self) -> list[tuple[str, str]]:
         """The cord and problems of this line, after what all screens say."""

@@ -90,6 +90,7 @@ class Prompt(Dialog):
         super().__init__()
         self._question, self._then, self._hint, self._value = question, then, hint, value
         self._needed, self._watch = needed, watch
+        self.set_class(watch is not None, "watching")
 
     def compose(self) -> ComposeResult:
         """Question, the line, keys."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar, cast
 
+from textual import on
 from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widget import Widget
@@ -16,7 +17,7 @@ from andon_tui.safe import safe
 from andon_tui.widgets.bars import Banners, Bar, Link
 from andon_tui.widgets.listing import Listing
 from andon_tui.widgets.livepane import LivePane
-from andon_tui.widgets.painted import Rows
+from andon_tui.widgets.painted import Resized, Rows
 
 TABS = (("board", "Board"), ("gates", "Gates"), ("problems", "Problems"))
 
@@ -27,6 +28,8 @@ class Face(Screen[None], inherit_bindings=False):
     PLACE: ClassVar[Place] = "board"
     AUTO_FOCUS = None
     ALLOW_SELECT = False
+    wanted: str = ""
+    """The filter, where the screen has one."""
 
     def compose(self) -> ComposeResult:
         """The frame around `body`."""
@@ -61,7 +64,8 @@ class Face(Screen[None], inherit_bindings=False):
         paused = ""
         if factory is not None and factory.mode == "read-only":
             paused = f"the factory is read-only: {safe(factory.because)}"
-        return {"connected": self.desk.connected, "paused": paused, "waiting": self.model.waiting}
+        below = len(self.app.screen_stack) > 2 or bool(self.wanted)
+        return {"connected": self.desk.connected, "paused": paused, "waiting": self.model.waiting, "below": below}
 
     def make_context(self, **what: object) -> Context:
         """A context of this place."""
@@ -95,8 +99,10 @@ class Face(Screen[None], inherit_bindings=False):
         """Another screen went away: catch up."""
         self.call_after_refresh(self.update)
 
-    def on_resize(self) -> None:
-        """Draw for the new size."""
+    @on(Resized)
+    def fit(self, event: Resized) -> None:
+        """Draw for the new size of a part."""
+        event.stop()
         self.call_after_refresh(self.update)
 
     def focus_first(self) -> None:

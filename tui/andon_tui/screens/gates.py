@@ -29,7 +29,6 @@ class Gates(Face):
 
     def __init__(self) -> None:
         super().__init__(name="gates")
-        self.wanted = ""
         self.armed = ""
         """The chosen option, until it is sent or left."""
         self._seen: GateView | None = None
@@ -75,7 +74,9 @@ class Gates(Face):
         self.query_one("#split").set_class(not side, "stacked")
         listing, detail = self.query_one("#list", Listing), self.query_one("#detail", Listing)
         width = listing.size.width or 30
-        items = [Item(gate.gate, self._entry(gate, width, short=not side)) for gate in self.gates]
+        items: list[Item] = []
+        for each in self.gates:
+            items += [Item(each.gate, self._entry(each, width, short=not side)), *(prose([()]) if side else ())]
         if not items:
             said = "no gate matches" if self.wanted else "nobody waits for you"
             items = prose([(), row(GUTTER, Span(f"✓ {said}", "dim"))])
@@ -94,7 +95,7 @@ class Gates(Face):
         head = row(GUTTER, Span(f"{look.glyph} ", look.ink), name, Span(f" {gate.kind}", look.ink))
         if short:
             return (between(row(head, "  ", safe(gate.title)), row(age), width),)
-        return (between(head, row(age), width), *paragraph(safe(gate.title), width - 1, "", "  ", 2), pad((), 0))
+        return (between(head, row(age), width), *paragraph(safe(gate.title), width - 1, "", "  ", 2))
 
     def _check_armed(self) -> None:
         """What was chosen holds only for what was seen."""

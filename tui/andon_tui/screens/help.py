@@ -9,7 +9,7 @@ from andon_tui.screens.dialogs import Prompt
 from andon_tui.screens.face import Face, looks
 from andon_tui.widgets.listing import Listing, prose
 
-KEYS_ROOM = 18
+KEYS_ROOM = 22
 LABEL_ROOM = 15
 
 
@@ -22,7 +22,6 @@ class Help(Face):
     def __init__(self, place: Place) -> None:
         super().__init__(name="help")
         self._from = place
-        self.wanted = ""
 
     def body(self) -> ComposeResult:
         """The text."""
@@ -48,7 +47,7 @@ class Help(Face):
             shown = [action for action in chosen if self.wanted.lower() in f"{action.label} {action.help}".lower()]
             if shown:
                 rows += [(), row(" ", Span(title, "accent"))]
-            for action in shown:
+            for action in actions.listed(shown):
                 rows += _action(action, width, places=chosen is rest)
         rows += [(), row(" ", Span("signs", "accent"))]
         for title, signs in looks():

@@ -5,7 +5,7 @@ from textual.app import ComposeResult
 from andon.schema.views import ProblemView
 from andon_tui import actions
 from andon_tui.actions import Context
-from andon_tui.draw import Span, pad, paragraph, row, wrap
+from andon_tui.draw import Span, paragraph, row, wrap
 from andon_tui.safe import safe
 from andon_tui.screens.dialogs import Prompt
 from andon_tui.screens.face import Face
@@ -20,7 +20,6 @@ class Problems(Face):
 
     def __init__(self) -> None:
         super().__init__(name="problems")
-        self.wanted = ""
 
     def body(self) -> ComposeResult:
         """The list."""
@@ -49,7 +48,10 @@ class Problems(Face):
             said = "no problem matches" if words else "nothing to mend"
             listing.fill(prose([(), row(GUTTER, Span(f"✓ {said}", "dim"))]))
             return
-        listing.fill([self._item(problem, width) for problem in shown])
+        items: list[Item] = []
+        for problem in shown:
+            items += [self._item(problem, width), *prose([()])]
+        listing.fill(items)
 
     def _item(self, problem: ProblemView, width: int) -> Item:
         about = " · ".join(each for each in (problem.task, problem.repo, self.desk.clock.age(problem.since)) if each)
@@ -63,7 +65,7 @@ class Problems(Face):
                      for n, line in enumerate(wrap(safe(problem.mend), width - 12))]
         if about:
             rows += paragraph(safe(about), width, "dim", "    ", 1)
-        return Item(problem.problem, (*rows, pad((), 0)))
+        return Item(problem.problem, tuple(rows))
 
     def on_listing_moved(self) -> None:
         """The keys may be different here."""

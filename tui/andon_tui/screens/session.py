@@ -92,10 +92,6 @@ class Session(Face):
         says = row(Span(f" the agent says: “{safe(view.says)}”", "said")) if view.says else row(Span(f" {safe(view.path)}", "dim"))
         panel.show([first, second, cut(says, width)])
 
-    def on_panel_resized(self) -> None:
-        """Facts fit the new width."""
-        self.call_after_refresh(self.update)
-
     # --- actions -----------------------------------------------------------------------------------------------------
 
     def do_send(self) -> None:

@@ -21,7 +21,6 @@ class Viewer(Face):
     def __init__(self, title: str, text: str, *, diff: bool = False) -> None:
         super().__init__(name="viewer")
         self._title, self._text, self._diff = title, text, diff
-        self.wanted = ""
         self._filled: tuple[int, str] | None = None
 
     def body(self) -> ComposeResult:

@@ -106,10 +106,3 @@ class Banners(Rows, can_focus=False):
 
 class Panel(Rows, can_focus=False):
     """A few rows that say more about what is selected."""
-
-    def on_resize(self) -> None:
-        """The screen draws it for the new width."""
-        self.post_message(self.Resized())
-
-    class Resized(Message):
-        """It has another width now."""

@@ -13,7 +13,7 @@ from textual.message import Message
 from andon.schema.views import TaskView
 from andon_tui.clock import Clock
 from andon_tui.draw import Row, Span, fit, pad, row
-from andon_tui.model import DONE, QUEUED, Lane
+from andon_tui.model import Lane
 from andon_tui.widgets import cards, columns
 from andon_tui.widgets.painted import Rows
 
@@ -90,10 +90,9 @@ class BoardView(Rows):
         self._at = self._find()
         if self.as_columns:
             across = max(width, columns.wants(self._lanes))
-            ends = [lane.name in (QUEUED, DONE) for lane in self._lanes]
             self._laid = columns.screenful(
                 self._lanes, across, height, chosen=self.chosen, offsets=self._laid.offsets, follow=self._follow,
-                draws=[self._short if end else self._tall for end in ends], gaps=[True] * len(ends),
+                draw=self._upright,
             )
             return self.show(self._laid.rows, wide=across > width)
         offset = self._laid.offsets[0] if len(self._laid.offsets) == 1 else 0
@@ -123,13 +122,10 @@ class BoardView(Rows):
             self._cards[key] = found
         return found
 
-    def _tall(self, task: TaskView, width: int, chosen: bool) -> tuple[Row, ...]:
-        return self._card("tall", task, width, chosen)
+    def _upright(self, task: TaskView, width: int, chosen: bool, dense: bool) -> tuple[Row, ...]:
+        return self._card("short" if dense and not task.attention else "tall", task, width, chosen)
 
-    def _short(self, task: TaskView, width: int, chosen: bool) -> tuple[Row, ...]:
-        return self._card("tall" if task.attention else "short", task, width, chosen)
-
-    def _line(self, task: TaskView, width: int, chosen: bool) -> tuple[Row, ...]:
+    def _line(self, task: TaskView, width: int, chosen: bool, _: bool) -> tuple[Row, ...]:
         return self._card("line", task, width, chosen)
 
     # --- the cursor --------------------------------------------------------------------------------------------------
@@ -190,7 +186,7 @@ class BoardView(Rows):
         if self.as_columns and lane < len(self._laid.bounds):
             left, right = self._laid.bounds[lane]
             if left < self.scroll_offset.x or right > self.scroll_offset.x + self.size.width:
-                self.scroll_to(x=max(0, right - self.size.width), animate=False)
+                self.scroll_to(x=max(0, right - self.size.width), animate=False, force=True)
 
     # --- the mouse ---------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,11 @@ from andon_tui.draw import Row, Span, between, cells, columns, cut, fit, on, pad
 from andon_tui.model import OVER
 from andon_tui.safe import safe
 
+ROOMY = 22
+"""Cells from which a card has a margin on the right."""
+LEAST_WORDS = 10
+"""Fewer cells than this tell nothing."""
+
 
 def claim_cells(claims: Sequence[ClaimCell]) -> list[Row]:
     """Claims as cells: a glyph and the claim's name."""
@@ -55,7 +60,8 @@ def _mark(task: TaskView, chosen: bool) -> Span:
 
 def card(task: TaskView, age: str, width: int, *, chosen: bool, tall: bool) -> tuple[Row, ...]:
     """The rows of a card, each exactly `width` cells. `tall`: with status, claims and words; else two rows."""
-    inner = width - 2
+    margin = 1 if width >= ROOMY else 0
+    inner = width - 2 - margin
     look = palette.state(task.state)
     name = row(Span(look.glyph, look.ink), " ", Span(task.task, "strong"), " ", Span(look.word, look.ink))
     body: list[Row] = [between(name, row(Span(age, "dim")), inner)]
@@ -71,7 +77,7 @@ def card(task: TaskView, age: str, width: int, *, chosen: bool, tall: bool) -> t
     elif why:
         body.append(why)
     ground = "selected" if chosen else "card"
-    return tuple(on(row(_mark(task, chosen), pad(cut(each, inner), inner), " "), ground) for each in body)
+    return tuple(on(row(_mark(task, chosen), " ", pad(cut(each, inner), inner), " " * margin), ground) for each in body)
 
 
 def line(task: TaskView, station: str, age: str, width: int, *, chosen: bool) -> tuple[Row, ...]:
@@ -83,6 +89,7 @@ def line(task: TaskView, station: str, age: str, width: int, *, chosen: bool) ->
     marks = glyphs(task.claims)
     tail = row(marks, " " * max(0, 7 - cells(marks)), Span(f"{age:>4} ", "dim"))
     title = Span(safe(task.title), "strong" if chosen else "")
-    words = task.attention and row("  ", Span(safe(task.attention), "asking"))
-    body = between(row(head, title, words or ()), tail, width)
+    room = width - cells((*head, title)) - cells(tail) - 3
+    words = row("  ", Span(fit(safe(task.attention), room), "asking")) if task.attention and room >= LEAST_WORDS else ()
+    body = between(row(head, title, words), tail, width)
     return (on(body, "selected") if chosen else body,)

@@ -8,15 +8,15 @@ from andon_tui.draw import Row, Span, between, fit, pad, row
 from andon_tui.model import DONE, QUEUED, Lane
 
 GAP = 1
-LEAST = 19
+LEAST = 18
 """Cells that a lane with tasks needs."""
 EMPTY = 11
 """Cells of a lane without tasks."""
 HEAD = 2
 """Rows of a lane's head."""
 
-Draw = Callable[[TaskView, int, bool], tuple[Row, ...]]
-"""The rows of a task's card: task, width, chosen."""
+Draw = Callable[[TaskView, int, bool, bool], tuple[Row, ...]]
+"""The rows of a task's card: task, width, chosen, dense."""
 
 
 class Spot(NamedTuple):
@@ -58,23 +58,23 @@ def wants(lanes: Sequence[Lane]) -> int:
 def widths(lanes: Sequence[Lane], width: int) -> list[int]:
     """Cells of each lane: empty lanes stay slim, the others share what is left."""
     full = [n for n, lane in enumerate(lanes) if lane.tasks]
-    out = [EMPTY] * len(lanes)
-    room = width - GAP * (len(lanes) - 1) - EMPTY * (len(lanes) - len(full))
     if not full:
         return [(width - GAP * (len(lanes) - 1)) // len(lanes)] * len(lanes)
-    weights = {n: 3 if lanes[n].name in (QUEUED, DONE) else 4 for n in full}
+    out = [LEAST if lane.tasks else EMPTY for lane in lanes]
+    spare = max(0, width - GAP * (len(lanes) - 1) - sum(out))
+    weights = {n: 2 if lanes[n].name in (QUEUED, DONE) else 3 for n in full}
     total = sum(weights.values())
     for n in full:
-        out[n] = max(LEAST, room * weights[n] // total)
-    spare = room - sum(out[n] for n in full)
-    for n in full[: max(0, spare)]:
+        out[n] += spare * weights[n] // total
+    left = max(0, width - GAP * (len(lanes) - 1) - sum(out))
+    for n in full[:left]:
         out[n] += 1
     return out
 
 
 def column(lane: Lane, width: int, height: int, chosen: str, offset: int, follow: bool, draw: Draw, gap: bool) -> Column:
     """One lane in `height` rows. `follow`: scroll so that the chosen card is in sight."""
-    drawn = [(str(task.task), draw(task, width, task.task == chosen)) for task in lane.tasks]
+    drawn = _draw(lane, width, height, chosen, draw, gap)
     offset = max(0, min(offset, len(drawn) - 1))
     at = next((n for n, (task, _) in enumerate(drawn) if task == chosen), -1)
     if follow and at >= 0:
@@ -100,6 +100,19 @@ def column(lane: Lane, width: int, height: int, chosen: str, offset: int, follow
     return Column(rows, spots, offset)
 
 
+def _draw(lane: Lane, width: int, height: int, chosen: str, draw: Draw, gap: bool) -> list[tuple[str, tuple[Row, ...]]]:
+    """All cards, in full when they fit; else dense."""
+    full: list[tuple[str, tuple[Row, ...]]] = []
+    used = 0
+    for task in lane.tasks:
+        rows = draw(task, width, task.task == chosen, False)
+        used += len(rows) + gap
+        if used - gap > height:
+            return [(str(each.task), draw(each, width, each.task == chosen, True)) for each in lane.tasks]
+        full.append((str(task.task), rows))
+    return full
+
+
 def _last(drawn: list[tuple[str, tuple[Row, ...]]], offset: int, height: int, gap: bool) -> int:
     """The last card that is shown whole when the first is `offset`; at least that one."""
     used = 1 if offset else 0
@@ -123,8 +136,7 @@ def head(lane: Lane, width: int, *, current: bool) -> list[Row]:
 
 
 def screenful(
-    lanes: Sequence[Lane], width: int, height: int, *, chosen: str, offsets: Sequence[int], follow: bool, draws: Sequence[Draw],
-    gaps: Sequence[bool],
+    lanes: Sequence[Lane], width: int, height: int, *, chosen: str, offsets: Sequence[int], follow: bool, draw: Draw,
 ) -> Drawn:
     """All lanes side by side in exactly `height` rows."""
     sizes = widths(lanes, width)
@@ -135,7 +147,7 @@ def screenful(
     left = 0
     for n, (lane, size) in enumerate(zip(lanes, sizes, strict=True)):
         current = any(task.task == chosen for task in lane.tasks)
-        body = column(lane, size, max(1, height - HEAD), chosen, offsets[n] if n < len(offsets) else 0, follow, draws[n], gaps[n])
+        body = column(lane, size, max(1, height - HEAD), chosen, offsets[n] if n < len(offsets) else 0, follow, draw, gap=True)
         for y, spans in enumerate([*head(lane, size, current=current), *body.rows][:height]):
             rows[y] += [Span(" " * GAP), *spans] if n else spans
         spots += [Spot(left, left + size, top + HEAD, bottom + HEAD, task, n) for top, bottom, task in body.spots]

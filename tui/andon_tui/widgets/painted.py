@@ -10,6 +10,7 @@ from collections.abc import Hashable, Sequence
 from rich.segment import Segment
 from rich.style import Style  # noqa: TC002
 from textual.geometry import Region, Size
+from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
@@ -21,6 +22,14 @@ CACHE_LIMIT = 4096
 """Strips kept by one widget."""
 
 
+class Resized(Message):
+    """A line widget has another size: its screen should draw for that."""
+
+    def can_replace(self, message: Message) -> bool:
+        """One is as good as many."""
+        return isinstance(message, Resized)
+
+
 class Painted(ScrollView, can_focus=True, inherit_bindings=False):
     """Base of all line widgets."""
 
@@ -30,11 +39,12 @@ class Painted(ScrollView, can_focus=True, inherit_bindings=False):
         super().__init__(id=id, classes=classes)
         self._lines: list[Hashable] = []
         self._strips: dict[Hashable, Strip] = {}
+        self._base = palette.base(palette.DARK)
 
     def put(self, lines: Sequence[Hashable], width: int | None = None) -> int:
         """Show these lines; returns how many of them are painted anew because of it."""
         old, self._lines = self._lines, list(lines)
-        size = Size(self.size.width if width is None else width, len(self._lines))
+        size = Size(1 if width is None else width, len(self._lines))
         if size != self.virtual_size:
             self.virtual_size = size
         top, shown = self.scroll_offset.y, self.size.height
@@ -47,8 +57,18 @@ class Painted(ScrollView, can_focus=True, inherit_bindings=False):
                 changed += 1
         return changed
 
-    def forget(self) -> None:
+    def on_mount(self) -> None:
+        """Follow the theme."""
+        self.app.theme_changed_signal.subscribe(self, lambda _: self.restyle())
+        self.restyle()
+
+    def on_resize(self) -> None:
+        """Tell the screen."""
+        self.post_message(Resized())
+
+    def restyle(self) -> None:
         """Drop every drawn strip: the colours are different now."""
+        self._base = palette.base(self.app.theme)
         self._strips.clear()
         self.refresh()
 
@@ -61,14 +81,14 @@ class Painted(ScrollView, can_focus=True, inherit_bindings=False):
         left, top = self.scroll_offset
         at = y + top
         if at >= len(self._lines):
-            return Strip.blank(self.size.width)
+            return Strip.blank(self.size.width, self._base)
         line = self._lines[at]
         strip = self._strips.get(line)
         if strip is None:
             if len(self._strips) >= CACHE_LIMIT:
                 self._strips.clear()
-            strip = self._strips[line] = self.strip_of(line)
-        return strip.crop_extend(left, left + self.size.width, None)
+            strip = self._strips[line] = self.strip_of(line).apply_style(self._base)
+        return strip.crop_extend(left, left + self.size.width, self._base)
 
     def scroll_by(self, rows: int) -> None:
         """Scroll down (or, below zero, up) at once."""
@@ -76,7 +96,7 @@ class Painted(ScrollView, can_focus=True, inherit_bindings=False):
 
     def scroll_aside(self, columns: int) -> None:
         """Scroll to the right (or, below zero, to the left) at once."""
-        self.scroll_to(x=self.scroll_offset.x + columns, animate=False)
+        self.scroll_to(x=max(0, min(self.max_scroll_x, self.scroll_offset.x + columns)), animate=False, force=True)
 
 
 class Rows(Painted):
@@ -87,20 +107,16 @@ class Rows(Painted):
         self._styles: dict[tuple[str, str], Style] = palette.styles(palette.DARK)
         self._greyed = False
 
-    def on_mount(self) -> None:
-        """Follow the theme."""
-        self.app.theme_changed_signal.subscribe(self, lambda _: self._restyle())
-        self._restyle()
-
     def grey(self, greyed: bool) -> None:
         """Draw everything as no longer known to be true."""
         if greyed != self._greyed:
             self._greyed = greyed
-            self._restyle()
+            self.restyle()
 
-    def _restyle(self) -> None:
+    def restyle(self) -> None:
+        """Other colours."""
         self._styles = palette.styles(self.app.theme, greyed=self._greyed)
-        self.forget()
+        super().restyle()
 
     def show(self, rows: Sequence[Row], *, wide: bool = False) -> int:
         """Show these rows; returns how many lines are painted anew. `wide`: rows may be longer than the widget."""
