@@ -263,8 +263,15 @@ class Loop:
         if self._dirty is None:
             self._dirty = asyncio.get_running_loop().call_later(PUBLISH_S, self._publish)
 
+    def publish_now(self) -> None:
+        """What was just recorded is in the views from here on: who asked sees its own deed."""
+        if self._dirty is not None:
+            self._publish()
+
     def _publish(self) -> None:
         """Send what differs from the last time."""
+        if self._dirty is not None:
+            self._dirty.cancel()
         self._dirty = None
         views = project(self.state, self.sightings, over_tasks(self.state))
         factory = views["factory"]

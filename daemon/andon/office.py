@@ -60,6 +60,7 @@ class Office:
             events = await self._loop.ask(command)
         except Mistake as mistake:
             return wire.Failed(problem=mistake.problem)
+        self._loop.publish_now()
         if isinstance(command, i.AddTask) and not any(isinstance(event, e.TaskAdded) for event in events):
             return wire.Done(ids=(self._loop.state.keys[command.key],), text="it was added before")
         return wire.Done(ids=made(events), text="; ".join(sentence(cast("e.AnyEvent", event)) for event in events[:3]))
@@ -117,6 +118,7 @@ class Office:
             repo=repo, path=str(seen.path), git_dir=str(seen.git_dir), by=login(), trust=trusted, target=target.oid, tree=target.tree,
             loaded=msgspec.structs.replace(loaded, notes=notes),
         ))
+        self._loop.publish_now()
         return wire.Done(ids=(repo,), text=f"{repo} is registered; changes land on {seen.target}")
 
     def name_for(self, path: Path, git_dir: Path) -> RepoId:

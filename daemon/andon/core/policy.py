@@ -22,6 +22,8 @@ def classify(policy: Policy, work: Work) -> tuple[Risk, str]:
     if work.paths_total > len(work.paths):
         return "review", f"{work.paths_total} paths changed, more than are read for the policy"
     for path in work.paths:
+        if matches(path, policy.review):
+            return "review", f"{path} is under [policy] review"
         if not matches(path, policy.ship):
             return "review", f"{path} is not under [policy] ship"
     return "ship", "every changed path is under [policy] ship"

@@ -67,7 +67,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Which change ships by itself, which one person reviews, which stops. Globs on paths; the highest class wins."""
 
     ship: tuple[str, ...] = ()
-    review: tuple[str, ...] = ("**",)
+    review: tuple[str, ...] = ()
+    """Reviewed although `ship` covers them. What no list names is reviewed too."""
     stop: tuple[str, ...] = ()
 
 
