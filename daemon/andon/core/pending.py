@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import msgspec
+
 from andon.core import schedule
 from andon.core.prompt import prompt_for
 from andon.core.state import Attempt, Landing, Repository, Run, State, proof_key
@@ -60,6 +62,8 @@ def next_step(state: State, attempt: Attempt) -> f.Effect | None:
         return None
     if attempt.stop_asked and attempt.phase != "ended":
         return stop(state, attempt) if not attempt.stopped else None
+    if attempt.phase in ("claimed", "prepared") and not state.repos[attempt.repo].is_trusted:
+        return None
     if attempt.phase == "claimed":
         return prepare(state, attempt)
     if attempt.phase == "prepared":
@@ -116,11 +120,12 @@ def read(state: State, attempt: Attempt) -> f.Effect:
 
 
 def remove(state: State, attempt: Attempt) -> f.Effect:
-    """Its checkout, after a snapshot."""
+    """Its checkout, after a snapshot. Teardown commands that nobody trusted are left out."""
     repo = state.repos[attempt.repo]
+    checkout = repo.settings.checkout
     return f.RemoveCheckout(
         attempt=attempt.attempt, repo=attempt.repo, git_dir=repo.git_dir, path=attempt.path, base=attempt.base,
-        checkout=repo.settings.checkout,
+        checkout=checkout if repo.is_trusted else msgspec.structs.replace(checkout, teardown=()),
     )
 
 
