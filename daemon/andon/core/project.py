@@ -1,6 +1,6 @@
 """`project(State, sightings, at) -> views`: what faces draw. Says why; draws unknown as unknown; decides nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -25,12 +25,12 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True):
 def project(state: State, sightings: Mapping[AttemptId, Sighting], over: tuple[Task, ...] = ()) -> dict[str, v.AnyView]:
     """All views by key. `over` are the finished tasks that are still shown."""
     views: list[v.AnyView] = [factory_view(state)]
-    busy = schedule.busy_tasks(state)
+    busy, live = schedule.busy_tasks(state), schedule.live_attempts(state)
     for repo in state.repos.values():
         views.append(repository_view(repo))
         views += line_views(state, repo)
     for task in (*over, *(state.tasks[known] for known in state.open)):
-        views.append(task_view(state, task, sightings, busy))
+        views.append(task_view(state, task, sightings, busy, live))
     views += [gate_view(state, gate) for gate in state.gates.values()]
     views += [session_view(attempt, sightings) for attempt in state.attempts.values() if attempt.live]
     for key, trouble in state.problems.items():
@@ -103,7 +103,9 @@ def task_state(state: State, task: Task) -> v.TaskState:
     return kinds.get(station.kind, "queued")
 
 
-def task_view(state: State, task: Task, sightings: Mapping[AttemptId, Sighting], busy: list[Task]) -> v.TaskView:
+def task_view(
+    state: State, task: Task, sightings: Mapping[AttemptId, Sighting], busy: Sequence[Task], held: Sequence[Attempt] | None = None,
+) -> v.TaskView:
     """One card."""
     latest = task.attempts[-1] if task.attempts else AttemptId("")
     attempt = state.attempts.get(latest)
@@ -112,8 +114,8 @@ def task_view(state: State, task: Task, sightings: Mapping[AttemptId, Sighting],
     live = attempt is not None and attempt.live
     return v.TaskView(
         task=task.task, repo=task.repo, title=task.title, line=task.line, state=task_state(state, task), station=task.station,
-        since=task.since, added=task.added_at, attention=attention(task, gate), why=why_view(state, task), attempt=latest,
-        attempts=len(task.attempts), agent=attempt.agent if attempt else task.agent,
+        since=task.since, added=task.added_at, attention=attention(task, gate), why=why_view(state, task, busy, held),
+        attempt=latest, attempts=len(task.attempts), agent=attempt.agent if attempt else task.agent,
         health=health_of(attempt, sightings).health if attempt and live else "",
         says=attempt.says if attempt and live else "", claims=claim_cells(state, task), gate=task.gate, after=task.after,
         paths=task.paths, overlaps=tuple(schedule.overlaps(task, busy)) if not task.over else (), priority=task.priority,
@@ -122,12 +124,12 @@ def task_view(state: State, task: Task, sightings: Mapping[AttemptId, Sighting],
     )
 
 
-def why_view(state: State, task: Task) -> tuple[str, ...]:
+def why_view(state: State, task: Task, busy: Sequence[Task], held: Sequence[Attempt] | None) -> tuple[str, ...]:
     """Why a task does not run, as of the last event: seconds are not counted down, so nothing is drawn for them."""
     if task.over:
         return (task.because,) if task.because else ()
     return tuple("tries again soon" if reason.startswith("tries again in") else reason.split("; starts anyway")[0]
-                 for reason in schedule.why(state, task, state.at))
+                 for reason in schedule.why(state, task, state.at, busy, held))
 
 
 def attention(task: Task, gate: Gate | None) -> str:

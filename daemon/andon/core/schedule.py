@@ -47,21 +47,36 @@ def blockers(state: State, task: Task) -> list[str]:
     """Reasons that are the task's own: dependencies, gates, cords, waits, trust, settings."""
     repo = state.repos[task.repo]
     reasons = [reason for other in task.after if (reason := dependency(state, other))]
-    if task.gate:
-        reasons.append(f"waits for a person: gate {task.gate}")
-    cord = state.cords.get(cord_key(task.repo, task.line))
-    if cord:
-        reasons.append(f"line {task.line} is stopped by {cord.by}: {cord.because}")
-    if not repo.is_trusted:
-        reasons.append(f"the commands of {repo.repo} are not trusted yet: andon trust {repo.repo}")
+    reasons += [*asked(task), *stopped(state, task), *untrusted(repo)]
     if not repo.trunk:
         reasons.append(f"the target branch {repo.settings.target} of {repo.repo} was not read yet")
     station = station_wanted(state, task)
     if station is None:
         reasons.append(f"line {task.line} is not in the settings of {repo.repo}")
-    elif station.kind == "agent" and agent_of(repo, task, station) not in repo.settings.agents:
-        reasons.append(f"agent {agent_of(repo, task, station)} is not in the settings of {repo.repo}")
+    elif station.kind == "agent":
+        reasons += unknown_agent(repo, agent_of(repo, task, station))
     return reasons
+
+
+def asked(task: Task) -> list[str]:
+    """That a person must answer first."""
+    return [f"waits for a person: gate {task.gate}"] if task.gate else []
+
+
+def stopped(state: State, task: Task) -> list[str]:
+    """That the line stands still."""
+    cord = state.cords.get(cord_key(task.repo, task.line))
+    return [f"line {task.line} is stopped by {cord.by}: {cord.because}"] if cord else []
+
+
+def untrusted(repo: Repository) -> list[str]:
+    """That no command may run."""
+    return [] if repo.is_trusted else [f"the commands of {repo.repo} are not trusted yet: andon trust {repo.repo}"]
+
+
+def unknown_agent(repo: Repository, agent: str) -> list[str]:
+    """That there is no such agent now."""
+    return [] if agent in repo.settings.agents else [f"agent {agent} is not in the settings of {repo.repo}"]
 
 
 def dependency(state: State, other: TaskId) -> str:
@@ -123,26 +138,73 @@ def limits(state: State, task: Task, station: Station, live: Iterable[Attempt]) 
     at_station = sum(1 for attempt in here if attempt.station == station.name and state.tasks[attempt.task].line == task.line)
     if station.wip and at_station >= station.wip:
         reasons.append(f"{at_station} tasks at station {station.name}, its limit is {station.wip}")
-    if line and line.wip and not task.station:
-        inside = sum(1 for other in open_tasks(state) if other.repo == task.repo and other.line == task.line and other.station)
-        if inside >= line.wip:
-            reasons.append(f"{inside} tasks on line {line.name}, its limit is {line.wip}")
+    return reasons + line_full(state, task, line)
+
+
+def line_full(state: State, task: Task, line: Line | None) -> list[str]:
+    """That a task before its line must wait for another to leave it."""
+    if line is None or not line.wip or task.station:
+        return []
+    inside = sum(1 for other in open_tasks(state) if other.repo == task.repo and other.line == task.line and other.station)
+    return [f"{inside} tasks on line {line.name}, its limit is {line.wip}"] if inside >= line.wip else []
+
+
+def why(
+    state: State, task: Task, at: int, busy: Sequence[Task] | None = None, live: Sequence[Attempt] | None = None,
+) -> tuple[str, ...]:
+    """Why the task does not run; empty when it runs, is being proven, or is over.
+
+    `busy` and `live` are `busy_tasks` and `live_attempts`, for callers that ask about many tasks of one state.
+    """
+    if task.over:
+        return ()
+    attempt = state.attempts.get(task.live)
+    if attempt is not None:
+        return (*held(state, task, attempt), *repeats(state, task, at))
+    station = station_wanted(state, task)
+    if station is not None and wants_agent(state, task):
+        busy = busy_tasks(state) if busy is None else busy
+        live = live_attempts(state) if live is None else live
+        reasons = blockers(state, task) + waits(state, task, at, busy) + limits(state, task, station, live)
+        return tuple(reasons) or ("starts next",)
+    return (*standing(state, task, station), *repeats(state, task, at))
+
+
+def held(state: State, task: Task, attempt: Attempt) -> list[str]:
+    """What keeps a task from going on although it has its agent."""
+    repo = state.repos[task.repo]
+    if attempt.phase not in ("claimed", "prepared") or attempt.stop_asked:
+        return asked(task)
+    return [*asked(task), *untrusted(repo), *unknown_agent(repo, attempt.agent)]
+
+
+def standing(state: State, task: Task, station: Station | None) -> list[str]:
+    """What keeps a task that needs no agent now: one before its line, or one on its way."""
+    ending = [known for known in task.attempts if known in state.attempts and state.attempts[known].live]
+    if ending:
+        return [*asked(task), f"waits until {ending[-1]} has ended"]
+    if station is None or station_of(state, task) is None:
+        return blockers(state, task) + line_full(state, task, line_of(state, task))
+    reasons = asked(task)
+    if station.kind == "check":
+        reasons += untrusted(state.repos[task.repo])
+    if station.kind == "land":
+        reasons += [*stopped(state, task), *untrusted(state.repos[task.repo])]
+        reasons += ["waits for its turn in the merge queue"] if not task.landing and not reasons else []
+    if task.work is None and station.kind in ("check", "land"):
+        reasons.append(f"no agent has worked on it before station {station.name}")
     return reasons
 
 
-def why(state: State, task: Task, at: int) -> tuple[str, ...]:
-    """Why the task does not run; empty when it runs, is being proven, or is over."""
-    if task.over or task.live:
-        return ()
-    reasons = blockers(state, task)
-    station = station_wanted(state, task)
-    if station is not None and wants_agent(state, task):
-        reasons += waits(state, task, at, busy_tasks(state)) + limits(state, task, station, live_attempts(state))
-        return tuple(reasons) or ("starts next",)
-    waiting = [reason for reason in reasons if reason.startswith(("waits for a person", "line "))]
-    if station is not None and station.kind == "land" and not task.landing and not waiting:
-        waiting.append("waits for its turn in the merge queue")
-    return tuple(waiting if task.station else reasons)
+def repeats(state: State, task: Task, at: int) -> list[str]:
+    """That a deed for it failed and is tried again later."""
+    base = task.work.base_tree if task.work else ""
+    subjects = {str(task.live), str(task.landing)} | {
+        str(run.run) for run in state.runs.values()
+        if run.task == task.task or (run.purpose == "baseline" and run.repo == task.repo and run.tree == base)
+    } if state.tries else set()
+    moments = [tries.not_before for key, tries in state.tries.items() if key.split()[0] in subjects and tries.not_before > at]
+    return [f"tries again in {(min(moments) - at + 999) // 1000} s"] if moments else []
 
 
 def agent_of(repo: Repository, task: Task, station: Station) -> str:
