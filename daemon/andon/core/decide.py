@@ -78,7 +78,7 @@ def advance(state: State, task: Task, at: int) -> list[e.Event]:
     """What a task wants at its station: to go on, or something that the station does."""
     station = station_of(state, task)
     if station is None:
-        return enter_first(state, task)
+        return [e.TaskDone(task=task.task)] if task.landed else enter_first(state, task)
     if station.kind == "agent":
         return go_on(state, task) if task.work is not None and not task.live else []
     if station.kind == "check":
@@ -91,10 +91,12 @@ def advance(state: State, task: Task, at: int) -> list[e.Event]:
 
 
 def enter_first(state: State, task: Task) -> list[e.Event]:
-    """A task before its line enters a first station that needs no agent as soon as nothing holds it."""
+    """A task before its line, or at a station that was renamed, enters the first when that needs no agent and nothing holds it."""
     line = line_of(state, task)
     first = schedule.next_station(line, "") if line else None
-    if first is None or first.kind == "agent" or task.live or schedule.blockers(state, task):
+    if first is None or (first.kind == "agent" and task.work is None) or task.live:
+        return []
+    if schedule.blockers(state, task) or schedule.line_full(state, task, line):
         return []
     return [e.TaskEntered(task=task.task, station=first.name)]
 
