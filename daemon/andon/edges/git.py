@@ -29,8 +29,10 @@ NEEDED = (2, 38)
 """The oldest git that can merge without a working tree."""
 OUTPUT_LIMIT = 64 * 2**20
 """Bytes of output that are read; a git that says more is an error."""
-ZERO = Oid("0" * 40)
-"""The object name that means "there is none" in a compare-and-swap."""
+NONE = ""
+"""The old value that means "there is no such ref" in a compare-and-swap."""
+FETCH = ("fetch", "-q", "--no-tags", "--no-prune", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance")
+"""A fetch that brings what is named, and changes nothing else."""
 NAME, EMAIL = "Andon", "andon@localhost"
 
 observe: Callable[[tuple[str, ...]], None] | None = None
@@ -52,7 +54,7 @@ _STRICT = (
 )
 _ENV = {
     "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_EDITOR": ":", "GIT_PAGER": "cat",
-    "GIT_ASKPASS": "false", "SSH_ASKPASS": "false", "LC_ALL": "C",
+    "GIT_ASKPASS": "false", "SSH_ASKPASS": "false", "GIT_ALLOW_PROTOCOL": "file", "LC_ALL": "C",
 }
 _STRICT_ENV = {
     "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "GIT_ATTR_NOSYSTEM": "1",
@@ -117,8 +119,6 @@ async def git(
     if observe is not None:
         observe(argv)
     place = str(cwd or work_tree or git_dir or "/")
-    if not os.path.isdir(place):  # noqa: PTH112
-        raise Mistake(f"{place} is not a directory.", where=f"git {args[0]}", mend="See whether it was moved or its disk is not mounted.")
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(3 if stdin else 2)]
         if stdin:
@@ -129,8 +129,8 @@ async def git(
                 *argv, stdin=files[2] if stdin else asyncio.subprocess.DEVNULL, stderr=files[1],
                 stdout=files[0] if limit is None else asyncio.subprocess.PIPE, cwd=place, env=environment,
                 start_new_session=True, pass_fds=() if hold is None else (hold,))
-        except FileNotFoundError:
-            raise no_git() from None
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise (no_place(place) if error.filename == place else no_git()) from None
         out, truncated = await _finish(process, limit, seconds, finish, f"git {args[0]} in {place}")
         output = Output(process.returncode or 0, _read(files[0], args) if limit is None else out,
                         os.fsdecode(_read(files[1], args)), truncated)
@@ -155,6 +155,11 @@ def environ(trusted: bool = False, config: Sequence[tuple[str, str]] = ()) -> di
 def no_git() -> Mistake:
     """The error of a machine without git."""
     return Mistake("git was not found.", where="PATH", mend=f"Install git {NEEDED[0]}.{NEEDED[1]} or newer, then try again.")
+
+
+def no_place(place: str) -> Mistake:
+    """The error of a directory that is not there."""
+    return Mistake(f"{place} is not a directory.", where=place, mend="See whether it was moved or its disk is not mounted.")
 
 
 async def need_version() -> tuple[int, int]:
@@ -197,21 +202,21 @@ def make_git_dir(
     config = like / "config"
     sha256 = config.is_file() and re.search(r"(?im)^\s*objectformat\s*=\s*sha256", config.read_text(errors="replace")) is not None
     place.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".tmp-{place.name}-", dir=place.parent))
-    for name in ("refs/heads", "objects/info", "info"):
-        (made / name).mkdir(parents=True)
-    (made / "config").write_text(
-        f"[core]\n\trepositoryformatversion = {int(sha256)}\n\tbare = {str(bare).lower()}\n\tfilemode = true\n"
-        + ("[extensions]\n\tobjectformat = sha256\n" if sha256 else ""))
-    (made / "HEAD").write_text(head + "\n")
-    if objects:
-        (made / "objects" / "info" / "alternates").write_text("".join(f"{path}\n" for path in objects))
-    try:
-        made.rename(place)
-    except OSError:
-        if not (place / "HEAD").is_file():
-            raise
-        shutil.rmtree(made)  # lost a race against an equal one; this one is empty and ours
+    with tempfile.TemporaryDirectory(prefix=f".tmp-{place.name}-", dir=place.parent) as aside:
+        made = Path(aside) / "git"
+        for name in ("refs/heads", "objects/info", "info"):
+            (made / name).mkdir(parents=True)
+        (made / "config").write_text(
+            f"[core]\n\trepositoryformatversion = {int(sha256)}\n\tbare = {str(bare).lower()}\n\tfilemode = true\n"
+            + ("[extensions]\n\tobjectformat = sha256\n" if sha256 else ""))
+        (made / "HEAD").write_text(head + "\n")
+        if objects:
+            (made / "objects" / "info" / "alternates").write_text("".join(f"{path}\n" for path in objects))
+        try:
+            made.rename(place)
+        except OSError:
+            if not (place / "HEAD").is_file():  # else an equal one was first
+                raise
 
 
 @contextlib.asynccontextmanager
@@ -238,7 +243,7 @@ async def common_lock(git_dir: Path | str) -> AsyncIterator[int]:
 async def set_ref(
     git_dir: Path | str, ref: str, new: str, old: str | None = None, *, why: str = "andon", hold: int | None = None,
 ) -> bool:
-    """Point `ref` at `new`, only if it points at `old` (all zeros: only if there is none; None: whatever it is).
+    """Point `ref` at `new`, only if it points at `old` (NONE: only if there is none; None: whatever it is).
 
     False when it was elsewhere. A lock that a killed git of ours left on a ref of ours is cleared first when `hold` shows that
     none of ours lives.

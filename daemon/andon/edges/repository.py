@@ -1,12 +1,10 @@
 """Reads a person's repository: what it is, where its target stands, what a file said; must never change the person's files."""
 
-import os
-import shutil
 from pathlib import Path
 
 import msgspec
 
-from andon.edges.git import GitFailed, git, look, need_version, read_ref, set_ref
+from andon.edges.git import GitFailed, common_lock, git, look, need_version, read_ref, set_ref
 from andon.schema.errors import Mistake
 from andon.schema.ids import Oid
 
@@ -102,7 +100,9 @@ async def read_target(git_dir: Path | str, target: str) -> Target | Diverged:
         return Target(oid=trunk, tree=await tree_of(git_dir, trunk))
     if not await is_ancestor(git_dir, trunk, branch):
         return Diverged(target=target, trunk=trunk, branch=branch)
-    if not await set_ref(git_dir, trunk_ref(target), branch, trunk, why="andon: follows the branch"):
+    async with common_lock(git_dir) as hold:
+        followed = await set_ref(git_dir, trunk_ref(target), branch, trunk, why="andon: follows the branch", hold=hold)
+    if not followed:
         return await read_target(git_dir, target)
     return Target(oid=branch, tree=await tree_of(git_dir, branch), followed=True)
 
@@ -150,7 +150,7 @@ async def _find(path: Path) -> tuple[Path, Path]:
         raise Mistake(f"{path} lies inside a git directory, not in a checkout.", where=str(path),
                       mend="Go to the checkout's own directory.")
     common = (await git("rev-parse", "--path-format=absolute", "--git-common-dir", cwd=path, trusted=True)).text
-    return Path(inside.text), Path(os.path.realpath(common))
+    return Path(inside.text), Path(common)
 
 
 async def _refuse_partial(top: Path, common: Path) -> None:
@@ -160,9 +160,9 @@ async def _refuse_partial(top: Path, common: Path) -> None:
     promisor = await git("config", "--get-regexp", r"^remote\..*\.promisor$", git_dir=common, check=False)
     if promisor.code == 0 and "true" in promisor.text:
         remote = promisor.text.split(".")[1]
-        raise Mistake("The repository is a partial clone: objects that it lacks cannot be fetched while agents work.", where=str(top),
-                      mend=f"git config --unset remote.{remote}.partialclonefilter && git config --unset remote.{remote}.promisor "
-                           f"&& git fetch --refetch {remote}")
+        raise Mistake("The repository is a partial clone: objects that it lacks cannot be fetched while agents work.",
+                      where=str(top), mend=f"git config --unset remote.{remote}.partialclonefilter && git fetch --refetch {remote}"
+                                        f" && git config --unset remote.{remote}.promisor")
 
 
 async def _default_target(common: Path, branch: str) -> str:
@@ -186,7 +186,5 @@ async def _notes(common: Path, oid: Oid) -> list[str]:
         notes.append("Submodules are not initialised in checkouts; a setup command can do it (git submodule update --init).")
     lfs = await look(common, "grep", "-q", "-F", "filter=lfs", oid, "--", ":(glob)**/.gitattributes", check=False)
     if lfs.code == 0:
-        has = shutil.which("git-lfs") is not None
-        notes.append("Files of git LFS are taken from your local LFS store." if has else
-                     "git-lfs is not installed: files of git LFS are checked out as pointers.")
+        notes.append("Files of git LFS are checked out as pointers; a setup command can fetch them (git lfs pull).")
     return notes

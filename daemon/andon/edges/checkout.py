@@ -1,0 +1,321 @@
+"""Makes, reads and removes the isolated checkout of an attempt; must never run git with the agent's own git directory.
+
+Theory of operation. A checkout is a clone that borrows the person's objects (alternates: git reads them there and writes only to
+the clone; against an agent of the same user that goes round git, only the sandbox helps). It is made aside and renamed, with the
+daemon's record written before the rename, so it is there whole or not at all. Its work comes back by `git fetch` alone, with
+objects checked. The refs `refs/andon/keep/<attempt>*` hold what the clone borrows until it is gone.
+"""
+
+import asyncio
+import os
+import re
+import shutil
+import uuid
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from andon.edges import marker, salvage
+from andon.edges.git import EMAIL, FETCH, NAME, NONE, GitFailed, common_lock, drop_ref, git, held, look, read_ref, set_ref
+from andon.edges.marker import Marker
+from andon.edges.repository import is_ancestor, tree_of
+from andon.edges.scratch import excludes, read_plain, scratch
+from andon.edges.surroundings import attempt_env, include, run_commands
+from andon.schema.effects import ImportWork, PrepareCheckout, RemoveCheckout
+from andon.schema.errors import Mistake
+from andon.schema.ids import AttemptId, Digest, Oid, TaskId
+from andon.schema.inputs import CheckoutGone, CheckoutReady, WorkRead
+from andon.schema.layout import Layout
+
+DIFF_LIMIT = 2 * 2**20
+"""Bytes of a diff that are kept."""
+PATHS_LIMIT = 500
+"""Changed paths that are named; all are counted."""
+_DIFF = ("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--full-index", "-M", "--submodule=short")
+_CLONE_CONFIG = (
+    "gc.auto=0", "maintenance.auto=false", "gc.pruneExpire=never", "gc.reflogExpire=never", "gc.reflogExpireUnreachable=never",
+    "core.fsmonitor=false", "commit.gpgSign=false", "tag.gpgSign=false", "remote.origin.pushurl=/dev/null/andon-takes-your-commits",
+)
+
+
+class Blobs(Protocol):
+    """Where bytes are kept by their digest."""
+
+    def put(self, data: bytes) -> Digest:
+        """Keep these bytes."""
+        ...
+
+
+class _Changes(msgspec.Struct, frozen=True):
+    paths: tuple[str, ...] = ()
+    insertions: int = 0
+    deletions: int = 0
+    diff: Digest = Digest("")
+
+
+async def prepare(effect: PrepareCheckout, layout: Layout) -> CheckoutReady:
+    """Make the checkout, or return the one that stands; a Mistake when it cannot be made, with nothing half-made left in place."""
+    path = layout.checkout(effect.repo, effect.attempt)
+    async with held(path.parent / f".{effect.attempt}.lock") as hold:
+        known = marker.ours(path, layout)
+        if known is None or not known.ready:
+            known = await _make(effect, layout, path, known, hold)
+        return CheckoutReady(attempt=effect.attempt, path=str(path), isolation=known.isolation, setup_s=known.setup_s)
+
+
+async def import_work(effect: ImportWork, layout: Layout, blobs: Blobs) -> WorkRead:
+    """Fetch what HEAD of the checkout holds, pin it at `refs/andon/work/<attempt>`, and read it. Work that git refuses says so."""
+    path, common = Path(effect.path), Path(effect.git_dir)
+    known = marker.ours(path, layout)
+    if known is None:
+        raise Mistake(f"The checkout of {effect.attempt} is not there, or is not the one that Andon made.", where=str(path),
+                      mend=f"Bring its last snapshot back with `andon undo {effect.attempt}`.")
+    base_tree = await tree_of(common, effect.base)
+    head, refused = await _take(effect, common, path, known)
+    if head is None:
+        return WorkRead(attempt=effect.attempt, fence=effect.fence, commit=effect.base, tree=base_tree, base=effect.base,
+                        base_tree=base_tree, descends=True, refused=refused, dirty=await _dirty(common, path, effect.base, layout))
+    changes = await _changes(common, effect.base, head, blobs)
+    return WorkRead(
+        attempt=effect.attempt, fence=effect.fence, commit=head, tree=await tree_of(common, head), base=effect.base,
+        base_tree=base_tree, descends=await is_ancestor(common, effect.base, head), foreign=await _foreign(effect, common, head),
+        paths=changes.paths[:PATHS_LIMIT], paths_total=len(changes.paths), insertions=changes.insertions,
+        deletions=changes.deletions, diff=changes.diff, dirty=await _dirty(common, path, head, layout), refused=refused)
+
+
+async def remove(effect: RemoveCheckout, layout: Layout) -> CheckoutGone:
+    """Snapshot, tear down, remove, and let go of what was borrowed; a Mistake, and nothing removed, when the snapshot fails."""
+    path, common = Path(effect.path), Path(effect.git_dir)
+    async with held(path.parent / f".{effect.attempt}.lock"):
+        if not await asyncio.to_thread(os.path.lexists, path):
+            return await _forget(effect, layout, path, common)
+        known = marker.ours(path, layout)
+        if known is None:
+            raise Mistake(f"{path} is not a checkout that Andon made, or is gone: nothing is removed.", where=str(path),
+                          mend="Look whether it was moved or replaced.")
+        kept = await salvage.snapshot(common, path, effect.attempt, effect.base, layout)
+        if effect.checkout.teardown:
+            await _tear_down(effect, layout, path, known)
+            again = await salvage.snapshot(common, path, effect.attempt, effect.base, layout)
+            kept = msgspec.structs.replace(again, dirty=kept.dirty or again.dirty)
+        marker.write(path, msgspec.structs.replace(known, gone=True, ref=kept.ref, oid=kept.oid, dirty=kept.dirty))
+        await salvage.destroy(path, layout)
+        return await _forget(effect, layout, path, common)
+
+
+# --- making ----------------------------------------------------------------------------------------------------------
+
+
+async def _make(effect: PrepareCheckout, layout: Layout, path: Path, known: Marker | None, hold: int) -> Marker:
+    common = Path(effect.git_dir)
+    start = effect.start or effect.base
+    if known is not None:
+        await salvage.destroy(path, layout)  # its setup did not come to an end: no agent has worked in it
+    await _clear_way(path, layout, effect.attempt)
+    for name, oid in (("", effect.base), (".start", effect.start), (".previous", effect.previous)):
+        if oid:
+            await set_ref(common, f"refs/andon/keep/{effect.attempt}{name}", oid)
+    branch = f"andon/{effect.task}" if effect.checkout.isolation == "clone" else f"andon/{effect.attempt}"
+    if effect.checkout.isolation == "clone":
+        aside = await _clone(effect, common, path, branch, start, hold)
+    else:
+        aside = await _link(effect, common, path, branch, start, layout)
+    await include(Path(effect.path), aside)
+    device, inode = marker.identity(aside)
+    made = Marker(
+        kind="checkout", device=device, inode=inode, attempt=effect.attempt, task=effect.task, repo=effect.repo,
+        git_dir=effect.git_dir, base=effect.base, start=start, isolation=effect.checkout.isolation, branch=branch,
+        port=effect.port, ports=effect.checkout.ports if effect.port else 0)
+    await asyncio.to_thread(_publish, made, aside, path)
+    env = attempt_env(layout, attempt=effect.attempt, task=effect.task, path=path, port=made.port, ports=made.ports)
+    seconds = await run_commands(effect.checkout.setup, path, env)
+    made = msgspec.structs.replace(made, ready=True, setup_s=round(seconds, 3))
+    marker.write(path, made)
+    return made
+
+
+async def _clear_way(path: Path, layout: Layout, attempt: AttemptId) -> None:
+    for left in await asyncio.to_thread(lambda: sorted(path.parent.glob(f".tmp-{attempt}-*"))):
+        await salvage.destroy(left, layout)
+    if await asyncio.to_thread(os.path.lexists, path):
+        raise Mistake(f"{path} is in the way of a new checkout, and Andon did not make it.", where=str(path), mend="Move it away.")
+
+
+async def _clone(effect: PrepareCheckout, common: Path, path: Path, branch: str, start: Oid, hold: int) -> Path:
+    aside = path.with_name(f".tmp-{effect.attempt}-{uuid.uuid4().hex[:8]}")
+    name, email = await _person(common)
+    config = [word for line in (*_CLONE_CONFIG, f"user.name={name}", f"user.email={email}") for word in ("--config", line)]
+    await git("clone", "-q", "--shared", "--no-checkout", "--template=", *config, "--", str(common), str(aside),
+              cwd=path.parent, hold=hold)
+    at = aside / ".git"
+    if effect.previous:
+        await git("update-ref", "refs/heads/andon/previous", effect.previous, git_dir=at, hold=hold)
+    await git("checkout", "-q", "--no-track", "-B", branch, start, git_dir=at, work_tree=aside, hold=hold,
+              config=(("core.fsync", "none"),))
+    ignored = await excludes(common)
+    await asyncio.to_thread(_note_in, at, effect, ignored)
+    return aside
+
+
+async def _link(effect: PrepareCheckout, common: Path, path: Path, branch: str, start: Oid, layout: Layout) -> Path:
+    async with common_lock(common) as hold:
+        await salvage.drop_worktree(common, path, layout)
+        ref = f"refs/heads/{branch}"
+        if not await set_ref(common, ref, start, NONE) and await read_ref(common, ref) != start:
+            raise Mistake(f"There is a branch {branch} already, elsewhere.", where=str(common), mend=f"See git log {branch}")
+        await git("worktree", "add", "-q", "--no-checkout", str(path), branch, git_dir=common, hold=hold)
+    entry = await asyncio.to_thread(_entry_of, path)
+    await git("reset", "-q", "--hard", git_dir=entry, work_tree=path)
+    await asyncio.to_thread(_note_in, entry, effect, "")
+    return path
+
+
+def _entry_of(path: Path) -> Path:
+    return Path(read_plain(path / ".git").decode().removeprefix("gitdir: ").strip())
+
+
+def _note_in(at: Path, effect: PrepareCheckout, ignored: str) -> None:
+    (at / "andon-checkout").write_bytes(msgspec.json.encode({"attempt": effect.attempt, "task": effect.task, "base": effect.base}))
+    if ignored.strip():
+        (at / "info").mkdir(exist_ok=True)
+        (at / "info" / "exclude").write_text(ignored)
+
+
+def _publish(made: Marker, aside: Path, path: Path) -> None:
+    """Record, then rename: a record without its directory is harmless, a directory without its record would be nobody's."""
+    index = aside / ".git" / "index" if made.isolation == "clone" else _entry_of(aside) / "index"
+    shutil.copy2(index, marker.index(path))
+    marker.write(path, made)
+    if aside != path:
+        aside.rename(path)
+        marker.sync_directory(path.parent)
+
+
+async def _person(common: Path) -> tuple[str, str]:
+    asked = await git("config", "--null", "--get-regexp", r"^user\.(name|email)$", git_dir=common, trusted=True, check=False)
+    found = dict(item.split("\n", 1) for item in asked.items if "\n" in item)
+    return found.get("user.name") or NAME, found.get("user.email") or EMAIL
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+async def _take(effect: ImportWork, common: Path, path: Path, known: Marker) -> tuple[Oid | None, str]:
+    """The commit that was fetched and pinned, or None with the reason why there is none."""
+    pin = f"refs/andon/work/{effect.attempt}"
+    async with common_lock(common) as hold:
+        if known.isolation == "worktree":
+            name = f"worktrees/{_entry_of(path).name}/HEAD^{{commit}}"
+            found = await git("rev-parse", "--verify", "-q", name, git_dir=common, check=False)
+            if found.code != 0:
+                return None, "HEAD of the checkout is no commit"
+            await set_ref(common, pin, found.oid, hold=hold)
+            return found.oid, ""
+        refused = await asyncio.to_thread(_unsound, path / ".git")
+        if refused:
+            return None, refused
+        args = (*FETCH, "--", str(path / ".git"), f"+HEAD:{pin}")
+        done = await git(*args, git_dir=common, hold=hold, check=False, seconds=600)
+        if done.code != 0 and "No space left" in done.err:
+            raise GitFailed(args, done, str(common))
+        if done.code != 0:
+            missing = "couldn't find remote ref HEAD" in done.err
+            return None, "HEAD of the checkout has no commit" if missing else f"git refused the objects: {done.err.strip()[-800:]}"
+    head = await git("rev-parse", "--verify", "-q", f"{pin}^{{commit}}", git_dir=common, check=False)
+    if head.code != 0:
+        return None, "HEAD of the checkout is no commit"
+    return head.oid, await _elsewhere(effect, path, known, head.oid)
+
+
+async def _elsewhere(effect: ImportWork, path: Path, known: Marker, head: Oid) -> str:
+    """HEAD is what counts; but when it holds nothing new and the attempt's branch does, the agent should hear of it."""
+    tip = await asyncio.to_thread(_loose_branch, path / ".git", known.branch)
+    if head in (effect.base, known.start) and tip and tip not in (head, effect.base, known.start):
+        return f"HEAD is at {head[:12]} and holds no work, but branch {known.branch} is at {tip[:12]}: check that branch out"
+    return ""
+
+
+def _loose_branch(agent: Path, branch: str) -> str:
+    said = read_plain(agent / "refs" / "heads" / branch).decode(errors="replace").strip()
+    return said if re.fullmatch(r"[0-9a-f]{40,64}", said) else ""
+
+
+def _unsound(agent: Path) -> str:
+    """Why a checkout's git directory is not even fetched from; empty when it is."""
+    if agent.is_symlink() or not agent.is_dir():
+        return "the checkout's .git is not the directory that was made"
+    if re.search(rb"(?i)partialclone|promisor", read_plain(agent / "config")):
+        return "the checkout was turned into a partial clone"
+    return ""
+
+
+async def _foreign(effect: ImportWork, common: Path, head: Oid) -> tuple[Oid, ...]:
+    if not effect.others:
+        return ()
+    new = frozenset((await look(common, "rev-list", head, f"^{effect.base}")).text.splitlines())
+    return tuple(oid for oid in effect.others if oid in new)
+
+
+async def _changes(common: Path, base: Oid, head: Oid, blobs: Blobs) -> _Changes:
+    if base == head:
+        return _Changes()
+    shown = await look(common, *_DIFF, base, head, "--", limit=DIFF_LIMIT)
+    data = shown.out
+    if shown.truncated:
+        notice = b"\n[the rest is not shown: the diff is larger than 2 MiB]\n"
+        data = data[: DIFF_LIMIT - len(notice)] + notice
+    paths, insertions, deletions = _numbers((await look(common, *_DIFF, "--numstat", "-z", base, head, "--")).out)
+    return _Changes(paths, insertions, deletions, await asyncio.to_thread(blobs.put, data) if data else Digest(""))
+
+
+def _numbers(out: bytes) -> tuple[tuple[str, ...], int, int]:
+    """Paths (of a rename both), insertions and deletions of `--numstat -z`."""
+    items = iter(out.split(b"\0"))
+    paths: set[str] = set()
+    added = removed = 0
+    for item in items:
+        words = item.split(b"\t", 2)
+        if len(words) != 3:
+            continue
+        added += int(words[0]) if words[0].isdigit() else 0
+        removed += int(words[1]) if words[1].isdigit() else 0
+        named = [words[2]] if words[2] else [next(items), next(items)]
+        paths.update(name.decode(errors="replace") for name in named)
+    return tuple(sorted(paths)), added, removed
+
+
+async def _dirty(common: Path, path: Path, head: Oid, layout: Layout) -> bool:
+    """Whether the files differ from `head`: the daemon's own index is asked, never the agent's."""
+    async with scratch(common, path, layout, exact=False) as room:
+        await room.git("update-ref", "--no-deref", "HEAD", head)
+        await room.git("read-tree", "-m", head)
+        seen = await room.git("status", "--porcelain", "-z", "--untracked-files=normal", "--ignore-submodules=all",
+                              files=True, limit=4096)
+        return bool(seen.out)
+
+
+# --- removing --------------------------------------------------------------------------------------------------------
+
+
+async def _tear_down(effect: RemoveCheckout, layout: Layout, path: Path, known: Marker) -> None:
+    env = attempt_env(layout, attempt=effect.attempt, task=TaskId(known.task), path=path, port=known.port, ports=known.ports)
+    for command in effect.checkout.teardown:
+        try:
+            await run_commands((command,), path, env, what="teardown")
+        except Mistake as error:  # what could not be torn down must not keep the checkout for ever; the log of the job tells
+            (layout.job(effect.attempt) / "teardown.log").write_text(f"{error}\n")
+
+
+async def _forget(effect: RemoveCheckout, layout: Layout, path: Path, common: Path) -> CheckoutGone:
+    """The files are gone: drop what pointed at them, and say where the snapshot is (nowhere, when there never was a checkout)."""
+    known = marker.read(path)
+    if known is not None and known.isolation == "worktree":
+        async with common_lock(common):
+            await salvage.drop_worktree(common, path, layout, branch=known.branch, kept=known.oid)
+    for name in (".start", ".previous", ""):
+        await drop_ref(common, f"refs/andon/keep/{effect.attempt}{name}")
+    if known is not None and known.gone:
+        return CheckoutGone(attempt=effect.attempt, ref=known.ref, oid=Oid(known.oid), dirty=known.dirty)
+    ref, oid = await salvage.latest(common, effect.attempt) or ("", effect.base)
+    return CheckoutGone(attempt=effect.attempt, ref=ref, oid=oid, dirty=False)
