@@ -15,12 +15,13 @@ import itertools
 import os
 import re
 import shutil
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 
 import msgspec
 
-from andon.edges import shim
+from andon.edges import process, shim
 from andon.edges.control import Control, TmuxError, environment, literal
 from andon.schema.clean import clean
 from andon.schema.errors import Mistake
@@ -57,7 +58,7 @@ class PaneSeen(msgspec.Struct, frozen=True, kw_only=True):
     """The first process of the pane (the shim)."""
     dead: bool = False
     status: int | None = None
-    """Exit code of a dead pane's process."""
+    """Exit code of a dead pane's process, as far as tmux knows it; a job's own `exit.json` is what counts."""
     signal: int | None = None
     title: str = ""
     """Set by the agent; cleaned."""
@@ -98,6 +99,7 @@ class Tmux:
         self._connecting = asyncio.Lock()
         self._callback: Callable[[News], None] | None = None
         self._known: dict[str, PaneSeen] = {}
+        self._server = (0, 0)
         self._wake = asyncio.Event()
         self._buffers = itertools.count(1)
 
@@ -151,6 +153,13 @@ class Tmux:
 
     async def sessions(self) -> dict[str, PaneSeen]:
         """Every session of ours by name: one command, however many there are."""
+        seen = await self._sessions()
+        if any(_unreaped(pane) for pane in seen.values()):
+            self._nudge()
+            seen = await self._sessions()
+        return seen
+
+    async def _sessions(self) -> dict[str, PaneSeen]:
         rows = await self.command("list-panes", "-a", "-f", f"#{{{MARKER}}}", "-F", _RECORD)
         return {seen.name: seen for row in rows for seen in _records(row.encode() + b" ")}
 
@@ -250,7 +259,13 @@ class Tmux:
                 await self.close()
                 self._control = await Control.open(
                     self._argv, f"={HUB}", "no-output,ignore-size", self._notice, self._wake.set)
+                pid = int((await self._control.command("display-message", "-p", "#{pid}"))[0])
+                self._server = (pid, process.start_ticks(pid) or 0)
             return self._control
+
+    def _nudge(self) -> None:
+        """Let the server reap a pane whose end it missed: libutempter, where tmux is built with it, swallows a SIGCHLD at times."""
+        process.tell(*self._server, signal.SIGCHLD)
 
     def _notice(self, kind: str, rest: bytes) -> None:
         if kind != "subscription-changed" or not rest.startswith(SUBSCRIPTION.encode() + b" "):
@@ -259,19 +274,21 @@ class Tmux:
         changed = tuple(seen for name, seen in now.items() if self._known.get(name) != seen)
         gone = tuple(name for name in self._known if name not in now)
         self._known = now
+        if any(_unreaped(pane) for pane in changed):
+            self._nudge()
         if self._callback and (changed or gone):
             self._callback(PanesChanged(panes=changed, gone=gone))
 
     async def _run(self, *words: str, program: Sequence[str] = ()) -> tuple[int, str]:
         """One tmux process: exit code, and what it said."""
         try:
-            process = await asyncio.create_subprocess_exec(
+            ran = await asyncio.create_subprocess_exec(
                 *(program or self._argv), *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT, env=environment(), cwd="/", start_new_session=True)
         except FileNotFoundError as error:
             raise Mistake("tmux is not installed", mend="Install tmux 3.2 or newer and try again.") from error
-        out, _ = await process.communicate()
-        return process.returncode or 0, out.decode(errors="replace")
+        out, _ = await ran.communicate()
+        return ran.returncode or 0, out.decode(errors="replace")
 
     async def _check_version(self) -> None:
         _, text = await self._run("-V", program=("tmux",))
@@ -305,6 +322,10 @@ class Tmux:
                        mend="See that this directory is writable and that `tmux -V` is the version that the running server has.")
 
 
+def _unreaped(pane: PaneSeen) -> bool:
+    return pane.dead and pane.status is None and pane.signal is None
+
+
 def _records(data: bytes) -> list[PaneSeen]:
     """The panes in a value of our own format; the rest is left unread where it does not fit."""
     seen: list[PaneSeen] = []
@@ -312,13 +333,13 @@ def _records(data: bytes) -> list[PaneSeen]:
         fields = data.split(b" ", 9)
         if len(fields) < 10 or not fields[3].isdigit() or not fields[8].isdigit():
             break
-        name, marker, pane, pid, dead, status, signal, activity, length, rest = fields
+        name, marker, pane, pid, dead, status, signum, activity, length, rest = fields
         size = int(length)
         title, data = rest[:size], rest[size + 1:]
         if name == marker:
             seen.append(PaneSeen(
                 name=name.decode(), pane=pane.decode(), pid=int(pid), dead=dead == b"1",
-                status=int(status) if status.isdigit() else None, signal=int(signal) if signal.isdigit() else None,
+                status=int(status) if status.isdigit() else None, signal=int(signum) if signum.isdigit() else None,
                 title=clean(title.decode(errors="replace")).replace("\n", " "),
                 activity=int(activity or 0) * ACTIVITY_S))
     return seen
