@@ -1,0 +1,38 @@
+# One command each. Every target makes the virtual environment that it needs.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+ARGS   ?=
+
+.PHONY: help demo test check sweep bench
+
+help:            ## this list
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Andon needs Python 3.11 or newer: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: $(BIN)/python pyproject.toml requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[demo]'
+	@touch $@
+
+$(VENV)/dev.stamp: $(BIN)/python pyproject.toml requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[demo,dev]'
+	@touch $@ $(VENV)/run.stamp
+
+demo: $(VENV)/run.stamp  ## a whole factory at work on a sample project (ARGS=--no-tui for plain lines)
+	@$(BIN)/andon demo $(ARGS)
+
+test: $(VENV)/dev.stamp  ## all tests, and the checks of the house
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+
+sweep: $(VENV)/dev.stamp  ## kill -9 at every fault point, judged by an independent checker
+	$(BIN)/python tests/fault/sweep.py $(ARGS)
+
+bench: $(VENV)/dev.stamp  ## the figures of BENCHMARKS.md
+	@for bench in tests/bench/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench $(ARGS) || exit 1; done
+
