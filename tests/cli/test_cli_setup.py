@@ -52,7 +52,7 @@ def test_init_shows_the_file_writes_only_it_and_trusts_what_it_showed(
         capsys: Caps, repo: Path, office: FakeOffice, daemon: FakeDaemon) -> None:
     ran = andon(capsys, "init", "--yes")
     assert ran.code == 0, ran.err
-    assert "+[factory]" in ran.out and "check tests: pytest -q" in ran.out and "commit andon.toml" in ran.out
+    assert "+[factory]" in ran.out and "check tests: pytest -q" in ran.out and "git add andon.toml" in ran.out
     assert git(repo, "status", "--porcelain") == "?? andon.toml"
     assert office.requests == [wire.Register(id=1, path=str(repo)), wire.Register(id=2, path=str(repo), trust=Digest("2" * 64))]
 
@@ -221,7 +221,9 @@ def test_a_daemon_that_ends_at_once_is_reported_with_its_last_words(tmp_path: Pa
 
 
 def test_a_module_in_the_persons_directory_is_not_loaded_into_the_daemon(tmp_path: Path, repo: Path) -> None:
-    (repo / "msgspec.py").write_text("open('poisoned', 'w').close()\n")
+    layout().home.mkdir(mode=0o700)
+    for folder in (repo, layout().home):
+        (folder / "msgspec.py").write_text("open('poisoned', 'w').close()\n")
     env = daemon_program(tmp_path, repo)
     try:
         assert andon_apart("up", cwd=repo, env=env).code == 0

@@ -59,12 +59,17 @@ def test_a_markdown_file_gives_title_spec_and_wishes_and_options_win(
     front = "---\nafter: T3, T4\npaths: [src/**, 'tests/**']\npriority: 5\n---\n"
     spec.write_text(f"{front}\nSome words.\n\n# Greet by name\n\nDo it.\n")
     ran = andon(capsys, "add", str(spec), "--priority", "7", "--may-remove-tests", "--key", "k1", "--json")
-    assert ran.code == 0 and json.loads(ran.out) == {"task": "T1", "repo": "shop", "title": "Greet by name"}
+    assert ran.code == 0 and json.loads(ran.out) == {"task": "T1", "repo": "shop", "title": "Greet by name", "before": False}
     (command,) = office.commands
     assert isinstance(command, inputs.AddTask)
     assert (command.title, command.after, command.paths) == ("Greet by name", ("T3", "T4"), ("src/**", "tests/**"))
     assert (command.priority, command.may_remove_tests, command.key) == (7, True, "k1")
     assert command.spec.startswith("Some words.") and "---" not in command.spec
+
+
+def test_a_key_that_was_used_before_is_said_to_be(capsys: Caps, office: FakeOffice, daemon: FakeDaemon) -> None:
+    put(office, a_task(1))
+    assert "added before" in andon(capsys, "add", "x", "--key", "k1").out
 
 
 def test_an_empty_seed_is_refused_with_what_is_missing(

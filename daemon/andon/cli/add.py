@@ -6,11 +6,10 @@ import msgspec
 
 from andon.cli import codes, out, reach
 from andon.cli.seed import Seed, listed, read_seed
-from andon.client import Client
 from andon.schema.errors import Mistake
 from andon.schema.ids import TaskId
 from andon.schema.inputs import AddTask
-from andon.schema.views import AnyView, LineView, RepositoryView
+from andon.schema.views import AnyView, LineView, RepositoryView, TaskView
 
 EXAMPLES = """\
 examples:
@@ -55,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         command = _command(args, seed, repo, views)
         done = client.do(command)
         task = done.ids[0] if done.ids else ""
-        _tell(args, client, command, task, done.text)
+        _tell(args, command, task, before=any(view.task == task for view in reach.of(TaskView, views)))
         if not args.wait:
             return codes.OK
         from andon.cli.wait import wait_for
@@ -80,8 +79,10 @@ def _after(option: str, seed: Seed) -> tuple[TaskId, ...]:
     return tuple(reach.task_id(word) for word in (listed(option) or seed.after))
 
 
-def _tell(args: argparse.Namespace, client: Client, command: AddTask, task: str, text: str) -> None:
+def _tell(args: argparse.Namespace, command: AddTask, task: str, *, before: bool) -> None:
     if args.json:
-        print(msgspec.json.encode({"task": task, "repo": command.repo, "title": command.title}).decode(), flush=True)
+        row = msgspec.json.encode({"task": task, "repo": command.repo, "title": command.title, "before": before})
+        print(row.decode(), flush=True)
         return
-    print(f"{task}  {out.clean(command.title)}" + (f"  ({out.clean(text)})" if text else ""), flush=True)
+    told = "  (added before with this key)" if before else ""
+    print(f"{task}  {out.clean(command.title)}{told}", flush=True)

@@ -18,7 +18,7 @@ def answer(client: Client, named: str, option: str, *, because: str = "", bound:
     choice, words = chosen(gate, option, because)
     print("\n".join(summary(gate)))
     done = client.do(AnswerGate(gate=gate.gate, option=choice, because=words, bound=bound_to(gate, bound)))
-    print(f"{gate.gate} answered: {choice}" + (f" — {out.clean(done.text)}" if done.text else ""))
+    print(out.clean(done.text) or f"{gate.gate} answered: {choice}")
     return codes.OK
 
 

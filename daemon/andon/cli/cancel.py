@@ -26,5 +26,5 @@ def run(args: argparse.Namespace) -> int:
         tasks = [reach.the_task(views, text) for text in args.task]
         for task in tasks:
             done = client.do(CancelTask(task=task.task, because=args.because))
-            print(out.clean(f"{task.task} cancelled {done.text}"))
+            print(out.clean(done.text) or f"{task.task} cancelled")
     return codes.OK

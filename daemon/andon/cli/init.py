@@ -85,13 +85,14 @@ def _register(client: Client, top: Path, *, yes: bool) -> int:
     if isinstance(reply, wire.SettingsAre) and not reply.trusted:
         show_commands(reply)
         if not agreed("Trust these commands?", yes=yes):
-            print("registered; nothing of it runs until `andon trust`")
-            return codes.OK
+            out.say("andon: not registered; nothing of it runs. `andon init` asks again")
+            return codes.NOT_SO
         reply = client.ask(wire.Register(path=str(top), trust=Digest(reply.loaded.commands)))
     name = " ".join(reply.ids) if isinstance(reply, wire.Done) and reply.ids else top.name
     print(f"{out.clean(name)} is registered and trusted")
     if gitlook.git(top, "ls-files", "--error-unmatch", "--", "andon.toml") is None:
-        print("next: commit andon.toml (checks are judged by the committed one), then: andon add \"what you want\"")
+        print('next: git add andon.toml && git commit -m "Add andon.toml"     (checks are judged by the committed one)')
+        print('then: andon add "what you want"')
     else:
         print('next: andon add "what you want"')
     return codes.OK

@@ -94,16 +94,16 @@ def dump(values: Iterable[object]) -> None:
     print("[" + ",\n ".join(rows) + "]")
 
 
-def table(rows: Sequence[Sequence[str]], head: Sequence[str], styles: Sequence[str] = ()) -> None:
-    """Print aligned columns; the last one is cut at the terminal's width. `styles` paints whole rows."""
+def table(rows: Sequence[Sequence[str]], head: Sequence[str], *, indent: str = "") -> None:
+    """Print aligned columns; the last one is cut at the terminal's width."""
     if not rows:
         return
     body = [[*map(clean, row)] for row in rows]
     widths = [max(width_of(row[n]) for row in [list(head), *body]) for n in range(len(head) - 1)]
-    room = max(10, columns() - sum(widths) - 2 * len(widths))
-    print(paint(_row(head, widths, room), "dim"))
-    for n, row in enumerate(body):
-        print(paint(_row(row, widths, room), styles[n] if n < len(styles) else ""))
+    room = max(10, columns() - len(indent) - sum(widths) - 2 * len(widths))
+    print(paint(indent + _row(head, widths, room), "dim"))
+    for row in body:
+        print(indent + _row(row, widths, room))
 
 
 def _row(cells: Sequence[str], widths: Sequence[int], room: int) -> str:

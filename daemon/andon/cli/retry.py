@@ -25,5 +25,5 @@ def run(args: argparse.Namespace) -> int:
         tasks = [reach.the_task(views, text) for text in args.task]
         for task in tasks:
             done = client.do(RetryTask(task=task.task, note=args.note))
-            print(out.clean(f"{task.task} gets another attempt {done.text}"))
+            print(out.clean(done.text) or f"{task.task} gets another attempt")
     return codes.OK

@@ -65,7 +65,8 @@ def _facts(task: TaskView) -> list[tuple[str, str]]:
         ("needs you", task.attention + (f" (andon gate show {task.gate})" if task.gate else "")),
         ("why", "; ".join(task.why)),
         ("where", f"{task.repo}, line {task.line}" + (f", priority {task.priority}" if task.priority else "")),
-        ("agent", f"{task.agent} {task.health}".strip() + (f", attempt {task.attempt}" if task.attempt else "")),
+        ("agent", f"{task.agent} {task.health}".strip()),
+        ("attempt", task.attempt),
         ("says", f"“{task.says}” (asserted)" if task.says else ""),
         ("after", ", ".join(task.after)),
         ("paths", ", ".join(task.paths)),
@@ -95,9 +96,9 @@ def _attempts(detail: TaskDetail) -> None:
     if not detail.attempts:
         return
     print(out.paint("\nattempts", "bold"))
-    rows = [(f"  {one.attempt}", one.agent, one.state, one.isolation, out.age(one.started), one.commit[:10],
+    rows = [(one.attempt, one.agent, one.state, one.isolation, out.age(one.started), one.commit[:10],
              one.outcome + (f"  kept at {one.salvage}" if one.salvage else "")) for one in detail.attempts]
-    out.table(rows, ("  ATTEMPT", "AGENT", "STATE", "CHECKOUT", "AGE", "COMMIT", "OUTCOME"))
+    out.table(rows, ("ATTEMPT", "AGENT", "STATE", "CHECKOUT", "AGE", "COMMIT", "OUTCOME"), indent="  ")
 
 
 def _timeline(detail: TaskDetail) -> None:

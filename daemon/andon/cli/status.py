@@ -29,9 +29,9 @@ def run(args: argparse.Namespace) -> int:
         out.dump(view for view in views if not isinstance(view, TaskView))
         return codes.OK
     for factory in reach.of(FactoryView, views):
-        because = f": {out.clean(factory.because)}" if factory.because else ""
-        print(f"daemon   {factory.mode}, version {factory.version}, pid {pid}, up {out.age(factory.started_at)}, "
-              f"{factory.wip} of {plural(factory.wip_limit, 'agent')} at work{because}")
+        because = f": {factory.because}" if factory.because else ""
+        _tell("daemon", f"{factory.mode}, version {factory.version}, pid {pid}, up {out.age(factory.started_at)}, "
+                        f"{factory.wip} of {plural(factory.wip_limit, 'agent')} at work{because}")
     _repositories(views)
     _tasks(views)
     _needs(views)
@@ -44,25 +44,29 @@ def _repositories(views: tuple[AnyView, ...]) -> None:
         facts = [f"target {repo.target} at {repo.trunk[:10]}"]
         facts += ["not trusted: run `andon trust`"] if not repo.trusted else []
         facts += [f"your branch is behind: {repo.behind}" + (f" ({repo.mend})" if repo.mend else "")] if repo.behind else []
-        print(out.clean(f"repo     {repo.repo}  {repo.path}  {'; '.join((*facts, *repo.notes))}"))
+        _tell("repo", f"{repo.repo} at {repo.path}: {'; '.join((*facts, *repo.notes))}")
     for line in reach.of(LineView, views):
         if line.cord:
-            print(out.clean(f"stopped  {line.repo}/{line.line} by {line.cord_by} {out.age(line.cord_at)} ago: {line.cord}"))
+            _tell("stopped", f"{line.repo}/{line.line} by {line.cord_by} {out.age(line.cord_at)} ago: {line.cord}")
     if not repos:
-        print("repo     none yet: run `andon init` in a repository")
+        _tell("repo", "none yet: run `andon init` in a repository")
 
 
 def _tasks(views: tuple[AnyView, ...]) -> None:
     counts = Counter(task.state for task in reach.of(TaskView, views))
     told = ", ".join(f"{count} {out.state_word(state)}" for state, count in counts.most_common())
-    print(f"tasks    {told or 'none yet'}")
+    _tell("tasks", told or "none yet")
     for session in reach.of(SessionView, views):
-        print(out.clean(f"session  {session.attempt}  {session.agent}  {session.health}: {session.because}"))
+        _tell("session", f"{session.attempt} {session.agent}, {session.health}: {session.because}")
 
 
 def _needs(views: tuple[AnyView, ...]) -> None:
     for gate in sorted(reach.of(GateView, views), key=lambda gate: gate.opened_at):
-        print(out.clean(f"gate     {gate.gate} {gate.task}  {out.age(gate.opened_at)}  {gate.question}"))
+        _tell("gate", f"{gate.gate} {gate.task}, open for {out.age(gate.opened_at)}: {gate.question}")
     for problem in reach.of(ProblemView, views):
         where = f" ({problem.where})" if problem.where else ""
-        print(out.clean(f"problem  {problem.what}{where}" + (f" — {problem.mend}" if problem.mend else "")))
+        _tell("problem", f"{problem.what}{where}" + (f" — {problem.mend}" if problem.mend else ""))
+
+
+def _tell(name: str, text: str) -> None:
+    print(f"{name:<8} {out.clean(text)}")

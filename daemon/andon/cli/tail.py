@@ -1,6 +1,8 @@
 """`andon tail`: follows an agent's pane as text until its session ends."""
 
 import argparse
+import difflib
+import re
 import time
 from collections.abc import Sequence
 
@@ -15,6 +17,8 @@ examples:
   andon tail T3              until the session ends
   andon tail T3 --once       what the pane shows now
 """
+
+_SGR = re.compile(r"\x1b\[[0-9;:]*m")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,9 +63,18 @@ def shown(rows: Sequence[str]) -> list[str]:
 
 
 def fresh(before: Sequence[str], now: Sequence[str]) -> list[str]:
-    """The rows to print after what was printed before: what scrolled in, and what was drawn anew in place."""
-    for start in range(len(before) + 1):
-        kept = before[start:]
-        if len(kept) <= len(now) and (start == 0 or kept) and list(now[: len(kept)]) == list(kept):
-            return list(now[len(kept):])
-    return [row for n, row in enumerate(now) if n >= len(before) or row != before[n]]
+    """The rows to print after what was printed before: what scrolled in, and what was drawn anew in place.
+
+    A row that only spins or counts, so has the same letters as one it replaces, is not printed again.
+    """
+    told: list[str] = []
+    for what, old, old_end, new, new_end in difflib.SequenceMatcher(None, before, now, autojunk=False).get_opcodes():
+        if what in ("insert", "replace"):
+            spun = {letters(row) for row in before[old:old_end]} - {""}
+            told += [row for row in now[new:new_end] if letters(row) not in spun]
+    return told
+
+
+def letters(row: str) -> str:
+    """The letters of a row: what stays while a spinner turns and a clock counts."""
+    return "".join(sign for sign in _SGR.sub("", row) if sign.isalpha())
