@@ -24,6 +24,7 @@ from andon.edges.scratch import excludes, read_plain, scratch
 from andon.edges.surroundings import attempt_env, include, run_commands
 from andon.schema.effects import ImportWork, PrepareCheckout, RemoveCheckout
 from andon.schema.errors import Mistake
+from andon.schema.faults import point
 from andon.schema.ids import AttemptId, Digest, Oid, TaskId
 from andon.schema.inputs import CheckoutGone, CheckoutReady, WorkRead
 from andon.schema.layout import Layout
@@ -73,6 +74,7 @@ async def import_work(effect: ImportWork, layout: Layout, blobs: Blobs) -> WorkR
                       mend=f"Bring its last snapshot back with `andon undo {effect.attempt}`.")
     base_tree = await tree_of(common, effect.base)
     head, refused = await _take(effect, common, path, known)
+    point("import-work.pinned")
     if head is None:
         return WorkRead(attempt=effect.attempt, fence=effect.fence, commit=effect.base, tree=base_tree, base=effect.base,
                         base_tree=base_tree, descends=True, refused=refused, dirty=await _dirty(common, path, effect.base, layout))
@@ -99,7 +101,9 @@ async def remove(effect: RemoveCheckout, layout: Layout) -> CheckoutGone:
             await _tear_down(effect, layout, path, known)
             again = await salvage.snapshot(common, path, effect.attempt, effect.base, layout)
             kept = msgspec.structs.replace(again, dirty=kept.dirty or again.dirty)
+        point("remove-checkout.snapshot")
         marker.write(path, msgspec.structs.replace(known, gone=True, ref=kept.ref, oid=kept.oid, dirty=kept.dirty))
+        point("remove-checkout.recorded")
         await salvage.destroy(path, layout)
         return await _forget(effect, layout, path, common)
 
@@ -116,11 +120,13 @@ async def _make(effect: PrepareCheckout, layout: Layout, path: Path, known: Mark
     for name, oid in (("", effect.base), (".start", effect.start), (".previous", effect.previous)):
         if oid:
             await set_ref(common, f"refs/andon/keep/{effect.attempt}{name}", oid)
+    point("prepare-checkout.kept")
     branch = f"andon/{effect.task}" if effect.checkout.isolation == "clone" else f"andon/{effect.attempt}"
     if effect.checkout.isolation == "clone":
         aside = await _clone(effect, common, path, branch, start, hold)
     else:
         aside = await _link(effect, common, path, branch, start, layout)
+    point("prepare-checkout.cloned")
     await include(Path(effect.path), aside)
     device, inode = marker.identity(aside)
     made = Marker(
@@ -128,8 +134,10 @@ async def _make(effect: PrepareCheckout, layout: Layout, path: Path, known: Mark
         git_dir=effect.git_dir, base=effect.base, start=start, isolation=effect.checkout.isolation, branch=branch,
         port=effect.port, ports=effect.checkout.ports if effect.port else 0)
     await asyncio.to_thread(_publish, made, aside, path)
+    point("prepare-checkout.published")
     env = attempt_env(layout, attempt=effect.attempt, task=effect.task, path=path, port=made.port, ports=made.ports)
     seconds = await run_commands(effect.checkout.setup, path, env)
+    point("prepare-checkout.set-up")
     made = msgspec.structs.replace(made, ready=True, setup_s=round(seconds, 3))
     marker.write(path, made)
     return made
@@ -309,12 +317,14 @@ async def _tear_down(effect: RemoveCheckout, layout: Layout, path: Path, known: 
 
 async def _forget(effect: RemoveCheckout, layout: Layout, path: Path, common: Path) -> CheckoutGone:
     """The files are gone: drop what pointed at them, and say where the snapshot is (nowhere, when there never was a checkout)."""
+    point("remove-checkout.destroyed")
     known = marker.read(path)
     if known is not None and known.isolation == "worktree":
         async with common_lock(common):
             await salvage.drop_worktree(common, path, layout, branch=known.branch, kept=known.oid)
     for name in (".start", ".previous", ""):
         await drop_ref(common, f"refs/andon/keep/{effect.attempt}{name}")
+    point("remove-checkout.forgotten")
     if known is not None and known.gone:
         return CheckoutGone(attempt=effect.attempt, ref=known.ref, oid=Oid(known.oid), dirty=known.dirty)
     ref, oid = await salvage.latest(common, effect.attempt) or ("", effect.base)
