@@ -195,6 +195,7 @@ def _publish(made: Marker, aside: Path, path: Path) -> None:
     index = aside / ".git" / "index" if made.isolation == "clone" else _entry_of(aside) / "index"
     shutil.copy2(index, marker.index(path))
     marker.write(path, made)
+    point("prepare-checkout.recorded")
     if aside != path:
         aside.rename(path)
         marker.sync_directory(path.parent)
