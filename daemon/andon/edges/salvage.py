@@ -24,6 +24,7 @@ from andon.edges import marker
 from andon.edges.git import FETCH, common_lock, drop_ref, git, look, make_git_dir, read_ref
 from andon.edges.scratch import Scratch, head_of, kinds, linked, mentioned, own_objects, scratch, worktree_entry
 from andon.schema.errors import Mistake
+from andon.schema.faults import point
 from andon.schema.ids import AttemptId, Oid
 from andon.schema.layout import Layout
 
@@ -84,6 +85,7 @@ async def restore(git_dir: Path | str, attempt: AttemptId, into: Path, layout: L
     aside = _beside(into)
     try:
         await _lay_out(common, Oid(found[1]), aside)
+        point("salvage.laid-out")
         aside.rename(into)
     except BaseException:
         await _discard(aside)  # made by this very call a moment ago
@@ -97,6 +99,7 @@ async def destroy(path: Path, layout: Layout) -> None:
     The caller has taken the snapshot. The directory is renamed into the trash first, so it is there or gone, never half.
     """
     gone = _into_trash(path, layout)
+    point("salvage.trashed")
     if gone is not None:
         await _discard(gone)
 
@@ -257,8 +260,10 @@ async def _keep(room: Scratch, common: Path, attempt: AttemptId, oid: Oid) -> st
             return last[0]
         ref = f"refs/andon/salvage/{attempt}/{int(last[0].rpartition('/')[2]) + 1 if last else 1:04d}"
         await asyncio.to_thread((room.place / "refs" / "snapshot").write_text, f"{oid}\n")
+        point("salvage.built")
         lax = (("fetch.fsckObjects", "false"), ("transfer.fsckObjects", "false"))  # odd objects of an agent are kept as they are
         await git(*FETCH, "--", str(room.place), f"refs/snapshot:{ref}", git_dir=common, hold=hold, config=lax, seconds=600)
+        point("salvage.kept")
         if await read_ref(common, ref) != oid:
             raise _unsaved(room.checkout, f"{ref} was not written")
         return ref
