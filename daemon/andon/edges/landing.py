@@ -16,6 +16,7 @@ from andon.edges.repository import Diverged, is_ancestor, read_target, tree_of, 
 from andon.edges.scratch import read_plain
 from andon.schema.effects import MergeCandidate, MirrorTarget, MoveTarget
 from andon.schema.errors import Mistake
+from andon.schema.faults import point
 from andon.schema.ids import Oid
 from andon.schema.inputs import CandidateConflicted, CandidateMerged, EffectFailed, LandingRefused, MirrorSeen, TargetSwapped
 
@@ -47,6 +48,7 @@ async def merge_candidate(effect: MergeCandidate) -> CandidateMerged | Candidate
         when = f"{effect.at // 1000} +0000"
         made = await look(effect.git_dir, "commit-tree", tree, "-p", effect.onto, "-p", effect.commit, "-F", "-",
                           stdin=_message(effect).encode(), env={"GIT_AUTHOR_DATE": when, "GIT_COMMITTER_DATE": when})
+        point("merge-candidate.made")
         async with common_lock(effect.git_dir) as hold:
             await set_ref(effect.git_dir, f"refs/andon/cand/{effect.landing}", made.oid, hold=hold)
         return CandidateMerged(landing=effect.landing, candidate=made.oid, tree=tree)
@@ -59,6 +61,7 @@ async def move_target(effect: MoveTarget) -> TargetSwapped | LandingRefused:
     refused = await _proof(effect)
     if refused:
         return await _refuse(effect, refused)
+    point("move-target.proven")
     async with common_lock(effect.git_dir) as hold:
         refused = await _swap(effect, hold)
     if refused:
@@ -87,7 +90,9 @@ async def mirror_target(effect: MirrorTarget) -> MirrorSeen:
         elif way is None and len(places) > 1:
             way = _Way(f"{effect.target} is checked out more than once: {', '.join(places)}", take)
         elif way is None:
+            point("mirror-target.forward")
             way = await _forward(Path(places[0]), effect.oid, take)
+    point("mirror-target.followed")
     if way is None and await read_ref(common, ref) != effect.oid:
         way = _Way(f"{effect.target} did not read back at trunk", take)
     return _waits(effect, way) if way else MirrorSeen(repo=effect.repo, oid=effect.oid, advanced=True)
@@ -150,6 +155,7 @@ async def _swap(effect: MoveTarget, hold: int) -> str:
         return f"somebody committed to {effect.target}"
     if not await set_ref(effect.git_dir, ref, effect.new, trunk or NONE, why=f"andon: land {effect.landing}", hold=hold):
         return f"{effect.target} moved while this landed"
+    point("move-target.swapped")
     return "" if await read_ref(effect.git_dir, ref) == effect.new else "trunk did not read back as written"
 
 
