@@ -19,6 +19,7 @@ from andon.edges import marker, salvage
 from andon.edges.git import git, held, make_git_dir
 from andon.edges.marker import Marker
 from andon.schema.errors import Mistake
+from andon.schema.faults import point
 from andon.schema.ids import Oid, RepoId
 from andon.schema.layout import Layout
 
@@ -124,10 +125,12 @@ class Proving:
 
     async def _rebuild(self, path: Path, common: Path) -> None:
         await salvage.destroy(path, self._layout)
+        point("proving.cleared")
         await asyncio.to_thread(_lay, path, common)
 
     async def _switch(self, path: Path, common: Path, commit: Oid, tree: Oid, keep: tuple[str, ...], hold: int) -> None:
         await salvage.scrub(path, _aside(path), commit, keep, self._layout, hold)
+        point("proving.scrubbed")
         written, changed, tags = await asyncio.gather(
             git("write-tree", git_dir=_aside(path), hold=hold), self.tampered(path),
             git("for-each-ref", "--format=%(objectname) %(refname)", "refs/tags", git_dir=common))
@@ -136,6 +139,7 @@ class Proving:
             raise Mistake(f"A clean checkout of {commit} is not tree {tree}: {seen}.", where=str(path),
                           mend="See whether something else writes there.")
         await asyncio.to_thread(_throw_away, path, common, commit, tags.text)
+        point("proving.ready")
 
 
 def _aside(path: Path) -> Path:
@@ -151,6 +155,7 @@ def _lay(path: Path, common: Path) -> None:
     made.mkdir(parents=True, mode=0o700)
     device, inode = marker.identity(made)
     marker.write(path, Marker(kind="slot", device=device, inode=inode, git_dir=str(common)))
+    point("proving.recorded")
     made.rename(path)
 
 
