@@ -21,6 +21,7 @@ import msgspec
 from andon.edges import process, shim
 from andon.schema.clean import clean
 from andon.schema.errors import Mistake
+from andon.schema.faults import point
 from andon.schema.jobs import EXIT, INBOX, JOB, OUTBOX, START, TOKEN_EXIT, Answer, Exit, Job, Said, Started
 
 MESSAGES, MESSAGE_BYTES, ENTRIES = 100, 64 * 1024, 10_000
@@ -82,6 +83,7 @@ def write_job(folder: Path, job: Job) -> None:
         (folder / name).mkdir(exist_ok=True, mode=0o700)
     if not os.path.lexists(folder / START):
         shim.write_whole(str(folder / JOB), msgspec.json.encode(job))
+    point("jobs.written")
 
 
 def read_job(folder: Path) -> Job | None:
@@ -142,6 +144,7 @@ async def start_detached(folder: Path) -> Seen:
             stderr=asyncio.subprocess.PIPE, env={"PATH": os.environ.get("PATH", os.defpath)}, start_new_session=True)
     except OSError as error:
         raise Mistake(f"The command could not be started: {error.strerror}", where=str(folder)) from error
+    point("jobs.spawned")
     _, told = await starter.communicate()
     if starter.returncode not in (0, TOKEN_EXIT):
         text = clean(told.decode(errors="replace")).strip()[-500:] or f"exit code {starter.returncode}"
@@ -179,6 +182,7 @@ def forbid(folder: Path) -> bool:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not shim.take_token(str(folder)):
         return False
+    point("jobs.forbidden")
     shim.write_whole(str(folder / EXIT), msgspec.json.encode(Exit(because="not-started", error="stopped before it started")))
     return True
 
@@ -253,6 +257,7 @@ def write_answer(folder: Path, answer: Answer) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
+        point("deliver-answer.written")
         os.rename(aside, f"{answer.n}.json", src_dir_fd=box, dst_dir_fd=box)
         os.fsync(box)
     finally:
