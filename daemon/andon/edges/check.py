@@ -14,6 +14,7 @@ from andon.edges.proving import Proving
 from andon.schema.clean import clean
 from andon.schema.effects import RunCheck
 from andon.schema.errors import Mistake
+from andon.schema.faults import point
 from andon.schema.ids import Digest
 from andon.schema.inputs import CheckRan
 from andon.schema.jobs import LOG, Exit, Job
@@ -57,6 +58,7 @@ class Checks:
         except Mistake as error:
             told = f"{error.problem.what} {error.problem.where}".strip()
             return CheckRan(run=effect.run, result="unevaluated", because=told[:500], cause="storage", tail=str(error)[:TAIL_CHARS])
+        point("run-check.ended")
         return await asyncio.to_thread(self._conclude, effect, folder, seen, touched)
 
     async def sweep(self) -> int:
@@ -100,6 +102,7 @@ class Checks:
             report=self._keep_report(folder), lost_tests=self._lost(effect, found.names), tail=tail_of(found.told, log),
         )
         ran = msgspec.structs.replace(ran, evidence=self._blobs.put(evidence.statement(effect, ran, seen)))
+        point("run-check.concluded")
         for leftover in (folder / LOG, report_of(folder)):
             leftover.unlink(missing_ok=True)
         return ran
