@@ -31,6 +31,7 @@ from andon.ledger_reader import Broken, check_slice, connect
 from andon.schema.chain import GENESIS, Row, chain
 from andon.schema.errors import Mistake, Problem
 from andon.schema.events import AnyEvent, Event, Recorded, kind_of, subject_of, version_of
+from andon.schema.faults import point
 from andon.schema.layout import Layout
 from andon.schema.upcast import decode
 
@@ -253,11 +254,13 @@ class Store:
             rows += [row for row, _ in chained]
             answers.append([recorded for _, recorded in chained])
             seq, prev = rows[-1].seq, rows[-1].hash
+        point("store.commit")
         try:
             await self._db.execute_fetchall(ledger_file.insert(len(rows)), ledger_file.values(rows))
         except sqlite3.Error as error:
             await self._fault(error)
             return self._reject(group)
+        point("store.committed")
         self.seq, self.hash = seq, prev
         for waiting, answer in zip(group, answers, strict=True):
             if not waiting.done.done():
