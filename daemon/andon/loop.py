@@ -296,7 +296,9 @@ class Loop:
             return
         seq, hash_ = self.state.seq, self.store.hash
         try:
+            point("snapshot.begun")
             await self.store.save_snapshot(seq, hash_, freeze(self.state))
+            point("snapshot.kept")
             self._snapshot_seq = seq
         except Mistake as fault:
             log.warning("no snapshot was kept: %s", fault)
