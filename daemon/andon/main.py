@@ -36,6 +36,7 @@ from andon.perform import Performer
 from andon.schema import events as e
 from andon.schema import inputs as i
 from andon.schema.errors import Mistake
+from andon.schema.faults import point
 from andon.schema.layout import Layout
 from andon.schema.settings import Loaded
 from andon.sightings import Sightings
@@ -140,6 +141,7 @@ class Daemon:
         """Before the first deed: sweep what a killed daemon left half-done, and have a tmux server."""
         await salvage.sweep(self._layout)
         await performer.checks.sweep()
+        point("start.swept")
         loop.give(i.DaemonStarted(version=version(), pid=os.getpid(), boot=boot_id()))
         await office.read_person()
         try:
@@ -167,6 +169,7 @@ class Daemon:
         if loop.problem is None:
             with contextlib.suppress(Mistake):
                 await loop.ask(i.DaemonStopping(because=self._because))
+            point("stop.told")
             loop.stop()
             await loop.save_snapshot()
 
