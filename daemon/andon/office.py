@@ -25,6 +25,7 @@ from andon.schema import inputs as i
 from andon.schema import wire
 from andon.schema.clean import clean
 from andon.schema.errors import Mistake
+from andon.schema.faults import point
 from andon.schema.ids import AttemptId, Digest, RepoId, session_name
 from andon.schema.layout import Layout
 from andon.schema.sentences import sentence
@@ -229,6 +230,7 @@ class Office:
             raise Mistake(f"there is no attempt {attempt}", mend="andon show TASK lists its attempts")
         into = self._layout.home / "restored" / attempt
         path = await salvage.restore(state.repos[task.repo].git_dir, attempt, into, self._layout)
+        point("undo.restored")
         await self._loop.ask(i.CheckoutBack(attempt=attempt, path=str(path)))
         return wire.Done(ids=(str(path),), text=f"the snapshot of {attempt} stands at {path}")
 
