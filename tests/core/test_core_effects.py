@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from core.chaos import subject_of
 from core.sim import Sim
 
 from andon.core.pending import next_deadline, pending
@@ -37,24 +38,20 @@ ALL = (f.PrepareCheckout, f.StartSession, f.WatchSession, f.StopSession, f.Suspe
        f.DeliverAnswer, f.RunCheck, f.MergeCandidate, f.MoveTarget, f.MirrorTarget)
 
 
-def subject(effect: f.Effect) -> str:
-    return next(str(getattr(effect, name)) for name in ("attempt", "run", "landing", "repo") if getattr(effect, name, ""))
-
-
 def same(effects: list[f.Effect], like: f.Effect) -> list[f.Effect]:
-    return [effect for effect in effects if type(effect) is type(like) and subject(effect) == subject(like)]
+    return [effect for effect in effects if type(effect) is type(like) and subject_of(effect) == subject_of(like)]
 
 
 @pytest.mark.parametrize("kind", ALL)
 def test_a_deed_that_fails_for_a_moment_waits_and_is_owed_again(kind: type[f.Effect]) -> None:
     sim, effect = staged(kind)
-    sim.fail(effect, subject(effect))
+    sim.fail(effect, subject_of(effect))
     assert not same(pending(sim.state, sim.now), effect), "it is not tried again at once"
     assert next_deadline(sim.state, sim.now) == sim.now + 2_000
     sim.now += 2_000
     again = same(pending(sim.state, sim.now), effect)
     assert len(again) == 1
-    sim.fail(again[0], subject(effect))
+    sim.fail(again[0], subject_of(effect))
     assert next_deadline(sim.state, sim.now) == sim.now + 4_000, "the wait doubles"
 
 
@@ -62,13 +59,13 @@ def test_a_deed_that_fails_for_a_moment_waits_and_is_owed_again(kind: type[f.Eff
 def test_a_deed_that_succeeds_after_failures_leaves_no_counter_and_no_problem(kind: type[f.Effect]) -> None:
     sim, effect = staged(kind)
     for _ in range(4):
-        sim.fail(same(pending(sim.state, sim.now), effect)[0], subject(effect))
+        sim.fail(same(pending(sim.state, sim.now), effect)[0], subject_of(effect))
         sim.now = next_deadline(sim.state, sim.now)
         sim.give(i.Ticked())
-    assert f"effect:{subject(effect)}" in sim.state.problems, "at the cap it is said"
+    assert f"effect:{subject_of(effect)}" in sim.state.problems, "at the cap it is said"
     sim.give(sim.answer(same(pending(sim.state, sim.now), effect)[0]))
-    assert f"effect:{subject(effect)}" not in sim.state.problems
-    assert not [key for key in sim.state.tries if key.startswith(f"{subject(effect)} ")]
+    assert f"effect:{subject_of(effect)}" not in sim.state.problems
+    assert not [key for key in sim.state.tries if key.startswith(f"{subject_of(effect)} ")]
 
 
 AFTER_CAP: dict[type[f.Effect], str] = {
@@ -82,7 +79,7 @@ AFTER_CAP: dict[type[f.Effect], str] = {
 def test_a_deed_that_keeps_failing_is_given_up_with_a_reason(kind: type[f.Effect]) -> None:
     sim, effect = staged(kind)
     for _ in range(5):
-        last = [e.kind_of(event) for event in sim.fail(same(pending(sim.state, sim.now), effect)[0], subject(effect))]
+        last = [e.kind_of(event) for event in sim.fail(same(pending(sim.state, sim.now), effect)[0], subject_of(effect))]
         sim.now = next_deadline(sim.state, sim.now) or sim.now
     assert AFTER_CAP[kind] in last
 
@@ -93,11 +90,11 @@ def test_a_deed_that_must_not_be_given_up_is_tried_for_ever_with_a_bounded_wait(
     if kind is f.WatchSession:
         sim.until(f.WatchSession)
     for _ in range(30):
-        sim.fail(same(pending(sim.state, sim.now), effect)[0], subject(effect))
-        tries = sim.state.tries[f"{subject(effect)} {type(effect).__struct_config__.tag}"]
+        sim.fail(same(pending(sim.state, sim.now), effect)[0], subject_of(effect))
+        tries = sim.state.tries[f"{subject_of(effect)} {type(effect).__struct_config__.tag}"]
         assert tries.not_before - sim.now <= 300_000
         sim.now = tries.not_before
-    assert f"effect:{subject(effect)}" in sim.state.problems
+    assert f"effect:{subject_of(effect)}" in sim.state.problems
 
 
 FINAL: dict[type[f.Effect], tuple[str, ...]] = {
@@ -112,7 +109,7 @@ FINAL: dict[type[f.Effect], tuple[str, ...]] = {
 @pytest.mark.parametrize("kind", FINAL)
 def test_a_failure_that_is_not_worth_repeating_is_told_at_once(kind: type[f.Effect]) -> None:
     sim, effect = staged(kind)
-    events = [e.kind_of(event) for event in sim.fail(effect, subject(effect), transient=False)]
+    events = [e.kind_of(event) for event in sim.fail(effect, subject_of(effect), transient=False)]
     assert events[: len(FINAL[kind])] == list(FINAL[kind])
     assert effect.key not in [owed.key for owed in pending(sim.state, sim.now)]
 

@@ -1,0 +1,413 @@
+"""A world in which everything goes wrong: deeds under way, failures, stalls, lies, people in a hurry, and kill -9.
+
+Theory of operation. A deed is *started*, then *done* in the world, then *answered*; anything may happen in between. A crash
+drops every answer under way and rebuilds the state from the log, while the facts of the world stay: sessions run on,
+checkouts stand, the trunk may have moved. All chance comes from one seed.
+"""
+
+import random
+from collections import Counter
+from typing import Any
+
+from core.audit import Audit
+from core.sim import STATIONS, Sim, loaded, oid, settings
+
+from andon.core.evolve import replay
+from andon.core.image import freeze, thaw
+from andon.core.pending import next_deadline, pending
+from andon.core.refuse import refuse
+from andon.core.schedule import why
+from andon.core.state import State, Task, cord_key
+from andon.schema import effects as f
+from andon.schema import inputs as i
+from andon.schema.errors import Problem
+from andon.schema.ids import AttemptId, Digest, Oid, RepoId, TaskId
+from andon.schema.jobs import Exit, Said
+from andon.schema.settings import AgentSettings, Budget, Check, Line, Policy, Retry, Station
+
+LIES = ("no-commit", "empty-commit", "foreign", "rewritten", "invented", "crash-after-done", "scope", "lost-tests", "breaks-tests",
+        "broken-objects", "killed")
+"""What an attempt may do instead of its work."""
+
+
+class Chaos(Sim):
+    """A factory under stress. `rates` are chances of 1 000 at each step."""
+
+    def __init__(self, seed: int, repos: int = 2, lies: tuple[str, ...] = LIES, liars: float = 0.3, trouble: float = 1.0,
+                 **changes: Any) -> None:
+        super().__init__(seed, repos, **changes)
+        self.lies, self.liars, self.trouble = lies, liars, trouble
+        self.flights: dict[str, tuple[f.Effect, i.Input | None]] = {}
+        self.sessions: dict[str, str] = {}
+        self.starts: Counter[str] = Counter()
+        self.removed: set[str] = set()
+        self.nature: dict[str, str] = {}
+        self.outbox: dict[str, list[Said]] = {}
+        self.broken: set[str] = set()
+        """Trees on which the checks fail."""
+        self.thin: set[str] = set()
+        """Trees that lost tests."""
+        self.passed: set[tuple[str, str]] = set()
+        self.landed: list[Oid] = []
+        self.answers: list[i.Input] = []
+        self.images: list[tuple[int, bytes]] = []
+        self.crashes = 0
+
+    # --- one step ----------------------------------------------------------------------------------------------------
+
+    def stir(self) -> None:
+        """One thing happens somewhere."""
+        chance = self.random.random() * 1000
+        for weight, deed in (
+            (8 * self.trouble, self.crash), (25 * self.trouble, self.person), (8 * self.trouble, self.move_trunk),
+            (15 * self.trouble, self.echo), (30, self.speak), (60, self.pass_time),
+        ):
+            if chance < weight:
+                deed()
+                return
+            chance -= weight
+        self.random.choice((self.begin, self.begin, self.act, self.act, self.deliver, self.deliver, self.end_session))()
+
+    def begin(self) -> None:
+        """Start every owed deed that has its lane free, or just one of them."""
+        owed = self.ready()
+        for effect in owed if self.random.random() < 0.5 else owed[:1]:
+            if effect.lane in {flying.lane for flying, _ in self.flights.values()}:
+                continue
+            if isinstance(effect, f.MoveTarget):
+                task = self.state.tasks[self.state.landings[effect.landing].task]
+                assert cord_key(task.repo, task.line) not in self.state.cords, "nothing lands with the cord pulled"
+            self.flights[effect.key] = (effect, None)
+
+    def ready(self) -> list[f.Effect]:
+        """Owed deeds that are not under way; check runs that nobody wants any more are dropped."""
+        owed = pending(self.state, self.now)
+        keys = [effect.key for effect in owed]
+        assert len(keys) == len(set(keys)), "two deeds with one key"
+        for key in [key for key, (effect, _) in self.flights.items() if isinstance(effect, f.RunCheck) and key not in keys]:
+            del self.flights[key]
+        lanes = {effect.lane for effect, _ in self.flights.values()}
+        return [effect for effect in owed if effect.key not in self.flights and effect.lane not in lanes]
+
+    def act(self) -> None:
+        """A deed under way is done in the world, or fails there."""
+        waiting = [effect for effect, answer in self.flights.values() if answer is None and self.possible(effect)]
+        if not waiting:
+            return
+        effect = self.random.choice(waiting)
+        if self.random.random() < 0.06 * self.trouble:
+            problem = Problem(what="no space left on device")
+            answer: i.Input = i.EffectFailed(
+                key=effect.key, kind=str(type(effect).__struct_config__.tag), subject=subject_of(effect), problem=problem,
+                transient=self.random.random() < 0.9,
+            )
+        else:
+            answer = self.answer(effect)
+        self.flights[effect.key] = (effect, answer)
+
+    def possible(self, effect: f.Effect) -> bool:
+        """A session is only seen to end when it has ended."""
+        return not isinstance(effect, f.WatchSession) or self.sessions.get(effect.attempt) != "running"
+
+    def deliver(self) -> None:
+        """An answer reaches the core."""
+        done = [(key, answer) for key, (_, answer) in self.flights.items() if answer is not None]
+        if done:
+            key, answer = self.random.choice(done)
+            del self.flights[key]
+            self.answers.append(answer)
+            if isinstance(answer, i.SessionEnded):
+                self.hear(answer.attempt)
+            self.give(answer)
+
+    def echo(self) -> None:
+        """An old answer comes again."""
+        if self.answers:
+            self.give(self.random.choice(self.answers))
+
+    def pass_time(self) -> None:
+        """To the next deadline, or a little."""
+        deadline = next_deadline(self.state, self.now)
+        self.now = deadline if deadline and self.random.random() < 0.5 else self.now + self.random.randrange(30_000)
+        self.give(i.Ticked())
+
+    def crash(self) -> None:
+        """kill -9: answers under way are lost, the state comes back from its log, whole or from a snapshot."""
+        self.crashes += 1
+        assert replay(State(), self.log) == self.state, "replay equals live"
+        if self.images:
+            seq, image = self.random.choice(self.images)
+            thawed = thaw(image)
+            assert thawed is not None and replay(thawed, self.log[seq:]) == self.state, "a snapshot and the rest equal live"
+        self.images = [*self.images[-3:], (self.state.seq, freeze(self.state))]
+        self.flights.clear()
+        self.now += self.random.randrange(100_000)
+        self.give(i.DaemonStarted(version="1", pid=self.crashes, boot="b"))
+        for repo, trunk in self.trunk.items():
+            known = self.state.repos[repo]
+            self.give(i.RepositorySeen(
+                repo=repo, path=known.path, git_dir=known.git_dir, by="me", loaded=loaded(known.settings), trust=False,
+                target=trunk, tree=oid("tree", trunk),
+            ))
+
+    # --- people and agents -------------------------------------------------------------------------------------------
+
+    def person(self) -> None:
+        """Somebody does something, sensible or not; what is refused is not done."""
+        task = TaskId(f"T{self.random.randint(1, max(1, self.state.task_count))}")
+        repo = self.random.choice(list(self.trunk))
+        commands: list[i.Command] = [
+            i.CancelTask(task=task, by="me"), i.RetryTask(task=task, note="again", by="me"), i.RetryTask(task=task, by="me"),
+            i.PullCord(repo=repo, line="build", because="smoke", by="me"), i.ReleaseCord(repo=repo, line="build", by="me"),
+            i.ReleaseCord(repo=repo, line="build", by="me"), i.TrustCommands(repo=repo, commands=Digest("x"), by="me"),
+        ]
+        if self.state.gates and self.random.random() < 0.7:
+            self.settle_gate(self.random.choice(list(self.state.gates)))
+        else:
+            self.give(self.random.choice(commands))
+
+    def settle_gate(self, gate_id: str) -> None:
+        """A gate is answered with any of its options."""
+        gate = next(gate for name, gate in self.state.gates.items() if name == gate_id)
+        option = self.random.choice(gate.options).key
+        command = i.AnswerGate(gate=gate.gate, option=option, because="because", bound=gate.bound, by="me")
+        assert refuse(self.state, command) is None
+        self.give(command)
+
+    def move_trunk(self) -> None:
+        """A person commits to the target; it may take a while until that is seen."""
+        repo = self.random.choice(list(self.trunk))
+        self.trunk[repo] = oid("person", self.random.random())
+        if self.random.random() < 0.5:
+            self.give(i.TargetSeen(repo=repo, oid=self.trunk[repo], tree=oid("tree", self.trunk[repo])))
+
+    def running(self) -> list[str]:
+        return [name for name, state in self.sessions.items() if state == "running"]
+
+    def speak(self) -> None:
+        """An agent says something."""
+        if running := self.running():
+            name = self.random.choice(running)
+            self.say(name, self.random.choice(("progress", "ask", "finished", "handoff")))
+
+    def say(self, name: str, kind: Any, commit: str = "") -> None:
+        """These words, into the outbox."""
+        spoken = self.outbox.setdefault(name, [])
+        n = len(spoken) + 1
+        spoken.append(Said(n=n, kind=kind, text=f"words {n}", options=("a", "b"), commit=commit))
+        self.hear(name)
+
+    def hear(self, name: str) -> None:
+        """Whatever lies in the outbox is told again; the core takes each message once."""
+        for said in self.outbox.get(name, []):
+            self.give(i.AgentSaid(attempt=AttemptId(name), said=said))
+
+    def end_session(self) -> None:
+        """An agent ends by itself."""
+        if running := self.running():
+            name = self.random.choice(running)
+            if self.nature[name] == "invented":
+                self.say(name, "finished", "0" * 40)
+            self.sessions[name] = "ended"
+
+    # --- what the world answers --------------------------------------------------------------------------------------
+
+    def answer(self, effect: f.Effect) -> i.Input:
+        match effect:
+            case f.StartSession():
+                self.start(effect.attempt)
+            case f.StopSession():
+                self.sessions[effect.attempt] = "stopped"
+            case f.WatchSession():
+                return self.ended(effect)
+            case f.RemoveCheckout():
+                assert self.sessions.get(effect.attempt) != "running" or self.state.attempts[effect.attempt].phase == "closed"
+                self.sessions[effect.attempt] = "stopped"
+                self.removed.add(effect.attempt)
+            case f.ImportWork():
+                return self.read(effect)
+            case f.RunCheck():
+                return self.judge(effect)
+            case f.MergeCandidate():
+                return self.join(effect)
+            case f.MoveTarget():
+                self.about_to_land(effect)
+        return super().answer(effect)
+
+    def start(self, name: str) -> None:
+        """The start token: taken once."""
+        assert name not in self.removed, "nothing starts in a removed checkout"
+        if name not in self.sessions:
+            self.starts[name] += 1
+            self.sessions[name] = "running"
+            self.nature[name] = self.random.choice(self.lies) if self.random.random() < self.liars else "honest"
+
+    def ended(self, effect: f.WatchSession) -> i.Input:
+        """How a session ended; some leave no exit file."""
+        nature = self.nature.get(effect.attempt, "honest")
+        if self.sessions.get(effect.attempt) == "stopped":
+            return i.SessionEnded(attempt=effect.attempt, exit=Exit(signal=15, because="stopped"))
+        if nature == "killed":
+            return i.SessionEnded(attempt=effect.attempt, because="no exit file")
+        return i.SessionEnded(attempt=effect.attempt, exit=Exit(code=1 if nature == "crash-after-done" else 0))
+
+    def read(self, effect: f.ImportWork) -> i.Input:
+        """What the attempt's branch holds, by its nature."""
+        base, nature = self.state.attempts[effect.attempt], self.nature.get(effect.attempt, "honest")
+        natures: dict[str, dict[str, Any]] = {
+            "no-commit": {"commit": base.start}, "empty-commit": {"tree": oid("tree", effect.base)},
+            "foreign": {"foreign": (oid("x"),)}, "rewritten": {"descends": False}, "broken-objects": {"refused": "bad object"},
+            "scope": {"paths": ("elsewhere/x",)},
+        }
+        fields = natures.get(nature, {})
+        if nature == "breaks-tests":
+            self.broken.add(oid("t", effect.attempt))
+        if nature == "lost-tests":
+            self.thin.add(oid("t", effect.attempt))
+        return self.honest_work(effect, **{"paths": (f"src/{effect.task}/a.py",), **fields})
+
+    def judge(self, effect: f.RunCheck) -> i.CheckRan:
+        """What a check says of a tree."""
+        if self.random.random() < 0.05 * self.trouble:
+            cause = self.random.choice(("lost", "timeout", "missing-tool", "zero-tests"))
+            return i.CheckRan(run=effect.run, result="unevaluated", because=cause, cause=cause)
+        if effect.tree in self.broken:
+            return i.CheckRan(run=effect.run, result="fail", because="1 of 3 tests failed", failed=1, failing=("test_a",))
+        self.passed.add((effect.tree, effect.definition))
+        lost = ("test_b",) if effect.tree in self.thin and effect.check.report == "junit" else ()
+        return i.CheckRan(run=effect.run, result="pass", because="3 passed", passed=3, names=Digest("n" * 64), lost_tests=lost)
+
+    def join(self, effect: f.MergeCandidate) -> i.Input:
+        """Trunk and change together: a conflict, a tree that breaks, or a good one."""
+        roll = self.random.random()
+        if roll < 0.06 * self.trouble:
+            return i.CandidateConflicted(landing=effect.landing, paths=("src/a.py",), message="both changed it")
+        merged = self.merge(effect)
+        assert isinstance(merged, i.CandidateMerged)
+        if roll > 1 - 0.05 * self.trouble:
+            self.broken.add(merged.tree)
+        return merged
+
+    def about_to_land(self, effect: f.MoveTarget) -> None:
+        """The promises that only the world can judge."""
+        author = next(name for name in self.nature if oid("c", name) == effect.commit)
+        assert self.nature[author] in ("honest", "scope"), f"a liar lands: {author} ({self.nature[author]})"
+        assert effect.tree not in self.broken, "a broken tree lands"
+        assert {tree for tree, _ in self.passed} >= {effect.tree}, "an unproven tree lands"
+        self.landed.append(effect.new)
+
+    # --- what must always hold ---------------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Promises about this very moment."""
+        live = Counter(attempt.task for attempt in self.state.attempts.values() if attempt.live)
+        assert all(count == 1 for count in live.values()), f"two live claims: {live}"
+        assert all(count == 1 for count in self.starts.values()), "an attempt was started twice"
+        owed = pending(self.state, self.now)
+        assert owed == pending(self.state, self.now), "asking twice gives the same"
+        for task in (self.state.tasks[name] for name in self.state.open):
+            reasons = why(self.state, task, self.now)
+            assert reasons or self.concerned(task, owed), f"{task.task} does not run and nobody knows why: {task}"
+
+    def concerned(self, task: Task, owed: list[f.Effect]) -> bool:
+        """Whether some deed, owed or under way, brings the task forward."""
+        for effect in (*owed, *(flying for flying, _ in self.flights.values())):
+            match effect:
+                case f.RunCheck():
+                    if effect.run not in self.state.runs:
+                        continue
+                    run = self.state.runs[effect.run]
+                    base = task.work.base_tree if task.work else ""
+                    if run.task == task.task or (run.purpose == "baseline" and run.tree == base):
+                        return True
+                case f.MergeCandidate() | f.MoveTarget():
+                    if effect.landing == task.landing:
+                        return True
+                case _:
+                    if getattr(effect, "attempt", "") == (task.live or "-"):
+                        return True
+        return False
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    def calm(self, steps: int = 20_000) -> None:
+        """No more trouble: work until nothing moves by itself."""
+        self.trouble = 0.0
+        for _ in range(steps):
+            if self.flights:
+                self.act()
+                self.deliver()
+            if self.running() and self.random.random() < 0.5:
+                self.end_session()
+            self.begin()
+            if self.flights and (self.running() or any(self.possible(effect) for effect, _ in self.flights.values())):
+                continue
+            deadline = next_deadline(self.state, self.now)
+            if not deadline:
+                assert not self.flights, self.flights
+                return
+            self.now = deadline
+            self.give(i.Ticked())
+        raise AssertionError("it does not come to rest")
+
+    def finish(self) -> Audit:
+        """People answer what is asked until everything is over; then the ledger is audited."""
+        for round_ in range(60):
+            self.calm()
+            for name in self.state.open:
+                assert self.why(name), f"{name} rests without a reason"
+            if not self.state.open:
+                break
+            for repo in self.trunk:
+                self.give(i.TargetSeen(repo=repo, oid=self.trunk[repo], tree=oid("tree", self.trunk[repo])))
+                self.give(i.ReleaseCord(repo=repo, line="build", by="me"))
+            for gate in list(self.state.gates.values()):
+                options = [option.key for option in gate.options]
+                keys = ["approve", "answer", "extend", "run-again", "retry"] if round_ < 20 else ["approve", "cancel", "stop"]
+                option = next(key for key in (*keys, *options) if key in options)
+                self.give(i.AnswerGate(gate=gate.gate, option=option, because="go on", bound=gate.bound, by="me"))
+            self.drop_orphans()
+        assert replay(State(), self.log) == self.state
+        return Audit().read(self.log).finish()
+
+    def drop_orphans(self) -> None:
+        """Tasks that wait for one that will never land are cancelled, as their reason tells a person to do."""
+        for name in self.state.open:
+            if any("cancel this" in reason for reason in self.why(name)):
+                self.give(i.CancelTask(task=name, by="me"))
+
+
+def subject_of(effect: f.Effect) -> str:
+    """What an effect is about, as the edges name it."""
+    return next(str(getattr(effect, name)) for name in ("attempt", "run", "landing", "repo") if getattr(effect, name, ""))
+
+
+def variant(seed: int) -> dict[str, Any]:
+    """Settings of one repository, other ones for each seed."""
+    chance = random.Random(f"settings {seed}")
+    lint = Check(name="lint", run="ruff check")
+    build, check, review, land = STATIONS
+    shapes = (
+        STATIONS, (build, check, land), (Station(name="intake", kind="gate", when="always"), *STATIONS),
+        (Station(name="build", kind="agent", wip=1), check, review, land),
+    )
+    return {
+        "wip": chance.choice((1, 2, 4)), "policy": chance.choice((Policy(ship=("**",), review=()), Policy())),
+        "checks": {**settings().checks, **({"lint": lint} if chance.random() < 0.5 else {})},
+        "agents": {"default": AgentSettings(name="default", use="scripted", minutes=chance.choice((1, 90)))},
+        "lines": {"build": Line(name="build", stations=chance.choice(shapes), wip=chance.choice((0, 0, 2)))},
+        "overlap_minutes": chance.choice((0, 10)),
+        "budget": Budget(attempts=chance.choice((1, 3, 5))), "retry": Retry(same_failure=chance.choice((2, 3))),
+    }
+
+
+def factory(seed: int, tasks: int, repos: int = 2, **changes: Any) -> Chaos:
+    """A stressed factory with tasks that depend on each other here and there; its settings come from the seed too."""
+    world = Chaos(seed, repos, **{**variant(seed), **changes})
+    for n in range(1, tasks + 1):
+        repo = world.random.choice(list(world.trunk))
+        earlier = [TaskId(f"T{k}") for k in range(max(1, n - 5), n)]
+        after = tuple(world.random.sample(earlier, world.random.choice((0, 0, 0, 1, 2)))) if len(earlier) > 2 else ()
+        paths = (f"src/T{n}/**", *(("shared/**",) if n % 7 == 0 else ())) if n % 2 else ()
+        world.add(f"task {n}", repo=RepoId(repo), after=after, paths=paths, priority=n % 3, key=f"k{n}")
+    return world
