@@ -91,11 +91,14 @@ class Control(asyncio.SubprocessProtocol):
     async def open(
         cls, tmux: Sequence[str], target: str, flags: str, on_notice: Callable[[str, bytes], None], on_lost: Callable[[], None]
     ) -> "Control":
-        """Attach to a session. `tmux` is program and server options. Raises TmuxError when there is no such session or server."""
+        """Attach to a session. `tmux` is program and server options. Raises TmuxError when there is no such session or server.
+
+        Never starts a server, which attaching would do by itself (-N).
+        """
         loop = asyncio.get_running_loop()
         made = cls(on_notice, on_lost)
         await loop.subprocess_exec(
-            lambda: made, *tmux, "-u", "-C", "attach-session", "-t", target, "-f", flags,
+            lambda: made, *tmux, "-N", "-u", "-C", "attach-session", "-t", target, "-f", flags,
             stderr=asyncio.subprocess.PIPE, env=environment())
         try:
             async with asyncio.timeout(ANSWER_S):

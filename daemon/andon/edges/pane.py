@@ -38,6 +38,8 @@ class PaneWatch:
     def __init__(self, layout: Layout, attempt: AttemptId, callback: Callable[[PaneIs], None], *, rows: int = 0) -> None:
         self.captures = 0
         """Frames asked for, for tests and benchmarks that count."""
+        self.retries = 0
+        """Connections that ended and were tried anew."""
         self.sent = 0
         """Commands sent on connections that are closed already; see `commands`."""
         self._argv, self._attempt, self._callback = server_argv(layout), attempt, callback
@@ -48,6 +50,7 @@ class PaneWatch:
         self._heard = 0
         self._held = False
         self._pane = ""
+        self._facts = b""
         self._last: PaneIs | None = None
         self._at = 0.0
 
@@ -74,6 +77,7 @@ class PaneWatch:
             finally:
                 await self._leave()
             pause = 0.0 if self.captures > before else min(max(pause * 2, RETRY_S[0]), RETRY_S[1])
+            self.retries += 1
             await asyncio.sleep(pause)
             if not await self._server_answers():
                 self._over("unknown")
@@ -108,6 +112,7 @@ class PaneWatch:
         if numbers is None:
             return
         width, height, x, y, shown, dead = (int(number) for number in numbers.groups())
+        self._facts = f"{dead} {width} {height}".encode()
         self._tell(self._picture(rows, width, height, (x, y) if shown else None, alive=not dead))
 
     def _picture(self, rows: list[str], width: int, height: int, cursor: tuple[int, int] | None, *, alive: bool) -> PaneIs:
@@ -141,7 +146,7 @@ class PaneWatch:
             if self._heard > FLOOD_BYTES and not self._held and self._control:
                 self._held = True
                 self._control.post("refresh-client", "-A", f"{self._pane}:pause")
-        elif kind != "subscription-changed" and kind != "layout-change":
+        elif kind != "subscription-changed" or rest.partition(b" : ")[2] == self._facts:
             return
         self._bell.set()
 
