@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from factory_on_paper import NOW, Paper
+from support import wait_for
 from textual.pilot import Pilot
 
 from andon_tui.app import AndonApp
@@ -27,15 +28,18 @@ class Face:
         self.writes: list[str] = []
         driver = app._driver
         assert driver is not None
-        driver.write = self.writes.append  # type: ignore[method-assign]
+        driver.write = self.writes.append  # type: ignore[method-assign, assignment]
 
     async def settle(self) -> None:
         """Let messages, the feed's pause between frames and the drawing pass."""
-        for _ in range(3):
-            await self.pilot.pause(0.04)
+        await self.pilot.pause()
+        await wait_for(lambda: self.paper.read and self.app.feeder._timer is None, what="the feed to rest")
+        await self.pilot.pause()
+        await self.pilot.pause()
 
     async def press(self, *keys: str) -> None:
-        await self.pilot.press(*keys)
+        for key in keys:
+            await self.pilot.press(key)
         await self.settle()
 
     @property
@@ -65,7 +69,7 @@ class Face:
 async def face(paper: Paper, size: tuple[int, int] = (160, 44), *, home: str = "board") -> AsyncIterator[Face]:
     hand = Hand()
     app = AndonApp(paper, now=hand)
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=size, notifications=True) as pilot:
         shown = Face(app, pilot, paper, hand)
         await shown.settle()
         if home:

@@ -10,8 +10,19 @@ from andon.schema.events import Option
 from andon.schema.ids import AttemptId, Digest, GateId, Oid, RepoId, RunId, TaskId
 from andon.schema.inputs import AnyCommand
 from andon.schema.views import (
-    AnyView, AttemptDetail, ClaimCell, FactoryView, GateView, LineView, Moment, ProblemView, RepositoryView, SessionView,
-    StationView, TaskDetail, TaskView,
+    AnyView,
+    AttemptDetail,
+    ClaimCell,
+    FactoryView,
+    GateView,
+    LineView,
+    Moment,
+    ProblemView,
+    RepositoryView,
+    SessionView,
+    StationView,
+    TaskDetail,
+    TaskView,
 )
 from andon.schema.wire import AnyReply, AnyRequest, BlobIs, Do, Done, GetBlob, GetTask, PaneIs, TaskIs
 
@@ -36,7 +47,8 @@ class Paper:
         self.blobs: dict[str, str] = {DIFF: A_DIFF, LOG: A_LOG}
         self.details: dict[str, TaskDetail] = {}
         self._connected = connected
-        self._problem: Problem | None = None if connected else Problem(what="the daemon is not running", mend="start it with `andon up`")
+        away = Problem(what="the daemon is not running", mend="start it with `andon up`")
+        self._problem: Problem | None = None if connected else away
         self._news: asyncio.Queue[Told] = asyncio.Queue()
         self.refuses: Problem | None = None
 
@@ -69,6 +81,11 @@ class Paper:
         self._connected, self._problem = True, None
         self._news.put_nowait(Told())
 
+    @property
+    def read(self) -> bool:
+        """Whether the face has taken in everything that was put."""
+        return self._news.empty()
+
     async def ask(self, request: AnyRequest) -> AnyReply:
         self.asked.append(request)
         if not self._connected:
@@ -93,7 +110,10 @@ class Paper:
 
 def claims(**statuses: str) -> tuple[ClaimCell, ...]:
     because = {"proven": "214 tests passed", "refuted": "2 of 214 tests failed", "unevaluated": "exit 127: ruff: not found"}
-    return tuple(ClaimCell(claim=name, status=status, because=because.get(status, "")) for name, status in statuses.items())  # type: ignore[arg-type]
+    return tuple(
+        ClaimCell(claim=name, status=status, because=because.get(status, ""))  # type: ignore[arg-type]
+        for name, status in statuses.items()
+    )
 
 
 def task(number: int, title: str, state: str, station: str, **more: object) -> TaskView:
@@ -110,11 +130,13 @@ def gate(number: int, of: str, **more: object) -> GateView:
         "gate": GateId(f"G{number}"), "task": TaskId(of), "repo": REPO, "title": "Speak Slovenian dual in naturaltime",
         "kind": "review", "question": "Land this change of 3 files on main?",
         "options": (
-            Option(key="approve", label="Approve", consequence="it goes into the merge queue and is proven again on the merged tree"),
+            Option(key="approve", label="Approve",
+                   consequence="it goes into the merge queue and is proven again on the merged tree"),
             Option(key="reject", label="Reject", consequence="goes back to the agent with your reason"),
             Option(key="retry", label="Another attempt", consequence="from the same base, nothing is told to it"),
         ),
-        "recommendation": "approve: all claims are proven on exactly this commit", "because": "src/humanize/time.py is of class review",
+        "recommendation": "approve: all claims are proven on exactly this commit",
+        "because": "src/humanize/time.py is of class review",
         "risk": "review", "opened_at": NOW - 12 * MINUTE, "commit": Oid("9f3c2ab1d0e4" + "0" * 28), "bound": BOUND, "diff": DIFF,
         "claims": claims(work="proven", tests="proven", **{"tests-kept": "proven"}, lint="unevaluated"),
         "files": 3, "insertions": 48, "deletions": 6, "attempts": 2, "attempt": AttemptId(f"{of}.2"),
@@ -150,7 +172,8 @@ def session(attempt: str, **more: object) -> SessionView:
     base: dict[str, object] = {
         "attempt": AttemptId(attempt), "task": TaskId(attempt.split(".")[0]), "repo": REPO, "agent": "claude",
         "session": attempt.replace(".", "_"), "health": "working", "because": "its pane changed 2 s ago", "source": "pane",
-        "since": NOW - 2 * MINUTE, "says": "running the tests", "path": "/home/ada/.local/state/andon/checkouts/humanize/" + attempt,
+        "since": NOW - 2 * MINUTE, "says": "running the tests",
+        "path": "/home/ada/.local/state/andon/checkouts/humanize/" + attempt,
         "port": 21040,
     }
     return SessionView(**(base | more))  # type: ignore[arg-type]
@@ -164,31 +187,40 @@ def busy() -> list[AnyView]:
              claims=claims(work="proven", tests="proven", lint="proven"), landed=Oid("4be21c90" + "0" * 32), commit=Oid("aa" * 20)),
         task(2, "Document the precision argument of metric()", "done", "land", since=NOW - 31 * MINUTE, agent="codex", attempts=1,
              claims=claims(work="proven", tests="proven", lint="proven"), commit=Oid("ab" * 20)),
-        task(3, "Teach intcomma about Indian digit grouping", "failed", "build", since=NOW - 18 * MINUTE, agent="claude", attempts=3,
+        task(3, "Teach intcomma about Indian digit grouping", "failed", "build", since=NOW - 18 * MINUTE, agent="claude",
+             attempts=3,
              claims=claims(work="proven", tests="refuted")),
-        task(4, "Give naturaldelta a months=False that never says 30 days when it means a month", "building", "build", agent="claude",
+        task(4, "Give naturaldelta a months=False that never says 30 days when it means a month", "building", "build",
+             agent="claude",
              attempts=1, attempt=AttemptId("T4.1"), health="working", says="reading tests/test_time.py", since=NOW - 2 * MINUTE,
-             claims=claims(work="planned", tests="planned", lint="planned"), overlaps=(TaskId("T7"),), paths=("src/humanize/time.py",)),
+             claims=claims(work="planned", tests="planned", lint="planned"), overlaps=(TaskId("T7"),),
+             paths=("src/humanize/time.py",)),
         task(5, "Speak Slovenian dual in naturaltime", "waiting", "review", agent="claude", attempts=2, attempt=AttemptId("T5.2"),
              attention="review this change", gate=GateId("G1"), since=NOW - 12 * MINUTE, commit=Oid("9f3c2ab1d0e4" + "0" * 28),
              claims=claims(work="proven", tests="proven", lint="unevaluated"), files=3, insertions=48, deletions=6, risk="review"),
         task(6, "Drop Python 3.8 from the classifiers", "checking", "check", agent="codex", attempts=1, commit=Oid("ac" * 20),
-             since=NOW - 41 * SECOND, claims=claims(work="proven", tests="running", lint="proven"), files=2, insertions=2, deletions=9),
+             since=NOW - 41 * SECOND, claims=claims(work="proven", tests="running", lint="proven"), files=2, insertions=2,
+             deletions=9),
         task(7, "Cache the compiled translations", "building", "build", agent="opencode", attempts=2, attempt=AttemptId("T7.2"),
              health="thinking", says="the failing test expects a fresh catalogue each time", since=NOW - 6 * MINUTE,
              claims=claims(work="planned", tests="refuted"), overlaps=(TaskId("T4"),)),
-        task(8, "Ask before the locale directory changes", "waiting", "build", agent="claude", attempts=1, attempt=AttemptId("T8.1"),
-             attention="it asks: keep the old path as a fallback?", gate=GateId("G2"), health="waiting-answer", since=NOW - 3 * MINUTE),
+        task(8, "Ask before the locale directory changes", "waiting", "build", agent="claude", attempts=1,
+             attempt=AttemptId("T8.1"),
+             attention="it asks: keep the old path as a fallback?", gate=GateId("G2"), health="waiting-answer",
+             since=NOW - 3 * MINUTE),
         task(9, "Add a type stub for i18n.activate", "landing", "land", agent="claude", attempts=1, commit=Oid("ad" * 20),
-             since=NOW - 9 * SECOND, claims=claims(work="proven", tests="proven", lint="proven"), files=1, insertions=4, deletions=0),
-        task(10, "Say “a moment ago” in Esperanto", "queued", "build", why=("after T7, which is not landed",), after=(TaskId("T7"),)),
+             since=NOW - 9 * SECOND, claims=claims(work="proven", tests="proven", lint="proven"), files=1, insertions=4,
+             deletions=0),
+        task(10, "Say “a moment ago” in Esperanto", "queued", "build", why=("after T7, which is not landed",),
+             after=(TaskId("T7"),)),
         task(11, "Sort locales by name in the docs", "queued", "build", why=("4 of 4 agents of station build are at work",)),
         task(12, "Fuzz naturalsize with hypothesis", "checking", "check", agent="gemini", attempts=1, commit=Oid("ae" * 20),
              since=NOW - 4 * MINUTE, claims=claims(work="proven", tests="proven", lint="running"), files=1, insertions=61),
         gate(1, "T5"),
         gate(2, "T8", kind="question", title="Ask before the locale directory changes", question="Keep the old path as a fallback?",
              options=(Option(key="yes", label="yes, for one release"), Option(key="no", label="no, move it")), recommendation="",
-             because="the agent asked", bound=Digest(""), diff=Digest(""), claims=(), files=0, opened_at=NOW - 3 * MINUTE, attempts=1),
+             because="the agent asked", bound=Digest(""), diff=Digest(""), claims=(), files=0, opened_at=NOW - 3 * MINUTE,
+             attempts=1),
         session("T4.1"), session("T7.2", agent="opencode", health="thinking"), session("T8.1", health="waiting-answer"),
         ProblemView(problem="check:lint", what="check lint is unevaluated: ruff is not installed in the checkout",
                     where="andon.toml: [checks.lint]", mend="add it to [checkout] setup, for example: pip install ruff",
@@ -200,10 +232,13 @@ def detail_of(view: AnyView) -> TaskDetail:
     assert isinstance(view, TaskView)
     at = NOW - 30 * MINUTE
     return TaskDetail(
-        task=view, spec="# Slovenian dual\n\nSlovenian has a dual. `naturaltime` says *2 dni* where it should say *2 dneva*.\n\n- tests first\n",
+        task=view,
+        spec="# Slovenian dual\n\nSlovenian has a dual. `naturaltime` says *2 dni* and should say *2 dneva*.\n\n- tests first\n",
         attempts=(
-            AttemptDetail(attempt=AttemptId(f"{view.task}.1"), number=1, agent="claude", state="failed", base=Oid("aa" * 20), started=at,
-                          ended=at + 200_000, outcome="2 of 214 tests failed", isolation="clone", salvage=f"refs/andon/salvage/{view.task}.1"),
+            AttemptDetail(attempt=AttemptId(f"{view.task}.1"), number=1, agent="claude", state="failed", base=Oid("aa" * 20),
+                          started=at,
+                          ended=at + 200_000, outcome="2 of 214 tests failed", isolation="clone",
+                          salvage=f"refs/andon/salvage/{view.task}.1"),
             AttemptDetail(attempt=AttemptId(f"{view.task}.2"), number=2, agent="claude", state="accepted", base=Oid("aa" * 20),
                           started=at + 240_000, path="/home/ada/.local/state/andon/checkouts/humanize/T5.2", isolation="clone"),
         ),
@@ -212,7 +247,8 @@ def detail_of(view: AnyView) -> TaskDetail:
             Moment(seq=4, at=at + 1000, kind="attempt.claimed", text="claude took T5 as attempt T5.1"),
             Moment(seq=9, at=at + 201_000, kind="run.finished", text="tests failed: 2 of 214 tests failed", blobs=(("log", LOG),)),
             Moment(seq=12, at=at + 240_000, kind="attempt.claimed", text="claude took T5 as attempt T5.2"),
-            Moment(seq=17, at=at + 900_000, kind="work.imported", text="3 files +48 -6 were read from T5.2", blobs=(("diff", DIFF),)),
+            Moment(seq=17, at=at + 900_000, kind="work.imported", text="3 files +48 -6 were read from T5.2",
+                   blobs=(("diff", DIFF),)),
             Moment(seq=21, at=at + 1_000_000, kind="run.finished", text="tests passed: 214 tests passed",
                    blobs=(("log", LOG), ("report", LOG), ("evidence", LOG))),
             Moment(seq=24, at=at + 1_080_000, kind="gate.opened", text="G1 asks: Land this change of 3 files on main?"),
@@ -220,8 +256,11 @@ def detail_of(view: AnyView) -> TaskDetail:
     )
 
 
-def hostile(text: str = "") -> str:
-    return f"{text}[@click=app.quit]press[/] \x1b]52;c;cHduZWQ=\x07\x1b[2J\x1b]8;;http://evil\x07link\x1b]8;;\x07 \u202egnp.exe \x9b31m [bold red]x[/]\x00"
+HOSTILE = (
+    "[@click=app.quit]press[/] \x1b]52;c;cHduZWQ=\x07\x1b[2J\x1b]8;;http://evil\x07link\x1b]8;;\x07 "
+    "\u202egnp.exe \x9b31m [bold red]x[/]\x00 \u200b\U000e0041 $(rm) \x1bPq\x1b\\ end"
+)
+"""What an agent could write to reach the terminal, the app or the reader's eye."""
 
 
 A_LOG = "\n".join(f"tests/test_time.py::test_case_{n} PASSED" for n in range(200)) + "\n214 passed in 3.21s\n"

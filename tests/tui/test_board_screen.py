@@ -3,6 +3,7 @@
 import pytest
 from face_on_paper import face
 from factory_on_paper import MINUTE, NOW, Paper, busy, factory, line, repository, task
+from textual.events import MouseScrollDown
 
 from andon.schema.errors import Problem
 from andon.schema.inputs import CancelTask, PullCord, ReleaseCord, RetryTask
@@ -19,7 +20,8 @@ async def test_wide_terminals_show_stations_as_columns_in_their_order() -> None:
 
 async def test_a_card_tells_state_health_attempt_claims_and_words_by_glyph_and_word() -> None:
     async with face(Paper(busy()), (200, 60)) as shown:
-        for told in ("● T7 building", "thinking · opencode · try 2", "✗ tests", "… lint", "? lint", "◆ T5 waiting", "“reading tests/test_time.py”"):
+        for told in ("● T7 building", "thinking · opencode · try 2", "✗ tests", "… lint", "? lint", "◆ T5 waiting",
+                     "“reading tests/test_time.py”"):
             assert told in shown.text, told
 
 
@@ -93,7 +95,7 @@ async def test_the_wheel_scrolls_the_lane_under_the_pointer() -> None:
     async with face(Paper([factory(), repository(), line(), *many]), (160, 30)) as shown:
         x, y = shown.where("task number 3")
         board = shown.app.screen.view  # type: ignore[attr-defined]
-        await shown.pilot._post_mouse_events([__import__("textual.events").events.MouseScrollDown], board, (x, y - 6), button=0)
+        await shown.pilot._post_mouse_events([MouseScrollDown], board, (x, y - board.region.y), button=0)
         await shown.settle()
         assert "↑ 1 more" in shown.text
 
@@ -161,7 +163,8 @@ async def test_brackets_turn_to_the_next_line_of_the_factory() -> None:
 
 
 async def test_modes_of_the_factory_are_told_with_their_reason() -> None:
-    views = [factory(mode="read-only", because="event 12 does not fit its hash") if view.key == "factory" else view for view in busy()]
+    odd = factory(mode="read-only", because="event 12 does not fit its hash")
+    views = [odd if view.key == "factory" else view for view in busy()]
     async with face(Paper(views)) as shown:
         assert "the factory is read-only: event 12 does not fit its hash" in shown.text
         await shown.press("c")

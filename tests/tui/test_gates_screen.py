@@ -18,9 +18,9 @@ async def test_the_inbox_is_home_when_somebody_waits_and_the_board_when_nobody_d
 async def test_question_recommendation_options_risk_age_claims_and_diff_stand_together() -> None:
     async with face(Paper(busy()), (160, 50), home="gates") as shown:
         for told in (
-            "Land this change of 3 files on main?", "recommended: approve", "1 a Approve  it goes into the merge queue", "2 x Reject",
-            "3   Another attempt", "risk review · waits 12m", "? lint", "unevaluated", "exit 127: ruff: not found", "+48", "── tests/test_time.py",
-            "+    if locale.has_dual(days):", "+--- not a header",
+            "Land this change of 3 files on main?", "recommended: approve", "1 a Approve  it goes into the merge queue",
+            "2 x Reject", "3   Another attempt", "risk review · waits 12m", "? lint", "unevaluated", "exit 127: ruff: not found",
+            "+48", "── tests/test_time.py", "+    if locale.has_dual(days):", "+--- not a header",
         ):
             assert told in shown.text, told
 

@@ -1,0 +1,177 @@
+"""Words of agents, tasks and tools are only ever text: nothing in them becomes live, and no control code reaches the terminal."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import struct
+import sys
+import termios
+from pathlib import Path
+
+import msgspec
+import pytest
+from face_on_paper import Face, face
+from factory_on_paper import DIFF, HOSTILE, LOG, NOW, Paper, busy, detail_of
+from rich.segment import Segment
+from support import wait_for
+
+from andon.schema.views import AnyView, ClaimCell
+
+FORBIDDEN = ("\x1b]52", "\x1b]8;", "\x1b[2J", "\x1bP", "\u202e", "\x9b", "\x00", "\u200b", "\U000e0041", "\x07")
+POINTER = re.compile("\x1b\\]22;[a-z-]+\x07")
+"""Textual's own wish for the shape of the mouse pointer."""
+EXACT = {"task", "repo", "line", "station", "state", "attempt", "gate", "key", "kind", "mode", "health", "status", "risk", "bound",
+         "diff", "problem", "type", "commit", "landed", "run", "name", "session", "trunk", "commands", "recommendation_", "source"}
+"""Fields that are names of ours: the schema gives them their shape."""
+
+
+def poison(value: object, field: str = "") -> object:
+    """The same value with hostile text wherever free text may stand."""
+    if isinstance(value, str):
+        return value if field in EXACT or not value else f"{value} {HOSTILE}"
+    if isinstance(value, list):
+        return [poison(each, field if field not in ("claims", "options", "stations") else "") for each in value]
+    if isinstance(value, dict):
+        return {name: poison(each, name) for name, each in value.items()}
+    return value
+
+
+def hostile_factory() -> Paper:
+    views = []
+    for view in busy():
+        built = poison(msgspec.to_builtins(view))
+        assert isinstance(built, dict)
+        for name in ("after", "overlaps"):
+            built.pop(name, None)
+        fresh = msgspec.convert(built, AnyView)
+        if hasattr(fresh, "claims") and fresh.claims:
+            fresh = msgspec.structs.replace(fresh, claims=(*fresh.claims, ClaimCell(claim=f"odd {HOSTILE}", status="proven")))
+        views.append(fresh)
+    paper = Paper(views)
+    plain = busy()[7]
+    detail = msgspec.to_builtins(detail_of(plain))
+    paper.details["T5"] = msgspec.convert(poison(detail), type(detail_of(plain)))
+    paper.details["T5"] = msgspec.structs.replace(paper.details["T5"], task=paper.views_["task:T5"])
+    paper.blobs[LOG] = f"{HOSTILE}\n\x1b[31mred\x1b[0m\r\n{HOSTILE}"
+    paper.blobs[DIFF] = f"diff --git a/{HOSTILE} b/{HOSTILE}\n@@ -1 +1 @@ {HOSTILE}\n+{HOSTILE}\n-{HOSTILE}\n"
+    return paper
+
+
+def unsafe(shown: Face) -> list[str]:
+    """What is on screen or was written to the terminal and must not be."""
+    written = POINTER.sub("", "".join(shown.writes))
+    found = [repr(bad) for bad in FORBIDDEN if bad in written or bad in shown.text]
+    for strip in shown.app.screen._compositor.render_strips():
+        for segment in strip:
+            found += [repr(segment)] if _lives(segment) else []
+    return found
+
+
+def _lives(segment: Segment) -> bool:
+    style = segment.style
+    return style is not None and (style.link is not None or "@click" in (style.meta or {}))
+
+
+WALK = (
+    ("board", ()), ("board", ("c",)), ("board", ("a",)), ("board", ("S",)), ("board", ("question_mark",)), ("board", ("ctrl+p",)),
+    ("board", ("ctrl+p", "T", "5")), ("gates", ()), ("gates", ("1",)), ("gates", ("x",)), ("gates", ("d",)), ("board", ("enter",)),
+    ("board", ("enter", "down", "down", "enter")), ("board", ("d",)), ("problems", ()), ("board", ("slash", "x")),
+)
+
+
+@pytest.mark.parametrize(("home", "keys"), WALK, ids=lambda each: each if isinstance(each, str) else "-".join(each) or "·")
+async def test_hostile_text_is_drawn_as_text_on_every_screen(home: str, keys: tuple[str, ...]) -> None:
+    paper = hostile_factory()
+    for size in ((150, 40), (80, 24)) if not keys else ((150, 40),):
+        async with face(paper, size, home=home) as shown:
+            if keys and keys[0] in ("a", "d", "enter"):
+                shown.app.screen.view.choose("T5") if home == "board" else None  # type: ignore[attr-defined]
+            await shown.press(*keys)
+            assert not unsafe(shown)
+            assert keys[-1:] == ("question_mark",) or "[@click" in shown.text or "press" in shown.text or "T5" in shown.text
+
+
+async def test_a_click_on_hostile_markup_does_nothing() -> None:
+    async with face(hostile_factory(), (200, 50), home="problems") as shown:
+        x, y = shown.where("[@click=app.quit]")
+        await shown.pilot.click(offset=(x + 18, y))
+        await shown.settle()
+        assert shown.app.is_running and shown.app.return_value is None
+
+
+async def test_a_hostile_error_is_told_as_text() -> None:
+    from andon.schema.errors import Problem
+
+    async with face(Paper(busy())) as shown:
+        shown.paper.refuses = Problem(what=f"no {HOSTILE}", where=HOSTILE, mend=HOSTILE)
+        await shown.press("c", "y")
+        assert "[@click=app.quit]" in shown.text and not unsafe(shown)
+
+
+async def test_a_change_cannot_hide_a_line_of_its_diff() -> None:
+    paper = Paper(busy())
+    head = "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1,2 +1,3 @@\n"
+    paper.blobs[DIFF] = head + "--- os.remove(path)\n+++ evil()\n+a\u202eb\n+" + "y" * 3000 + "\n"
+    async with face(paper, (150, 40), home="gates") as shown:
+        await shown.press("d")
+        assert "--- os.remove(path)" in shown.text and "+++ evil()" in shown.text
+        assert "holds characters that are not shown" in shown.text
+        for _ in range(260):
+            shown.app.screen.do_right()  # type: ignore[attr-defined]
+        await shown.settle()
+        assert "more characters" in shown.text
+
+
+CHILD = """
+import asyncio, sys
+sys.path[:0] = [{here!r}, {tests!r}]
+from test_hostile_text import hostile_factory
+from factory_on_paper import NOW
+from andon_tui.app import AndonApp
+from andon.schema.ids import AttemptId
+from andon.schema.wire import PaneIs
+from factory_on_paper import HOSTILE
+paper = hostile_factory()
+app = AndonApp(paper, now=lambda: NOW)
+async def drive():
+    await asyncio.sleep(0.4)
+    for place in ("gates", "board", "T5", "problems", "T4.1"):
+        app.jump(place)
+        await asyncio.sleep(0.25)
+    paper.pane(PaneIs(attempt=AttemptId("T4.1"), rows=(HOSTILE, "last row"), width=100, height=30))
+    app.say(HOSTILE)
+    await asyncio.sleep(0.4)
+    app.exit(0)
+app.call_later(lambda: app.run_worker(drive()))
+app.run()
+"""
+OURS = re.compile(rb"\x1b\[[0-9;:?<>=]*[ $]*[a-zA-Z]|\x1b[=>()][0-9A-Za-z]?|\x1bP[+$=][^\x1b]*\x1b\\|\x1b\]22;[a-z-]+\x07")
+"""What Textual itself writes: CSI, keypad modes, its synchronised-output and capability questions, and the pointer's shape."""
+
+
+async def test_a_real_terminal_gets_no_control_code_from_hostile_text(tmp_path: Path) -> None:
+    script = CHILD.format(here=str(Path(__file__).parent), tests=str(Path(__file__).parent.parent))
+    parent, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 150, 0, 0))
+    env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "150", "LINES": "40"}
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdin=child, stdout=child, stderr=child, env=env)
+    os.close(child)
+    os.set_blocking(parent, False)
+    heard = bytearray()
+
+    def read() -> bool:
+        with contextlib.suppress(BlockingIOError, OSError):
+            heard.extend(os.read(parent, 1 << 16))
+        return process.returncode is not None
+
+    await wait_for(read, 20, what="the app's end")
+    os.close(parent)
+    told = bytes(heard)
+    assert b"press" in told and b"last row" in told
+    for bad in (b"\x1b]52", b"\x1b]8", b"\x1b[2J\x1b]", "\u202e".encode(), b"\xc2\x9b", b"\x00", b"cHduZWQ"):
+        assert bad not in told, bad
+    assert b"\x1b" not in OURS.sub(b"", told), OURS.sub(b"", told)[:2000]
+    assert NOW
