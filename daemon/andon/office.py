@@ -10,9 +10,10 @@ from typing import cast
 
 import msgspec
 
+from andon.core.evolve import replay
 from andon.core.project import attempt_details, task_view
 from andon.core.schedule import busy_tasks
-from andon.core.state import Task
+from andon.core.state import State, Task
 from andon.edges import repository, salvage
 from andon.edges.blobs import Blobs
 from andon.edges.pane import PaneWatch
@@ -30,7 +31,7 @@ from andon.schema.ids import AttemptId, Digest, RepoId, session_name
 from andon.schema.layout import Layout
 from andon.schema.sentences import sentence
 from andon.schema.settings import FactorySettings, Loaded
-from andon.schema.views import AnyView, Moment, TaskDetail
+from andon.schema.views import AnyView, AttemptDetail, Moment, TaskDetail
 
 SETTINGS = "andon.toml"
 Push = Callable[[wire.AnyReply], None]
@@ -195,7 +196,7 @@ class Office:
         )
         return TaskDetail(
             task=task_view(state, task, self._loop.sightings, busy_tasks(state)), spec=task.spec,
-            attempts=attempt_details(state, task), timeline=moments, diff=task.work.diff if task.work else Digest(""),
+            attempts=attempts_told(state, task, rows), timeline=moments, diff=task.work.diff if task.work else Digest(""),
             packet=task.packet,
         )
 
@@ -260,6 +261,14 @@ def made(events: Sequence[e.Event]) -> tuple[str, ...]:
             case e.TaskCancelled() | e.TaskRetried():
                 return (event.task,)
     return ()
+
+
+def attempts_told(state: State, task: Task, rows: Sequence[e.Recorded]) -> tuple[AttemptDetail, ...]:
+    """The attempts of a task out of its own history: the state forgets those of finished tasks, the ledger does not."""
+    ends = (e.TaskDone, e.TaskFailed, e.TaskCancelled)
+    told = replay(State(repos=state.repos), [row for row in rows if not isinstance(row.event, ends)])
+    known = told.tasks.get(task.task)
+    return attempt_details(told, known) if known else attempt_details(state, task)
 
 
 def blobs_of(event: e.Event) -> tuple[tuple[str, Digest], ...]:
