@@ -12,6 +12,10 @@ from andon.schema.settings import AgentSettings
 
 from .command import presets
 
+FOREIGN = (ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, NameError, OSError, RuntimeError,
+           SyntaxError, TypeError, ValueError)
+"""What somebody else's module may raise while it is imported."""
+
 
 class BrokenAdapter(msgspec.Struct, frozen=True, kw_only=True):
     """Stands in for an entry point that could not be loaded, so that the others work and this one says why."""
@@ -65,7 +69,7 @@ def _opened(name: str, points: set[EntryPoint]) -> Adapter:
         return BrokenAdapter(name=name, because=f"{len(targets)} packages claim this name", origin=origin)
     try:
         loaded = next(iter(points)).load()
-    except (ImportError, AttributeError, NameError, SyntaxError, TypeError, ValueError, OSError) as error:
+    except FOREIGN as error:
         return BrokenAdapter(name=name, because=f"{type(error).__name__}: {error}", origin=origin)
     if not (isinstance(getattr(loaded, "name", None), str) and callable(getattr(loaded, "detect", None))
             and callable(getattr(loaded, "launch", None))):

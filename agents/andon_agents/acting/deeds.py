@@ -185,7 +185,7 @@ def ask(player: Player, step: sc.Ask) -> None:
     player.screen.line(f"☐ {step.text}", BOLD)
     player.screen.under([f"{place}. {option}" for place, option in enumerate(step.options, 1)], CYAN)
     text = player.answer(number)
-    if not text:
+    if text is None:
         raise Stuck("nobody can answer here")
     if text.isdigit() and 0 < int(text) <= len(step.options):
         text = step.options[int(text) - 1]

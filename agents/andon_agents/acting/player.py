@@ -70,16 +70,16 @@ class Player:
         """Leave a message for the daemon and give its number; without a job directory only the screen hears it (0)."""
         return leave(self.job, kind, text, options=options, commit=commit).n if self.job else 0
 
-    def answer(self, number: int) -> str:
-        """Wait for the answer to question `number`: from the inbox, or typed here. Empty only when neither can ever come."""
+    def answer(self, number: int) -> str | None:
+        """Wait for the answer to question `number`: from the inbox, or a line typed here. None when neither can ever come."""
         self.screen.title(f"? {self.values['task']}")
         self.screen.prompt()
         while self.screen.open or self.job:
-            given = read_answer(self.job, number) if self.job else None
-            text = given.text if given else self.screen.typed_line(0.2)
-            if text:
+            if self.job and (given := read_answer(self.job, number)):
+                return given.text
+            if text := self.screen.typed_line(0.2):
                 return text
-        return ""
+        return None
 
     def settle(self, answer: str) -> None:
         """This is the answer from here on, for `{answer}` and for conditions."""

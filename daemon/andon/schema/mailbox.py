@@ -1,9 +1,8 @@
 """The files by which an agent speaks and is answered. Touches the disk, inside one job directory only; knows no factory.
 
-Theory of operation. A message is one file `outbox/<n>.json`, written aside and then linked into place: a reader sees whole
-messages or none, and two writers never get the same number. An answer is the file `inbox/<n>.json` with the number of its
-question. Both sides may die at any time: the files stay, and reading them again says the same. What lies in an outbox was
-written by an agent, so it is read with a bound, never through a link, and what is no message is passed over.
+Theory of operation. This is the agent's side. A message is one file `outbox/<n>.json`, written aside and then linked into
+place: a reader sees whole messages or none, and two writers never get the same number. An answer is the file `inbox/<n>.json`
+with the number of its question. Both sides may die at any time: the files stay, and reading them again says the same.
 """
 
 import contextlib
@@ -12,7 +11,7 @@ import stat
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import msgspec
 
@@ -21,17 +20,16 @@ from andon.schema.jobs import INBOX, OUTBOX, Answer, Said
 
 JOB_VARIABLE = "ANDON_JOB"
 """The environment variable that names the job directory inside a session."""
-TEXT_LIMIT = 16_000
-"""Characters of a message; what is longer is cut, and the text says so."""
-OPTIONS_LIMIT = 20
-"""Options of a question."""
+TEXT_LIMIT = 6_000
+"""Characters of a message, so that the worst of them fits into 64 KiB of JSON; what is longer is cut, and the text says so."""
+OPTIONS_LIMIT, OPTION_LIMIT = 20, 200
+"""Options of a question, and characters of one."""
 FILE_LIMIT = 256 * 1024
-"""Bytes of a message file that a reader accepts."""
+"""Bytes of an answer that are read."""
 MESSAGES_LIMIT = 1_000
-"""Messages of one attempt: the writer refuses more, the reader reads no more."""
+"""Messages of one attempt."""
 
 Kind = Literal["progress", "ask", "finished", "handoff"]
-T = TypeVar("T", Said, Answer)
 
 
 def job_directory(environ: Mapping[str, str] = os.environ) -> Path:
@@ -39,7 +37,7 @@ def job_directory(environ: Mapping[str, str] = os.environ) -> Path:
     named = environ.get(JOB_VARIABLE, "")
     if named and Path(named).is_dir():
         return Path(named)
-    what = f"{JOB_VARIABLE} names no directory: {named}" if named else f"{JOB_VARIABLE} is not set: this is no session of the factory"
+    what = f"{JOB_VARIABLE} names no directory: {named}" if named else f"{JOB_VARIABLE} is not set: this is no agent's session"
     raise Mistake(what, where="the environment", mend="run this inside an agent's session")
 
 
@@ -56,25 +54,20 @@ def leave(job: Path, kind: Kind, text: str = "", *, options: tuple[str, ...] = (
     raise Mistake(f"this session has said {MESSAGES_LIMIT} things already", where=str(outbox), mend="finish, or hand off")
 
 
-def messages(job: Path, after: int = 0) -> tuple[Said, ...]:
-    """The messages with a number above `after`, in order. What is no readable message of that number is left out."""
-    outbox = job / OUTBOX
-    numbers = [number for number in sorted(_numbers(outbox)) if after < number <= MESSAGES_LIMIT]
-    read = (_read(outbox / f"{number}.json", Said) for number in numbers)
-    return tuple(_within(said) for number, said in zip(numbers, read, strict=True) if said is not None and said.n == number)
-
-
-def put_answer(job: Path, answer: Answer) -> bool:
-    """Answer question `answer.n`. False when an answer lies there already: the first one counts."""
-    inbox = job / INBOX
-    inbox.mkdir(exist_ok=True)
-    return _put(inbox / f"{answer.n}.json", answer)
-
-
 def read_answer(job: Path, number: int) -> Answer | None:
     """The answer to this question, or None while there is none."""
-    answer = _read(job / INBOX / f"{number}.json", Answer)
-    return answer if answer is not None and answer.n == number else None
+    try:
+        descriptor = os.open(job / INBOX / f"{number}.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return None
+        try:
+            answer = msgspec.json.decode(file.read(FILE_LIMIT), type=Answer)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return None
+    return answer if answer.n == number else None
 
 
 def await_answer(job: Path, number: int, *, nap: Callable[[float], object] = time.sleep, seconds: float = 0.0) -> Answer | None:
@@ -89,15 +82,15 @@ def await_answer(job: Path, number: int, *, nap: Callable[[float], object] = tim
 
 def _within(said: Said) -> Said:
     """The same message inside the stated limits."""
-    options = tuple(_bounded(option) for option in said.options[:OPTIONS_LIMIT])
-    return Said(n=said.n, kind=said.kind, text=_bounded(said.text), options=options, commit=_bounded(said.commit)[:64])
+    options = tuple(_bounded(option, OPTION_LIMIT) for option in said.options[:OPTIONS_LIMIT])
+    return Said(n=said.n, kind=said.kind, text=_bounded(said.text, TEXT_LIMIT), options=options, commit=_bounded(said.commit, 64))
 
 
-def _bounded(text: str) -> str:
+def _bounded(text: str, limit: int) -> str:
     """The text as valid Unicode without NUL and within the limit; a cut is said."""
     text = text.replace("\0", "").encode(errors="replace").decode()
-    left = len(text) - TEXT_LIMIT
-    return text if left <= 0 else f"{text[:TEXT_LIMIT - 40]} … ({left + 40} more characters cut)"
+    kept = limit - 40
+    return text if len(text) <= limit else f"{text[:kept]} … ({len(text) - kept} more characters cut)"
 
 
 def _numbers(folder: Path) -> list[int]:
@@ -110,7 +103,7 @@ def _numbers(folder: Path) -> list[int]:
     return [int(name[:-5]) for name in names if name[:-5].isascii() and name[:-5].isdigit() and len(name) <= 14 and name[0] != "0"]
 
 
-def _put(path: Path, value: Said | Answer) -> bool:
+def _put(path: Path, value: Said) -> bool:
     """Write aside, make durable, link into place. False when the place is taken."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
     try:
@@ -125,19 +118,3 @@ def _put(path: Path, value: Said | Answer) -> bool:
         with contextlib.suppress(FileNotFoundError):
             aside.unlink()
     return True
-
-
-def _read(path: Path, kind: type[T]) -> T | None:
-    """One message, or None when it is missing, no plain file, too big, or no such message."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode) or status.st_size > FILE_LIMIT:
-            return None
-        try:
-            return msgspec.json.decode(file.read(FILE_LIMIT), type=kind)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            return None
