@@ -170,5 +170,6 @@ def read_rows(layout: Layout, seqs: Sequence[int]) -> list[Recorded]:
     """The events with these numbers, in their order; numbers that are not there are left out."""
     with closing(connect(layout.ledger)) as db:
         marks = ", ".join("?" * len(seqs))
-        rows = [Row._make(raw) for raw in db.execute(f"SELECT {COLUMNS} FROM event WHERE seq IN ({marks}) ORDER BY seq", tuple(seqs))]
+        sql = f"SELECT {COLUMNS} FROM event WHERE seq IN ({marks}) ORDER BY seq"
+        rows = [Row._make(raw) for raw in db.execute(sql, tuple(seqs))]
         return [recorded(db, layout.ledger, row) for row in rows]

@@ -117,8 +117,8 @@ class Office:
             return wire.SettingsAre(loaded=loaded, trusted=False, commands=loaded.settings.commands())
         notes = (*loaded.notes, *seen.notes)
         await self._loop.ask(i.RepositorySeen(
-            repo=repo, path=str(seen.path), git_dir=str(seen.git_dir), by=login(), trust=trusted, target=target.oid, tree=target.tree,
-            loaded=msgspec.structs.replace(loaded, notes=notes),
+            repo=repo, path=str(seen.path), git_dir=str(seen.git_dir), by=login(), trust=trusted, target=target.oid,
+            tree=target.tree, loaded=msgspec.structs.replace(loaded, notes=notes),
         ))
         self._loop.publish_now()
         return wire.Done(ids=(repo,), text=f"{repo} is registered; changes land on {seen.target}")
