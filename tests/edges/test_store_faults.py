@@ -73,18 +73,18 @@ asyncio.run(main())
 def test_every_acknowledged_append_is_there_after_kill_9(where: Layout) -> None:
     chance = random.Random(9)
     acknowledged: dict[int, str] = {}
-    for _ in range(8):
-        wanted, lines = chance.randint(1, 400), 0
+    for fault in ["store.commit:9", "store.committed:9"] + [""] * 6:
+        wanted, lines = 1 if fault else chance.randint(1, 400), 0
         with subprocess.Popen([sys.executable, "-c", WRITER, str(where.home), str(Path(__file__).parents[1])],
-                              stdout=subprocess.PIPE) as writer:
+                              stdout=subprocess.PIPE, env={**os.environ, "ANDON_FAULT": fault}) as writer:
             assert writer.stdout
             for line in writer.stdout:
                 seq, hash = line.split()
                 acknowledged[int(seq)] = hash.decode()
                 lines += 1
-                if lines == wanted:
+                if lines == wanted and not fault:
                     writer.send_signal(signal.SIGKILL)
-        assert lines >= wanted, "the writer ended by itself"
+        assert lines >= wanted and writer.returncode == -signal.SIGKILL, "the writer ended by itself"
     there = {one.seq: one.hash for one in read_log(where, limit=1_000_000)}
     assert len(acknowledged) >= 8 and {seq: there.get(seq) for seq in acknowledged} == acknowledged
     assert list(there) == list(range(1, len(there) + 1)) and len(there) % 2 == 0 and verify_log(where) is None
