@@ -51,9 +51,9 @@ class Floor(msgspec.Struct, frozen=True):
                 setup: tuple[str, ...] = (), port: int = 0) -> PrepareCheckout:
         """The effect that makes a checkout."""
         return PrepareCheckout(
-            attempt=AttemptId(attempt), task=TaskId(attempt.split(".")[0]), repo=REPO, git_dir=str(self.git_dir), path=str(self.person),
-            base=Oid(base) or self.base, start=Oid(start), previous=Oid(previous), checkout=Checkout(isolation=isolation, setup=setup),
-            port=port)
+            attempt=AttemptId(attempt), task=TaskId(attempt.split(".")[0]), repo=REPO, git_dir=str(self.git_dir),
+            path=str(self.person), base=Oid(base) or self.base, start=Oid(start), previous=Oid(previous),
+            checkout=Checkout(isolation=isolation, setup=setup), port=port)
 
     def bring(self, attempt: str = "T1.1", *, base: str = "", others: tuple[str, ...] = ()) -> ImportWork:
         """The effect that imports its work."""
@@ -64,8 +64,8 @@ class Floor(msgspec.Struct, frozen=True):
     def remove(self, attempt: str = "T1.1", *, base: str = "", teardown: tuple[str, ...] = ()) -> RemoveCheckout:
         """The effect that removes it."""
         return RemoveCheckout(
-            attempt=AttemptId(attempt), repo=REPO, git_dir=str(self.git_dir), path=str(self.path(attempt)), base=Oid(base) or self.base,
-            checkout=Checkout(teardown=teardown))
+            attempt=AttemptId(attempt), repo=REPO, git_dir=str(self.git_dir), path=str(self.path(attempt)),
+            base=Oid(base) or self.base, checkout=Checkout(teardown=teardown))
 
     def merge(self, commit: str, *, onto: str = "", landing: str = "L1", title: str = "Do it", at: int = 1_700_000_000_123,
               trailers: tuple[str, ...] = ()) -> MergeCandidate:
@@ -77,8 +77,8 @@ class Floor(msgspec.Struct, frozen=True):
     def move(self, new: str, tree: str, commit: str, *, old: str = "", landing: str = "L1") -> MoveTarget:
         """The effect that moves trunk."""
         return MoveTarget(
-            landing=LandingId(landing), repo=REPO, git_dir=str(self.git_dir), target="main", old=Oid(old) or self.base, new=Oid(new),
-            tree=Oid(tree), commit=Oid(commit))
+            landing=LandingId(landing), repo=REPO, git_dir=str(self.git_dir), target="main", old=Oid(old) or self.base,
+            new=Oid(new), tree=Oid(tree), commit=Oid(commit))
 
     def mirror(self, oid: str) -> MirrorTarget:
         """The effect that lets main follow."""

@@ -40,7 +40,7 @@ async def merge_candidate(effect: MergeCandidate) -> CandidateMerged | Candidate
     args = ("merge-tree", "--write-tree", "-z", "--name-only", "--messages", effect.onto, effect.commit)
     try:
         merged = await look(effect.git_dir, *args, check=False)
-        if merged.code == 1:
+        if merged.code == 1 and merged.out:  # without a tree it is no conflict, git only says it with the same code
             return _conflict(effect, merged)
         if merged.code != 0:
             return _failed(effect, f"The change cannot be merged: {_said(merged)}", transient=False)
@@ -123,7 +123,8 @@ def _failed(effect: MergeCandidate, what: str, *, transient: bool) -> EffectFail
 
 
 def _said(output: Output) -> str:
-    return next((line for line in output.err.splitlines() if line.startswith(("fatal:", "error:"))), output.err.strip()[-300:])
+    told = [line for line in output.err.splitlines() if line.startswith(("fatal:", "error:"))]
+    return told[0] if told else output.err.strip()[-300:] or f"exit code {output.code}"
 
 
 # --- moving ----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,295 @@
+"""A hostile clone against every git command of the daemon: nothing that an agent can plant may run."""
+
+import asyncio
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import gitkit
+import pytest
+from checkoutkit import REPO, Blobs, Floor, floor
+from gitkit import run, write
+
+from andon.edges import checkout, landing, salvage
+from andon.edges import git as module
+from andon.edges.proving import Proving
+from andon.edges.repository import inspect, read_target, show_file
+from andon.schema.errors import Mistake
+from andon.schema.ids import AttemptId, Oid
+from andon.schema.inputs import CandidateMerged, TargetSwapped
+
+ONE = AttemptId("T1.1")
+HOOKS = (
+    "post-checkout", "post-commit", "post-merge", "post-index-change", "pre-auto-gc", "reference-transaction", "post-rewrite",
+    "pre-receive", "update", "post-receive", "post-update", "push-to-checkout", "proc-receive", "pre-push", "fsmonitor-watchman",
+)
+
+
+@pytest.fixture
+def canary(tmp_path: Path) -> Path:
+    return tmp_path / "canary"
+
+
+@pytest.fixture
+def evil(tmp_path: Path, canary: Path) -> Path:
+    script = tmp_path / "evil.sh"
+    script.write_text(f'#!/bin/sh\necho "$0 $*" >> {canary}\ncat\n')
+    script.chmod(0o755)
+    return script
+
+
+@pytest.fixture
+async def shop(tmp_path: Path) -> Floor:
+    shop = floor(tmp_path, {"a.txt": "a\n", "b.txt": "b\n"})
+    await checkout.prepare(shop.prepare(), shop.layout)
+    return shop
+
+
+@pytest.fixture(autouse=True)
+def watched(canary: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Each git of the daemon, and the proof after each that the one before ran nothing."""
+    verbs: list[str] = []
+
+    def observe(argv: tuple[str, ...]) -> None:
+        assert not canary.exists(), f"git {verbs[-1]} ran: {canary.read_text()}"
+        verbs.append(argv[1])
+
+    monkeypatch.setattr(module, "observe", observe)
+    yield verbs
+    assert not canary.exists(), canary.read_text()
+
+
+def settings(evil: Path) -> str:
+    return f"""
+[core]
+	fsmonitor = {evil}
+	hooksPath = {evil.parent}/hooks
+	sshCommand = {evil}
+	pager = {evil}
+	editor = {evil}
+	askPass = {evil}
+	gitProxy = {evil}
+	alternateRefsCommand = {evil}
+	attributesFile = {evil.parent}/attributes
+	untrackedCache = true
+[include]
+	path = {evil.parent}/included
+[extensions]
+	worktreeConfig = true
+[filter "evil"]
+	clean = {evil} clean
+	smudge = {evil} smudge
+	required = true
+[filter "lfs"]
+	process = {evil} process
+	clean = {evil} clean
+[diff]
+	external = {evil}
+[diff "evil"]
+	textconv = {evil}
+	command = {evil}
+[merge "evil"]
+	driver = {evil} %A
+[uploadpack]
+	packObjectsHook = {evil}
+	allowAnySHA1InWant = true
+[transfer]
+	fsckObjects = false
+[gc]
+	recentObjectsHook = {evil}
+[credential]
+	helper = !{evil}
+[gpg]
+	program = {evil}
+[protocol]
+	allow = always
+[protocol "ext"]
+	allow = always
+[remote "origin"]
+	uploadpack = {evil}
+	vcs = evil
+[url "ext::{evil} "]
+	insteadOf = {evil.parent}
+[alias]
+	upload-pack = !{evil}
+	status = !{evil}
+[submodule]
+	recurse = true
+[maintenance]
+	auto = true
+"""
+
+
+def poison(path: Path, evil: Path) -> None:
+    """All that can be planted in a checkout without stopping the daemon from taking the work."""
+    attributes = "* filter=evil diff=evil merge=evil\n*.txt filter=lfs\n[attr]evil filter=evil\n"
+    inner = path / "embedded"
+    run(path, "init", "-q", "--bare", str(inner))
+    (inner / "config").write_text(f"[core]\n\tbare = false\n\tworktree = ..\n\tfsmonitor = {evil}\n")
+    (inner / "hooks").mkdir(exist_ok=True)
+    shutil.copy(path / ".git/index", inner / "index")
+    write(path, {".gitattributes": attributes, "a.txt": "work\n", ".lfsconfig": f"[lfs]\n\turl = ext::{evil}\n",
+                 "embedded/refs/x": "x", ".gitmodules": '[submodule "x"]\n\tpath = x\n\turl = ./x\n'})
+    gitkit.commit(path, {}, "Work\n\nwith everything")
+    for folder in (path / ".git/hooks", evil.parent / "hooks", inner / "hooks"):
+        folder.mkdir(exist_ok=True)
+        for name in HOOKS:
+            (folder / name).unlink(missing_ok=True)
+            (folder / name).symlink_to(evil)
+    (evil.parent / "attributes").write_text(attributes)
+    (evil.parent / "included").write_text(f"[core]\n\tfsmonitor = {evil}\n")
+    write(path, {"a.txt": "uncommitted\n", "new.txt": "untracked\n", ".git/info/attributes": attributes,
+                 ".git/config.worktree": f"[core]\n\tfsmonitor = {evil}\n"})
+    with (path / ".git/config").open("a") as config:
+        config.write(settings(evil))
+
+
+async def test_the_poison_is_real(shop: Floor, evil: Path, canary: Path) -> None:
+    poison(shop.path(), evil)
+    for command in (("status",), ("add", "new.txt"), ("diff",), ("-C", "embedded", "status")):
+        run(shop.path(), *command, check=False)
+        ran = canary.read_text()
+        assert str(evil) in ran, command
+        await asyncio.to_thread(canary.unlink)
+
+
+async def test_nothing_of_a_hostile_clone_runs_from_import_to_landing_and_removal(
+    shop: Floor, evil: Path, watched: list[str], tmp_path: Path,
+) -> None:
+    poison(shop.path(), evil)
+    mine = {name: (shop.git_dir / name).read_bytes() for name in ("config", "HEAD")}
+    read = await checkout.import_work(shop.bring(), shop.layout, Blobs())
+    assert read.refused == "" and "a.txt" in read.paths and read.dirty
+    kept = await salvage.snapshot(shop.git_dir, shop.path(), ONE, shop.base, shop.layout)
+    async with Proving(shop.layout).slot(REPO, shop.git_dir, read.commit, read.tree) as path:
+        assert (path / "a.txt").read_text() == "work\n"
+        poison_slot(path, evil)
+        await Proving(shop.layout).tampered(path)
+    async with Proving(shop.layout).slot(REPO, shop.git_dir, shop.base, Oid(gitkit.tree(shop.person, shop.base))):
+        pass
+    merged = await landing.merge_candidate(shop.merge(read.commit))
+    assert isinstance(merged, CandidateMerged)
+    assert isinstance(await landing.move_target(shop.move(merged.candidate, merged.tree, read.commit)), TargetSwapped)
+    assert (await landing.mirror_target(shop.mirror(merged.candidate))).advanced
+    assert await show_file(shop.git_dir, merged.candidate, "a.txt") == "work\n"
+    await inspect(shop.person)
+    await read_target(shop.git_dir, "main")
+    await salvage.restore(shop.git_dir, ONE, tmp_path / "back", shop.layout, ref=kept.ref)
+    gone = await checkout.remove(shop.remove(), shop.layout)
+    assert gone.oid == kept.oid
+    assert {name: (shop.git_dir / name).read_bytes() for name in mine} == mine
+    assert {"fetch", "add", "status", "diff", "merge-tree", "update-ref", "merge", "checkout", "clean", "commit-tree"} <= set(watched)
+
+
+def poison_slot(path: Path, evil: Path) -> None:
+    (path / ".git/hooks").mkdir()
+    for name in HOOKS:
+        (path / ".git/hooks" / name).symlink_to(evil)
+    with (path / ".git/config").open("a") as config:
+        config.write(settings(evil))
+    nested = path / "nested"
+    nested.mkdir()
+    run(nested, "init", "-q", "--template=")
+    with (nested / ".git/config").open("a") as config:
+        config.write(settings(evil))
+
+
+async def test_a_submodule_that_would_run_a_command_is_refused(shop: Floor, evil: Path) -> None:
+    gitkit.commit(shop.path(), {".gitmodules": f'[submodule "x"]\n\tpath = x\n\turl = ./x\n\tupdate = !{evil}\n'}, "Evil")
+    read = await checkout.import_work(shop.bring(), shop.layout, Blobs())
+    assert "disallowed submodule update" in read.refused and read.commit == shop.base
+
+
+async def test_no_git_of_the_daemon_is_given_the_agents_directory(
+    shop: Floor, evil: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    poison(shop.path(), evil)
+    seen: list[tuple[tuple[str, ...], dict[str, str]]] = []
+    start = module.asyncio.create_subprocess_exec
+
+    async def spy(*argv: str, **words: object) -> object:
+        seen.append((argv, {"cwd": str(words["cwd"]), **words["env"]}))  # type: ignore[dict-item]
+        return await start(*argv, **words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module.asyncio, "create_subprocess_exec", spy)
+    await checkout.import_work(shop.bring(), shop.layout, Blobs())
+    await checkout.remove(shop.remove(), shop.layout)
+    inside = str(shop.path())
+    for argv, env in seen:
+        assert not env.get("GIT_DIR", "/").startswith(inside), argv
+        assert env.get("GIT_DIR") or not env["cwd"].startswith(inside), argv
+        assert argv[1] == "fetch" or not any(word.startswith(inside) for word in argv), argv
+    assert len(seen) > 10
+
+
+@pytest.mark.parametrize("hidden", [False, True], ids=["plain", "included"])
+async def test_a_clone_turned_partial_does_not_make_the_daemon_fetch_its_missing_objects(
+    shop: Floor, evil: Path, tmp_path: Path, hidden: bool,
+) -> None:
+    path = shop.path()
+    gitkit.commit(path, {"c.txt": "missing\n"}, "Work")
+    oid = gitkit.blob_oid(b"missing\n", path)
+    (path / ".git/objects" / oid[:2] / oid[2:]).unlink()
+    bad = f'[core]\n\trepositoryformatversion = 1\n[extensions]\n\tpartialClone = evil\n[remote "evil"]\n\turl = {tmp_path}\n' \
+          f"\tpromisor = true\n\tuploadpack = {evil}\n"
+    (tmp_path / "included").write_text(bad)
+    with (path / ".git/config").open("a") as config:
+        config.write(f"[include]\n\tpath = {tmp_path}/included\n" if hidden else bad)
+    read = await checkout.import_work(shop.bring(), shop.layout, Blobs())
+    assert read.refused and read.commit == shop.base
+    assert gitkit.ref(shop.person, "refs/andon/work/T1.1") == ""
+
+
+@pytest.mark.parametrize("kind", ["link", "gitfile"])
+async def test_a_git_directory_that_points_elsewhere_is_not_followed(
+    shop: Floor, evil: Path, tmp_path: Path, kind: str,
+) -> None:
+    other = gitkit.make_repo(tmp_path / "other", {"secret.txt": "not the agent's\n"})
+    with (other / ".git/config").open("a") as config:
+        config.write(settings(evil))
+    (shop.path() / ".git").rename(tmp_path / "moved")
+    if kind == "link":
+        (shop.path() / ".git").symlink_to(other / ".git")
+    else:
+        (shop.path() / ".git").write_text(f"gitdir: {other}/.git\n")
+    read = await checkout.import_work(shop.bring(), shop.layout, Blobs())
+    assert read.refused and not read.foreign and read.commit == shop.base
+    await checkout.remove(shop.remove(), shop.layout)
+    secret = gitkit.blob_oid(b"not the agent's\n", shop.person)
+    assert secret not in gitkit.reachable_blobs(shop.person) and (other / ".git/HEAD").exists()
+
+
+async def test_a_nested_repository_is_named_and_not_entered(shop: Floor, evil: Path) -> None:
+    inner = gitkit.make_repo(shop.path() / "inner")
+    run(shop.path(), "add", "inner")
+    run(shop.path(), "commit", "-qm", "A gitlink")
+    write(inner, {"README.md": "changed\n"})
+    with (inner / ".git/config").open("a") as config:
+        config.write(settings(evil))
+    read = await checkout.import_work(shop.bring(), shop.layout, Blobs())
+    assert read.paths == ("inner",)
+    with pytest.raises(Mistake, match="inner"):
+        await checkout.remove(shop.remove(), shop.layout)
+    async with Proving(shop.layout).slot(REPO, shop.git_dir, read.commit, read.tree) as path:
+        assert not list((path / "inner").iterdir())
+
+
+async def test_borrowed_objects_of_a_third_place_do_not_reach_the_repository_unseen(
+    shop: Floor, tmp_path: Path, evil: Path,
+) -> None:
+    other = gitkit.make_repo(tmp_path / "other", {"theirs.txt": "x\n"})
+    with (shop.path() / ".git/objects/info/alternates").open("a") as file:
+        file.write(f"{other}/.git/objects\n")
+    with (other / ".git/config").open("a") as config:
+        config.write(settings(evil))
+    run(shop.path(), "update-ref", "HEAD", gitkit.ref(other, "HEAD"))
+    read = await checkout.import_work(shop.bring(), shop.layout, Blobs())
+    assert not read.descends and run(shop.person, "fsck") == ""
+
+
+def test_the_daemon_has_one_place_that_starts_git() -> None:
+    edges = Path(module.__file__).parent
+    texts = {path.name: path.read_text() for path in edges.glob("*.py")}
+    starters = {name for name, text in texts.items() if re.search(r"create_subprocess|subprocess\.(run|Popen|check)", text)}
+    assert {name for name in starters if re.search(r'["\']git["\']', texts[name])} == {"git.py"}
