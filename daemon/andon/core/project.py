@@ -9,6 +9,8 @@ from andon.core.state import Attempt, Claim, Gate, Repository, State, Task, cord
 from andon.schema import views as v
 from andon.schema.ids import AttemptId, Digest, Oid, TaskId
 
+OWN_CLAIMS = ("work", "scope")
+"""Claims that the daemon makes by itself; they are shown first, those of the merged tree last."""
 OVER_SHOWN = 200
 """Finished tasks that stay on the board; older ones are in the ledger."""
 
@@ -32,7 +34,7 @@ def project(state: State, sightings: Mapping[AttemptId, Sighting], over: tuple[T
     for task in (*over, *(state.tasks[known] for known in state.open)):
         views.append(task_view(state, task, sightings, busy, live))
     views += [gate_view(state, gate) for gate in state.gates.values()]
-    views += [session_view(attempt, sightings) for attempt in state.attempts.values() if attempt.live]
+    views += [session_view(state, attempt, sightings) for attempt in state.attempts.values() if attempt.live]
     for key, trouble in state.problems.items():
         views.append(v.ProblemView(
             problem=key, what=trouble.what, where=trouble.where, mend=trouble.mend, since=trouble.at, repo=trouble.repo,
@@ -116,7 +118,7 @@ def task_view(
         task=task.task, repo=task.repo, title=task.title, line=task.line, state=task_state(state, task), station=task.station,
         since=task.since, added=task.added_at, attention=attention(task, gate), why=why_view(state, task, busy, held),
         attempt=latest, attempts=len(task.attempts), agent=attempt.agent if attempt else task.agent,
-        health=health_of(attempt, sightings).health if attempt and live else "",
+        health=health_of(state, attempt, sightings).health if attempt and live else "",
         says=attempt.says if attempt and live else "", claims=claim_cells(state, task), gate=task.gate, after=task.after,
         paths=task.paths, overlaps=tuple(schedule.overlaps(task, busy)) if not task.over else (), priority=task.priority,
         commit=work.commit if work else Oid(""), landed=task.landed, risk=gate.risk if gate and gate.kind == "review" else "",
@@ -151,7 +153,7 @@ def claim_cells(state: State, task: Task) -> tuple[v.ClaimCell, ...]:
             name = run.check if run.purpose == "change" else f"{run.check}@merge"
             cells = [cell for cell in cells if cell.claim != name]
             cells.append(v.ClaimCell(claim=name, status="running", commit=run.commit, run=run.run))
-    return tuple(sorted(cells, key=lambda cell: cell.claim))
+    return tuple(sorted(cells, key=lambda cell: (cell.claim.endswith("@merge"), cell.claim not in OWN_CLAIMS, cell.claim)))
 
 
 def claim_cell(claim: Claim) -> v.ClaimCell:
@@ -161,8 +163,8 @@ def claim_cell(claim: Claim) -> v.ClaimCell:
     )
 
 
-def health_of(attempt: Attempt, sightings: Mapping[AttemptId, Sighting]) -> Sighting:
-    """The health of a live attempt: what its phase proves, else what was seen, else unknown."""
+def health_of(state: State, attempt: Attempt, sightings: Mapping[AttemptId, Sighting]) -> Sighting:
+    """The health of a live attempt: what its phase and its own question prove, else what was seen, else unknown."""
     if attempt.suspended:
         return Sighting(health="suspended", because="its time limit was reached", source="process", since=attempt.started_at)
     if attempt.phase in ("claimed", "prepared"):
@@ -170,13 +172,17 @@ def health_of(attempt: Attempt, sightings: Mapping[AttemptId, Sighting]) -> Sigh
         return Sighting(health="starting", because=because, source="none", since=attempt.claimed_at)
     if attempt.phase == "ended":
         return Sighting(health="finished", because="its process has ended", source="exit file", since=attempt.ended_at)
+    asked = state.gates.get(state.tasks[attempt.task].gate)
+    if asked is not None and asked.kind == "question" and asked.attempt == attempt.attempt:
+        because = f"it asked a question and waits: {asked.gate}"
+        return Sighting(health="waiting-answer", because=because, source="outbox", since=asked.opened_at)
     unknown = Sighting(health="unknown", because="nothing was seen of it yet", source="none", since=attempt.started_at)
     return sightings.get(attempt.attempt, unknown)
 
 
-def session_view(attempt: Attempt, sightings: Mapping[AttemptId, Sighting]) -> v.SessionView:
+def session_view(state: State, attempt: Attempt, sightings: Mapping[AttemptId, Sighting]) -> v.SessionView:
     """One live attempt."""
-    seen = health_of(attempt, sightings)
+    seen = health_of(state, attempt, sightings)
     return v.SessionView(
         attempt=attempt.attempt, task=attempt.task, repo=attempt.repo, agent=attempt.agent, session=attempt.session,
         health=seen.health, because=seen.because, source=seen.source, since=seen.since, started=attempt.started_at,
