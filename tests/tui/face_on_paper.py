@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 
 from factory_on_paper import NOW, Paper
 from support import wait_for
+from textual.events import Key
+from textual.keys import _character_to_key
 from textual.pilot import Pilot
 
 from andon_tui.app import AndonApp
@@ -32,14 +34,23 @@ class Face:
 
     async def settle(self) -> None:
         """Let messages, the feed's pause between frames and the drawing pass."""
-        await self.pilot.pause()
         await wait_for(lambda: self.paper.read and self.app.feeder._timer is None, what="the feed to rest")
-        await self.pilot.pause()
-        await self.pilot.pause()
+        for _ in range(3):
+            await self.pilot._wait_for_screen()
+            await wait_for(self._drawn, what="the screen to be drawn")
+        await self.pilot._wait_for_screen()
+
+    def _drawn(self) -> bool:
+        """Nothing waits to be laid out, painted or answered."""
+        screen = self.app.screen
+        busy = screen._dirty_widgets or screen._callbacks or screen._layout_required or screen._repaint_required
+        return not busy and all(worker.group == "feed" or worker.is_finished for worker in self.app.workers)
 
     async def press(self, *keys: str) -> None:
         for key in keys:
-            await self.pilot.press(key)
+            name = _character_to_key(key) if len(key) == 1 else key
+            self.app.post_message(Key(name, key if len(key) == 1 else None))
+            await self.pilot._wait_for_screen()
         await self.settle()
 
     @property

@@ -1,9 +1,9 @@
 """The board: what a person sees of a line, and what the keys do there."""
 
-import pytest
 from face_on_paper import face
 from factory_on_paper import MINUTE, NOW, Paper, busy, factory, line, repository, task
-from textual.events import MouseScrollDown
+from rich.cells import cell_len
+from textual.events import Key, MouseScrollDown
 
 from andon.schema.errors import Problem
 from andon.schema.inputs import CancelTask, PullCord, ReleaseCord, RetryTask
@@ -38,11 +38,25 @@ async def test_who_waits_for_a_person_comes_first_in_a_column_and_is_counted_on_
         assert shown.where("T8 waiting")[1] < shown.where("T4 building")[1]
 
 
-@pytest.mark.parametrize("size", [(60, 20), (80, 24), (100, 30), (120, 40), (200, 60), (250, 70)])
-async def test_every_size_shows_the_chosen_card_and_the_way_out(size: tuple[int, int]) -> None:
-    async with face(Paper(busy()), size) as shown:
-        assert "T5" in shown.text and "q quit" in shown.lines[-1]
-        assert len(shown.lines) == size[1]
+async def test_every_size_shows_the_chosen_card_and_the_way_out() -> None:
+    async with face(Paper(busy()), (160, 44)) as shown:
+        for width, height in ((60, 20), (250, 70), (80, 24), (100, 30), (120, 40), (200, 60)):
+            for home in ("gates", "problems", "board"):
+                shown.app.show_home(home)
+                await shown.pilot.resize_terminal(width, height)
+                await shown.settle()
+                assert "T5" in shown.text and "q quit" in shown.lines[-1], (width, height, home)
+                assert len(shown.lines) == height and all(cell_len(each) == width for each in shown.lines)
+
+
+async def test_what_is_typed_before_a_prompt_stands_there_is_not_lost() -> None:
+    async with face(Paper(busy())) as shown:
+        shown.app.screen.view.choose("T3")  # type: ignore[attr-defined]
+        for key in "rmind":
+            shown.app.post_message(Key(key, key))
+        await shown.settle()
+        await shown.press("enter")
+        assert [each.note for each in shown.paper.commands if isinstance(each, RetryTask)] == ["mind"]
 
 
 async def test_resizing_goes_between_columns_and_list() -> None:

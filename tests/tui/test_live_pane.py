@@ -156,12 +156,12 @@ async def drive():
     loop = asyncio.get_running_loop()
     while not app.feeder.received: await asyncio.sleep(0.02)
     app.jump("T4.1")
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.2)
     for n in range(60):
         rows[7] = f"spinner {{n:03}}"
         paper.pane(PaneIs(attempt=AttemptId("T4.1"), rows=tuple(rows), width=100, height=30))
         if n == 0:
-            await asyncio.sleep(0.5); open({mark!r}, "w").close(); await asyncio.sleep(0.3)
+            await asyncio.sleep(0.2); open({mark!r}, "w").close(); await asyncio.sleep(0.2)
         await asyncio.sleep(0.02)
     open({done!r}, "w").close()
     await asyncio.sleep(0.3)

@@ -17,7 +17,8 @@ async def test_a_task_shows_spec_attempts_claims_and_timeline() -> None:
 
 async def test_a_moment_of_the_timeline_opens_its_evidence_and_escape_climbs_back() -> None:
     async with face(Paper(busy()), (140, 50)) as shown:
-        await shown.press("enter", "down", "down", "enter")
+        await shown.press("enter")
+        await shown.press("down", "down", "enter")
         assert shown.place == "Viewer" and "test_case_0 PASSED" in shown.text and "T5 · log" in shown.lines[0]
         await shown.press("end")
         assert "214 passed in 3.21s" in shown.text

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from textual import events, on
 from textual.app import App
 from textual.screen import Screen
 from textual.timer import Timer  # noqa: TC002
@@ -89,6 +90,12 @@ class AndonApp(App[int], inherit_bindings=False):
             if self.model.gates and len(self.screen_stack) == 2:
                 self.show_home("gates")
         self.draw()
+
+    @on(events.Key)
+    def hand_over(self, event: events.Key) -> None:
+        """A character that no line of text took, while a prompt stands: it was typed while the prompt was on its way up."""
+        if isinstance(self.screen, Prompt):
+            self.screen.typed_ahead(event)
 
     def on_pane_changed(self, message: PaneChanged) -> None:
         """Hand the picture to the screen that watches."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from rich.text import Text
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.screen import ModalScreen
@@ -90,6 +91,7 @@ class Prompt(Dialog):
         super().__init__()
         self._question, self._then, self._hint, self._value = question, then, hint, value
         self._needed, self._watch = needed, watch
+        self._ahead, self._taken = "", 0
         self.set_class(watch is not None, "watching")
 
     def compose(self) -> ComposeResult:
@@ -103,8 +105,24 @@ class Prompt(Dialog):
         """Type at once."""
         line = self.query_one("#typed", Input)
         line.cursor_blink = False
-        line.focus()
+        self.set_focus(line)
+        self._take_ahead()
         super().on_mount()
+
+    def typed_ahead(self, event: events.Key) -> None:
+        """A character that was typed before the line stood there: it belongs in front of what came after."""
+        if event.is_printable and event.character:
+            self._ahead += event.character
+            if self.query("#typed"):
+                self._take_ahead()
+
+    def _take_ahead(self) -> None:
+        line = self.query_one("#typed", Input)
+        at = len(self._value) + self._taken
+        ahead, self._ahead = self._ahead, ""
+        line.value = line.value[:at] + ahead + line.value[at:]
+        line.cursor_position += len(ahead)
+        self._taken += len(ahead)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Tell who watches."""
