@@ -5,7 +5,7 @@ import sqlite3
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -18,7 +18,7 @@ from andon.edges.store import Store
 from andon.ledger_reader import read_log, verify_log
 from andon.schema.chain import chain
 from andon.schema.errors import Mistake, Problem
-from andon.schema.events import VERSIONS, CordReleased, FactoryStarted, TaskAdded, kind_of, version_of
+from andon.schema.events import VERSIONS, AnyEvent, CordReleased, FactoryStarted, TaskAdded, kind_of, version_of
 from andon.schema.ids import RepoId, TaskId
 from andon.schema.layout import Layout
 from andon.schema.upcast import STEPS, decode, kinds, upcast
@@ -75,8 +75,13 @@ def test_every_kind_of_this_release_is_in_the_newest_fixture_log() -> None:
     assert {(row.kind, row.version) for row in rows} >= {(kind, version_of(kind)) for kind in kinds()}
 
 
-def test_the_release_in_the_making_has_its_fixture_log() -> None:
+def test_the_release_in_the_making_has_its_fixture_log_with_every_field() -> None:
+    """When this fails: a field is new or gone. `python tests/fixtures/logs/make.py --again`, or a new release when this one is out."""
     assert version("andon") in RELEASES
+    rows = {row.kind: row for row in read_rows(LOGS / f"{version('andon')}.jsonl")}
+    for event in get_args(AnyEvent):
+        row = rows[str(event.__struct_config__.tag)]
+        assert set(json.loads(row.data)) == {"type", *event.__struct_encode_fields__}, row.kind
 
 
 def test_an_old_version_is_read_through_its_upcasts(monkeypatch: pytest.MonkeyPatch, where: Layout) -> None:
