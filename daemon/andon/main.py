@@ -121,6 +121,7 @@ class Daemon:
             loop.perform = performer.perform
             loop.on_recorded = lambda events: self._recorded(events, eyes, group)
             if loop.problem is None:
+                await asyncio.to_thread(blobs.sweep)
                 await self._wake(loop, office, performer, tmux)
             tasks = [group.create_task(supervise("server", server.serve), name="server")]
             tasks.append(group.create_task(loop.run(), name="loop"))
