@@ -35,6 +35,7 @@ class Gates(Face):
         """The gate as it was on screen when the option was chosen."""
         self._diffs: dict[Digest, list[str]] = {}
         self._asked: set[Digest] = set()
+        self._drawn_diffs: dict[tuple[Digest, int], tuple[Row, ...]] = {}
 
     def body(self) -> ComposeResult:
         """List and detail."""
@@ -86,7 +87,8 @@ class Gates(Face):
         if gate is None:
             detail.fill([])
             return
-        detail.fill(prose(self._detail(gate, max(30, (detail.size.width or 60) - 2))))
+        width = max(30, (detail.size.width or 60) - 2)
+        detail.fill([*prose(self._detail(gate, width)), Item("", self._diff(gate, width), pick=False)])
 
     def _entry(self, gate: GateView, width: int, *, short: bool) -> tuple[Row, ...]:
         look = palette.risk(gate.risk)
@@ -131,7 +133,7 @@ class Gates(Face):
             files = f" {gate.files} {'file' if gate.files == 1 else 'files'} "
             rows.append(row(files, Span(f"+{gate.insertions} ", "add"), Span(f"-{gate.deletions}", "remove"),
                             Span(f"{short}{tries}", "dim")))
-        return [cut(each, width) for each in rows] + self._diff(gate, width)
+        return [cut(each, width) for each in rows]
 
     def _options(self, gate: GateView, width: int) -> list[Row]:
         rows = []
@@ -151,16 +153,19 @@ class Gates(Face):
             rows.append(row("      ", Span(f" Enter or y sends it{bound} · Esc leaves it ", "on-ask", "ask")))
         return rows
 
-    def _diff(self, gate: GateView, width: int) -> list[Row]:
+    def _diff(self, gate: GateView, width: int) -> tuple[Row, ...]:
+        """The same object for the same diff and width: it is measured and compared by identity."""
         if not gate.diff:
-            return []
+            return ()
         lines = self._diffs.get(gate.diff)
         if lines is None:
             if gate.diff not in self._asked:
                 self._asked.add(gate.diff)
                 self.run_worker(self._fetch(gate.diff), exit_on_error=False)
-            return [row(Span(" reading the diff …", "dim"))]
-        return diff_rows(lines, width)
+            return (row(Span(" reading the diff …", "dim")),)
+        if (gate.diff, width) not in self._drawn_diffs:
+            self._drawn_diffs = {(gate.diff, width): tuple(diff_rows(lines, width))}
+        return self._drawn_diffs[gate.diff, width]
 
     async def _fetch(self, digest: Digest) -> None:
         text = await self.desk.blob(digest)

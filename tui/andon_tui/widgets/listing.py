@@ -6,7 +6,7 @@ from typing import NamedTuple
 from textual import events
 from textual.message import Message
 
-from andon_tui.draw import Row, Span, on, pad
+from andon_tui.draw import Row, Span, cells, on, pad
 from andon_tui.widgets.painted import Rows
 
 GUTTER = Span("  ")
@@ -50,6 +50,7 @@ class Listing(Rows):
         self._items: list[Item] = []
         self._tops: list[int] = []
         self._wide = wide
+        self._measured: dict[int, tuple[tuple[Row, ...], int]] = {}
         self.cursor = ""
         """Key of the item under the cursor."""
 
@@ -76,7 +77,18 @@ class Listing(Rows):
             self._tops.append(len(rows))
             chosen = item.pick and item.key == self.cursor
             rows.extend(_chosen(each, width, first=not n) if chosen else each for n, each in enumerate(item.rows))
-        self.show(rows, wide=self._wide)
+        self.put(rows, self._widest() if self._wide else None)
+
+    def _widest(self) -> int:
+        """Cells of the longest row. An item that is the same object as before is not measured again."""
+        known = self._measured
+        self._measured = {}
+        for item in self._items:
+            found = known.get(id(item.rows))
+            if found is None or found[0] is not item.rows:
+                found = (item.rows, max((cells(each) for each in item.rows), default=0))
+            self._measured[id(item.rows)] = found
+        return max((width for _, width in self._measured.values()), default=0)
 
     def on_resize(self) -> None:
         """The cursor's ground reaches to the edge."""
