@@ -76,7 +76,7 @@ def test_every_kind_of_this_release_is_in_the_newest_fixture_log() -> None:
 
 
 def test_the_release_in_the_making_has_its_fixture_log_with_every_field() -> None:
-    """When this fails: a field is new or gone. `python tests/fixtures/logs/make.py --again`, or a new release when this one is out."""
+    """When this fails: a field is new or gone. Run `make.py --again` there, or count the release up."""
     assert version("andon") in RELEASES
     rows = {row.kind: row for row in read_rows(LOGS / f"{version('andon')}.jsonl")}
     for event in get_args(AnyEvent):
