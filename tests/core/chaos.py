@@ -162,7 +162,7 @@ class Chaos(Sim):
             i.ReleaseCord(repo=repo, line="build", by="me"), i.TrustCommands(repo=repo, commands=Digest("x"), by="me"),
         ]
         if self.state.gates and self.random.random() < 0.7:
-            self.settle_gate(self.random.choice(list(self.state.gates)))
+            self.settle_gate(self.random.choice(sorted(self.state.gates)))
         else:
             self.give(self.random.choice(commands))
 
@@ -361,7 +361,7 @@ class Chaos(Sim):
             for repo in self.trunk:
                 self.give(i.TargetSeen(repo=repo, oid=self.trunk[repo], tree=oid("tree", self.trunk[repo])))
                 self.give(i.ReleaseCord(repo=repo, line="build", by="me"))
-            for gate in list(self.state.gates.values()):
+            for gate in sorted(self.state.gates.values(), key=lambda gate: gate.gate):
                 options = [option.key for option in gate.options]
                 keys = ["approve", "answer", "extend", "run-again", "retry"] if round_ < 20 else ["approve", "cancel", "stop"]
                 option = next(key for key in (*keys, *options) if key in options)

@@ -12,7 +12,7 @@ from andon.core import schedule
 from andon.core.evolve import fold
 from andon.core.failure import backoff_ms, gate_id
 from andon.core.refuse import refuse
-from andon.core.state import Attempt, State, Task, cord_key, line_of, open_tasks, station_of
+from andon.core.state import Attempt, State, Task, cord_key, line_of, station_of
 from andon.core.stations import agent, check, gate, land
 from andon.schema import events as e
 from andon.schema import inputs as i
@@ -22,8 +22,9 @@ PARKED = 999
 """Tries of a deed that is not repeated by itself for an hour."""
 ENDLESS = ("stop-session", "suspend-session", "watch-session", "deliver-answer", "mirror-target")
 """Deeds that are tried for as long as they are owed: giving them up would lose an agent or an answer."""
-STEPS = 5000
-"""Steps of one settling; more would be a rule that feeds itself, and the assertion stops the daemon before it writes."""
+STEPS, STEPS_EACH = 5000, 20
+"""Steps of one settling, and for each open task; more would be a rule that feeds itself, and the assertion stops the daemon
+before it writes."""
 LIMIT_OPTIONS = (
     e.Option(key="extend", label="More time", consequence="It goes on with its limit granted once more."),
     e.Option(key="stop", label="Stop it", consequence="Its work is kept in a salvage ref; the task goes back or asks again."),
@@ -43,8 +44,9 @@ def decide(state: State, given: i.Input, at: int) -> list[e.Event]:
 def settle(state: State, at: int) -> list[e.Event]:
     """All that follows by itself from a state."""
     events: list[e.Event] = []
-    for _ in range(STEPS):
-        step = follow(state, at)
+    place = 0
+    for _ in range(STEPS + STEPS_EACH * len(state.open)):
+        step, place = follow(state, at, place)
         if not step:
             return events
         events += step
@@ -52,26 +54,31 @@ def settle(state: State, at: int) -> list[e.Event]:
     raise AssertionError(f"deciding does not settle; last: {[e.kind_of(event) for event in events[-6:]]}")
 
 
-def follow(state: State, at: int) -> list[e.Event]:
-    """The next thing that follows by itself; empty when nothing does."""
-    stale = check.stale_runs(state) or mended(state)
+def follow(state: State, at: int, place: int) -> tuple[list[e.Event], int]:
+    """The next thing that follows by itself, and the place among the open tasks to go on from; nothing when nothing follows.
+
+    Going on from a place keeps a cascade over n tasks linear; whatever is decided last is decided after a whole round.
+    """
+    stale = (check.stale_runs(state) or mended(state)) if place == 0 else []
     if stale:
-        return stale
-    for task in open_tasks(state):
-        events = advance(state, task, at)
+        return stale, 0
+    for index in range(place, len(state.open)):
+        events = advance(state, state.tasks[state.open[index]], at)
         if events:
-            return events
-    for repo in state.repos.values():
-        events = land.advance(state, repo, at)
+            return events, index
+    if place:
+        return follow(state, at, 0)
+    for repo in sorted(state.repos):
+        events = land.advance(state, state.repos[repo], at)
         if events:
-            return events
-    return schedule.claim(state, at)
+            return events, 0
+    return schedule.claim(state, at), 0
 
 
 def mended(state: State) -> list[e.Event]:
     """Deeds that failed so often that it was said, and that are done or no longer owed."""
     failing = {f"effect:{key.split()[0]}" for key in state.tries}
-    return [e.ProblemCleared(key=key) for key in state.problems if key.startswith("effect:") and key not in failing]
+    return [e.ProblemCleared(key=key) for key in sorted(state.problems) if key.startswith("effect:") and key not in failing]
 
 
 def advance(state: State, task: Task, at: int) -> list[e.Event]:

@@ -30,6 +30,7 @@ def matches(path: str, globs: Iterable[str]) -> bool:
     return any(pattern(glob).fullmatch(path) for glob in globs)
 
 
+@lru_cache(maxsize=4096)
 def stem(glob: str) -> str:
     """The fixed beginning of a glob."""
     return re.split(r"[*?\[]", glob.removeprefix("./"), maxsplit=1)[0]

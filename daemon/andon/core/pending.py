@@ -15,11 +15,11 @@ from andon.schema.ids import Digest, Oid, session_name
 def pending(state: State, at: int) -> list[f.Effect]:
     """All deeds that are owed at `at` (unix milliseconds), landings first. Deeds that wait for a retry are left out."""
     owed: list[f.Effect] = []
-    for landing in state.landings.values():
+    for landing in sorted(state.landings.values(), key=lambda landing: int(landing.landing[1:])):
         owed += landing_owes(state, landing, at)
-    for repo in state.repos.values():
-        owed += repository_owes(state, repo, at)
-    for attempt in state.attempts.values():
+    for name in sorted(state.repos):
+        owed += repository_owes(state, state.repos[name], at)
+    for attempt in sorted(state.attempts.values(), key=lambda attempt: attempt.fence):
         owed += attempt_owes(state, attempt, at)
     for run in sorted(state.runs.values(), key=lambda run: (run.purpose != "landing", int(run.run[1:]))):
         owed += run_owes(state, run, at)

@@ -13,8 +13,8 @@ PORT_BASE = 20_000
 
 
 def live_attempts(state: State) -> list[Attempt]:
-    """Attempts that hold a lease, those of cancelled tasks that are still ending among them."""
-    return [attempt for attempt in state.attempts.values() if attempt.live]
+    """Attempts that hold a lease, oldest first, those of cancelled tasks that are still ending among them."""
+    return sorted((attempt for attempt in state.attempts.values() if attempt.live), key=lambda attempt: attempt.fence)
 
 
 def next_station(line: Line, station: str) -> Station | None:

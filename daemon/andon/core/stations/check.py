@@ -128,11 +128,20 @@ def want(state: State, subject: Subject, checks: Sequence[Check], at: int) -> li
 
 def in_flight(state: State, subject: Subject, check: Check) -> bool:
     """Whether a run of this check on this commit is planned and has no result."""
-    return any(
-        run.check == check.name and run.commit == subject.commit and run.purpose == subject.purpose
-        and run.task == subject.task.task and run.landing == subject.landing
-        for run in state.runs.values()
-    )
+    return (subject.task.task, subject.purpose, check.name, subject.commit, subject.landing) in under_way(state)
+
+
+_latest: tuple[State, frozenset[tuple[str, ...]]] = (State(), frozenset())
+"""The runs of the state that was asked about last: a memo, because every open task asks."""
+
+
+def under_way(state: State) -> frozenset[tuple[str, ...]]:
+    """What the runs of a state are about: task, purpose, check, commit and landing of each."""
+    global _latest
+    if _latest[0].runs is not state.runs:
+        told = frozenset((run.task, run.purpose, run.check, run.commit, run.landing) for run in state.runs.values())
+        _latest = (state, told)
+    return _latest[1]
 
 
 def usable_proof(state: State, subject: Subject, check: Check, definition: Digest) -> Proof | None:
@@ -228,7 +237,7 @@ def stale_runs(state: State) -> list[e.Event]:
     """Runs that nobody wants any more: their check was redefined, or what they were to prove is gone."""
     return [
         e.RunFinished(run=run.run, result="unevaluated", because=because, cause="superseded")
-        for run in state.runs.values() if (because := stale_because(state, run))
+        for run in sorted(state.runs.values(), key=lambda run: int(run.run[1:])) if (because := stale_because(state, run))
     ]
 
 
