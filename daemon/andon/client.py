@@ -214,8 +214,7 @@ def start_daemon(layout: Layout, *, seconds: float = START_S) -> socket.socket:
             process.returncode = 0  # it outlives us: nobody here waits for it
             return sock
         if process.poll() is not None:
-            raise DaemonDown(f"the daemon ended at once{_last_words(layout)}", where=str(layout.daemon_log),
-                             mend="`andon doctor` looks for what is missing")
+            raise _ended_at_once(layout)
         time.sleep(0.02)
     process.returncode = 0
     raise DaemonDown(f"the daemon was started but does not answer after {seconds:.0f} s{_last_words(layout)}",
@@ -247,16 +246,33 @@ def _reach(layout: Layout) -> socket.socket | None:
     return sock
 
 
+def _ended_at_once(layout: Layout) -> DaemonDown:
+    """Why a daemon that was just started is gone: the mistake that it printed last, else its last words."""
+    told = _log_end(layout)
+    last = max((n for n, line in enumerate(told) if line.startswith("andon: ")), default=None)
+    parts = {line[:7]: line[7:].strip() for line in told[last:]} if last is not None else {}
+    if not parts.get("andon: ") or set(parts) - {"andon: ", "where: ", "mend:  "}:
+        return DaemonDown(f"the daemon ended at once{_last_words(layout)}", where=str(layout.daemon_log),
+                          mend="`andon doctor` looks for what is missing")
+    return DaemonDown(f"the daemon could not start: {parts['andon: ']}", where=parts.get("where: ", "") or str(layout.daemon_log),
+                      mend=parts.get("mend:  ", "") or "`andon doctor` looks for what is missing")
+
+
 def _last_words(layout: Layout) -> str:
     """The end of the daemon's log, on one line."""
+    told = _log_end(layout)
+    return f": {told[-1][:300]}" if told else ""
+
+
+def _log_end(layout: Layout) -> list[str]:
+    """The last lines of the daemon's log that say something."""
     try:
         with layout.daemon_log.open("rb") as log:
-            log.seek(max(0, log.seek(0, os.SEEK_END) - 2000))
+            log.seek(max(0, log.seek(0, os.SEEK_END) - 4000))
             lines = log.read().decode("utf-8", "replace").split("\n")
     except OSError:
-        return ""
-    told = [line.strip() for line in lines if line.strip()]
-    return f": {told[-1][:300]}" if told else ""
+        return []
+    return [line.strip() for line in lines if line.strip()]
 
 
 def _to_stderr(text: str) -> None:

@@ -39,7 +39,7 @@ from andon.schema.errors import Mistake
 from andon.schema.faults import point
 from andon.schema.layout import Layout
 from andon.schema.settings import Loaded
-from andon.sightings import Sightings
+from andon.sightings import SERVER, Sightings
 
 INTENSITY, PERIOD_S = 5, 60.0
 LOG_BYTES = 8 * 1024 * 1024
@@ -54,8 +54,22 @@ def run_daemon(layout: Layout) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("watchfiles").setLevel(logging.WARNING)
     with Lock.take(layout):
-        asyncio.run(Daemon(layout).live())
+        try:
+            asyncio.run(Daemon(layout).live())
+        except BaseExceptionGroup as group:
+            raise (told_by(group) or group) from None
     return 0
+
+
+def told_by(group: BaseExceptionGroup[BaseException]) -> Mistake | None:
+    """The mistake that a group of tasks ended by, when nothing but mistakes did; None: something is broken, and shown whole."""
+    mistakes, others = group.split(Mistake)
+    while mistakes is not None and others is None:
+        first = mistakes.exceptions[0]
+        if isinstance(first, Mistake):
+            return first
+        mistakes = first if isinstance(first, BaseExceptionGroup) else None
+    return None
 
 
 def trim_log(path: Path) -> None:
@@ -148,7 +162,9 @@ class Daemon:
         try:
             await tmux.ensure()
         except Mistake as mistake:
-            loop.give(i.TroubleSeen(key="tmux", problem=mistake.problem))
+            loop.give(i.TroubleSeen(key=SERVER, problem=mistake.problem))
+        else:
+            loop.give(i.TroubleGone(key=SERVER))
 
     async def _look(self, loop: Loop, office: Office, eyes: Eyes) -> None:
         """Once at the start: settings and targets may have changed while nobody looked."""

@@ -8,13 +8,14 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from typing import Literal
 
 import msgspec
 
 from andon.cli import codes, out, reach
 from andon.client import VERSION, DaemonDown, connect
-from andon.schema.errors import Mistake
+from andon.schema.errors import Mistake, Problem
 from andon.schema.layout import SOCKET_PATH_LIMIT, Layout
 
 EXAMPLES = """\
@@ -151,9 +152,23 @@ def _chain(layout: Layout) -> Finding:
     if not layout.ledger.exists():
         return Finding(part="ledger", state="ok", told="none yet")
     try:
-        problem = verify_log(layout)
+        problem = verify_log(layout) or _foreign(layout)
     except Mistake as mistake:
         problem = mistake.problem
     if problem is None:
         return Finding(part="ledger", state="ok", told=f"the chain of {layout.ledger} holds")
     return Finding(part="ledger", state="missing", told=problem.what, mend=problem.mend)
+
+
+def _foreign(layout: Layout) -> Problem | None:
+    """The first event that this release cannot read; None when it reads them all."""
+    from andon.ledger_reader import connect as reader
+    from andon.ledger_reader import release_hint
+    from andon.schema.upcast import known
+
+    with closing(reader(layout.ledger)) as db:
+        for kind, version, seq in db.execute("SELECT kind, version, min(seq) FROM event GROUP BY kind, version ORDER BY 3"):
+            if why := known(kind, version):
+                return Problem(what=f"Event {seq} cannot be read: {why}.",
+                               mend=f"Use the release that wrote it{release_hint(db, seq)}. Nothing was changed.")
+    return None

@@ -2,8 +2,9 @@
 
 import argparse
 
-from andon.cli import codes, reach
+from andon.cli import codes, out, reach
 from andon.client import VERSION, connect, running
+from andon.schema.views import FactoryView
 
 EXAMPLES = """\
 examples:
@@ -27,7 +28,11 @@ def run(args: argparse.Namespace) -> int:
     ran = running(layout)
     with connect(layout, start=True, say=lambda _: None) as client:
         told = client.welcome
+        factory = next(iter(reach.of(FactoryView, client.views())), None)
     print(f"the daemon {'runs already' if ran else 'is up'}: version {told.version}, pid {told.pid}, home {told.home}")
     if told.version != VERSION:
         print(f"it is another version than this command ({VERSION}): `andon down` and `andon up` change that; agents go on")
+    if factory is not None and factory.mode != "running":
+        out.say(f"andon: it is {factory.mode}: {out.clean_lines(factory.because)}")
+        return codes.NOT_SO
     return codes.OK

@@ -214,13 +214,21 @@ class Tmux:
             file.unlink(missing_ok=True)
 
     def subscribe(self, callback: Callable[[News], None]) -> None:
-        """Call back with what changed, about a second after it did, while `run` runs. The first news names every session."""
+        """Call back with what changed, about a second after it did, while `run` runs.
+
+        Asked for before `run`, the first news names every session there is.
+        """
         self._callback = callback
         self._known = {}
 
     async def run(self) -> None:
-        """Hold the connection and its subscription for life: reconnect with back-off, tell when the server itself is gone."""
+        """Hold the connection and its subscription for life: reconnect with back-off, tell when the server itself is gone.
+
+        Before the first `ensure` that succeeded there is nothing to hold: it waits for it.
+        """
         pause = BACKOFF_S[0]
+        if self._control is None:
+            await self._wake.wait()
         while True:
             try:
                 control = await self._connected()
@@ -230,7 +238,7 @@ class Tmux:
                 if not control.lost:
                     await self._wake.wait()
             except TmuxError as error:
-                if (await self._run("has-session", "-t", f"={HUB}"))[0] != 0:
+                if not await self._is_there():
                     await self._server_lost(str(error))
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, BACKOFF_S[1])
@@ -243,6 +251,13 @@ class Tmux:
             await control.close()
 
     # --- inside ------------------------------------------------------------------------------------------------------
+
+    async def _is_there(self) -> bool:
+        """Whether the server answers; without tmux itself nobody can ask, and it counts as gone."""
+        try:
+            return (await self._run("has-session", "-t", f"={HUB}"))[0] == 0
+        except Mistake:
+            return False
 
     async def _server_lost(self, because: str) -> None:
         """Tell it once, then wait for `ensure`."""
