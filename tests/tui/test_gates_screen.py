@@ -18,7 +18,7 @@ async def test_the_inbox_is_home_when_somebody_waits_and_the_board_when_nobody_d
 async def test_question_recommendation_options_risk_age_claims_and_diff_stand_together() -> None:
     async with face(Paper(busy()), (160, 50), home="gates") as shown:
         for told in (
-            "Land this change of 3 files on main?", "recommended: approve", "1 a Approve  it goes into the merge queue",
+            "Land this change of 3 files on main?", "1 a Approve ★ recommended  it goes into the merge queue",
             "2 x Reject", "3   Another attempt", "risk review · waits 12m", "? lint", "unevaluated", "exit 127: ruff: not found",
             "+48", "── tests/test_time.py", "+    if locale.has_dual(days):", "+--- not a header",
         ):
@@ -77,6 +77,13 @@ async def test_a_question_of_an_agent_is_answered_with_its_own_options() -> None
         assert not shown.paper.commands and "does not offer approve" in shown.text
         await shown.press("2", "enter")
         assert shown.paper.commands == [AnswerGate(gate=gate(2, "T8").gate, option="no")]
+
+
+async def test_a_question_is_answered_in_words() -> None:
+    async with face(Paper(busy()), home="gates") as shown:
+        await shown.press("down", "e")
+        await shown.press(*"keep", "enter")
+        assert shown.paper.commands == [AnswerGate(gate=gate(2, "T8").gate, option="answer", because="keep")]
 
 
 async def test_the_diff_is_asked_for_once_and_scrolls_while_the_list_keeps_the_focus() -> None:

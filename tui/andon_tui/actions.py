@@ -101,8 +101,10 @@ def _runs(context: Context) -> str:
 def _may_retry(context: Context) -> str:
     if context.task is None:
         return _has_task(context)
-    stands = context.task.state in ("failed", "stopped") or context.gate is not None
-    return "" if stands else f"{context.task.task} is {context.task.state}; only what failed, was cancelled or waits can be retried"
+    asked = context.gate is not None and context.gate.kind in ("failure", "unevaluated")
+    if asked or context.task.state in ("failed", "stopped"):
+        return ""
+    return f"{context.task.task} is {context.task.state}: only what failed or was cancelled gets another attempt"
 
 
 def _has_diff(context: Context) -> str:
@@ -194,6 +196,8 @@ ACTIONS: tuple[Action, ...] = (
            _speaks(_offers("approve")), 3),
     Action("reject", "x", "reject", "Reject the change; asks for the reason that the agent is told.", ("board", "gates", "task"),
            "gate", _speaks(_offers("reject")), 4),
+    Action("answer", "e", "answer", "Answer the agent's question in words of your own.", ("gates",), "gate",
+           _speaks(_offers("answer")), 4),
     *_options(),
     Action("next-waiting", "n", "next waiting", "Go to the next task that waits for you.", ("board", "task"),
            block=lambda c: "" if c.waiting else "nobody waits for you", footer=5),

@@ -10,8 +10,8 @@ from andon_tui.desk import Desk
 from andon_tui.safe import safe
 from andon_tui.screens.dialogs import Confirm, Prompt
 
-NEEDS_REASON = ("reject",)
-"""Options that ask why."""
+WORDS = {"reject": "what should be different?", "answer": "your answer in words"}
+"""Options that are sent with words, and what is asked for."""
 
 
 def send(desk: Desk, gate: GateView, option: str, because: str = "") -> None:
@@ -23,9 +23,9 @@ def send(desk: Desk, gate: GateView, option: str, because: str = "") -> None:
 
 def answer(app: App[Any], desk: Desk, gate: GateView, option: str) -> None:
     """Ask for the reason or for a yes, then answer the gate."""
-    if option in NEEDS_REASON:
+    if option in WORDS:
         app.push_screen(Prompt(
-            f"{option} {gate.task or gate.gate}: what should be different?", lambda why: send(desk, gate, option, why),
+            f"{option} {gate.task or gate.gate}: {WORDS[option]}", lambda why: send(desk, gate, option, why),
             hint="told to the agent and kept", needed=True,
         ))
         return

@@ -13,7 +13,7 @@ from textual.widgets import Input, Static
 from andon_tui import actions
 from andon_tui.actions import Context, Place
 from andon_tui.safe import safe
-from andon_tui.screens.face import _key
+from andon_tui.screens.face import link_of
 from andon_tui.widgets.bars import Bar
 
 TEXT_LIMIT = 2_000
@@ -43,7 +43,8 @@ class Dialog(ModalScreen[None], inherit_bindings=False):
 
     def update(self) -> None:
         """Draw the footer."""
-        self.query_one("#dialog-keys", Bar).tell([_key(action) for action in actions.footer_for(Context(place=self.PLACE))])
+        offered = actions.footer_for(Context(place=self.PLACE))
+        self.query_one("#dialog-keys", Bar).tell([link_of(action, every=True) for action in offered])
 
     def do_leave(self) -> None:
         """Go away, nothing done."""

@@ -156,8 +156,8 @@ class Face(Screen[None], inherit_bindings=False):
         """The footer: keys that work now."""
         last = ("help", "quit")
         offered = actions.footer_for(self.context())
-        left = [_key(action) for action in offered if action.id not in last]
-        right = [_key(action) for action in offered if action.id in last]
+        left = [link_of(action) for action in offered if action.id not in last]
+        right = [link_of(action) for action in offered if action.id in last]
         self.query_one("#keys", Bar).tell(left, right)
 
     # --- actions -----------------------------------------------------------------------------------------------------
@@ -257,8 +257,10 @@ class Face(Screen[None], inherit_bindings=False):
             self.app.pop_screen()
 
 
-def _key(action: actions.Action) -> Link:
-    key = action.shown_keys.split()[0]
+def link_of(action: actions.Action, *, every: bool = False) -> Link:
+    """A key of the footer. `every`: all its keys, not only the first."""
+    keys = action.shown_keys.split()
+    key = "/".join(keys) if every else keys[0]
     return Link(row(Span(f" {key}", "key"), Span(f" {action.label} ", "dim")), action.id)
 
 

@@ -8,7 +8,7 @@ from andon.schema.ids import Digest
 from andon.schema.views import GateView
 from andon_tui import actions, palette
 from andon_tui.actions import Context
-from andon_tui.draw import Row, Span, between, cut, fit, pad, paragraph, row, wrap
+from andon_tui.draw import Row, Span, between, cut, pad, paragraph, row, wrap
 from andon_tui.safe import safe
 from andon_tui.screens import asks
 from andon_tui.screens.dialogs import Prompt
@@ -122,7 +122,7 @@ class Gates(Face):
         ]
         if gate.because:
             rows += paragraph(safe(gate.because), width, "dim", " ")
-        if gate.recommendation:
+        if gate.recommendation and not any(option.key == gate.recommendation for option in gate.options):
             rows += [(), *paragraph(f"recommended: {safe(gate.recommendation)}", width, "accent", " ")]
         rows += [(), *self._options(gate, width), ()]
         if gate.claims:
@@ -142,11 +142,13 @@ class Gates(Face):
         return rows
 
     def _option(self, gate: GateView, n: int, option: Option, width: int) -> list[Row]:
-        keys = {"approve": "a", "reject": "x"}.get(option.key, "")
+        keys = {"approve": "a", "reject": "x", "answer": "e"}.get(option.key, "")
         chosen = self.armed == option.key
         mark = Span("▸", "accent") if chosen else Span(" ")
-        label = row(mark, Span(f" {n} {keys:<1} ", "key"), Span(safe(option.label), "strong" if chosen else ""))
-        rest = fit(f"  {safe(option.consequence)}", width - 8) if option.consequence else ""
+        best = Span(" ★ recommended", "accent") if option.key == gate.recommendation else Span("")
+        digit = str(n) if n <= 9 else " "
+        label = row(mark, Span(f" {digit} {keys:<1} ", "key"), Span(safe(option.label), "strong" if chosen else ""), best)
+        rest = f"  {safe(option.consequence)}" if option.consequence else ""
         rows = [row(label, Span(rest, "dim"))]
         if chosen:
             bound = f", bound to {gate.bound[:12]}" if gate.bound else ""
@@ -198,7 +200,7 @@ class Gates(Face):
         gate = self.gate
         if gate is None:
             return
-        if option in asks.NEEDS_REASON:
+        if option in asks.WORDS:
             asks.answer(self.app, self.desk, gate, option)
             return
         self.armed, self._seen = option, gate
@@ -211,6 +213,10 @@ class Gates(Face):
     def do_reject(self) -> None:
         """Ask why, then reject."""
         self.choose("reject")
+
+    def do_answer(self) -> None:
+        """Ask for words, then answer with them."""
+        self.choose("answer")
 
     def do_confirm(self) -> None:
         """Send the chosen answer with the digest that was on screen."""
