@@ -15,7 +15,7 @@ from support import wait_for, wait_until
 from andon.edges import jobs, process
 from andon.edges.jobs import Ended, Heard, Lost, NotStarted, Running
 from andon.schema.errors import Mistake
-from andon.schema.jobs import Answer, Exit, Job, Said, Started
+from andon.schema.jobs import TOKEN_EXIT, Answer, Exit, Job, Said, Started
 
 
 def make(folder: Path, script: str, **more: object) -> Path:
@@ -141,13 +141,34 @@ async def test_stopping_a_job_whose_shim_was_killed_ends_what_it_left(tmp_path: 
 
 async def test_stop_is_harmless_at_every_stage(tmp_path: Path) -> None:
     job = make(tmp_path / "j", "echo ready; sleep 60")
-    assert isinstance(await jobs.stop(job), NotStarted)
+    assert isinstance(await jobs.stop(tmp_path / "gone"), NotStarted)
     await jobs.start_detached(job)
     await logged(job, b"ready")
     seen = await jobs.stop(job)
     assert isinstance(seen, Ended) and seen.exit.because == "stopped"
     assert await jobs.stop(job) == seen
     await unmarked(job)
+
+
+async def test_a_job_stopped_before_its_start_never_starts(tmp_path: Path) -> None:
+    job = make(tmp_path / "j", f"echo ran > '{tmp_path}/ran'")
+    seen = await jobs.stop(job)
+    assert isinstance(seen, Ended) and (seen.exit.because, seen.exit.code) == ("stopped", None)
+    shim = await asyncio.create_subprocess_exec(*jobs.shim_argv(job))
+    assert await shim.wait() == TOKEN_EXIT
+    assert await jobs.start_detached(job) == seen == await jobs.stop(job)
+    assert not (tmp_path / "ran").exists() and not (job / "log").exists()
+
+
+async def test_a_stop_that_races_with_the_start_leaves_nobody_alive(tmp_path: Path) -> None:
+    for n in range(8):
+        job = make(tmp_path / f"j{n}", "sleep 60")
+        starting = asyncio.ensure_future(jobs.start_detached(job))
+        await asyncio.sleep(0.006 * n)
+        seen = await jobs.stop(job)
+        await starting
+        assert isinstance(seen, Ended) and seen.exit.because == "stopped" and jobs.probe(job) == seen
+        await unmarked(job)
 
 
 async def test_stop_does_not_wait_longer_than_the_grace_it_is_given(tmp_path: Path) -> None:

@@ -97,9 +97,11 @@ class Control(asyncio.SubprocessProtocol):
         """
         loop = asyncio.get_running_loop()
         made = cls(on_notice, on_lost)
-        await loop.subprocess_exec(
-            lambda: made, *tmux, "-N", "-u", "-C", "attach-session", "-t", target, "-f", flags,
-            stderr=asyncio.subprocess.PIPE, env=environment())
+        argv = (*tmux, "-N", "-u", "-C", "attach-session", "-t", target, "-f", flags)
+        try:
+            await loop.subprocess_exec(lambda: made, *argv, stderr=asyncio.subprocess.PIPE, env=environment())
+        except OSError as error:
+            raise TmuxError(f"{tmux[0]}: {error.strerror}", lost=True) from error
         try:
             async with asyncio.timeout(ANSWER_S):
                 await asyncio.shield(made._ready)

@@ -28,8 +28,6 @@ MESSAGES, MESSAGE_BYTES, ENTRIES = 100, 64 * 1024, 10_000
 """At most: messages a read, bytes of one, directory entries looked at."""
 RECORD_BYTES = 64 * 1024
 """At most: bytes of `start` and `exit.json`."""
-NEW_TOKEN_S = 5.0
-"""So long may a token be without content (a file system without hard links)."""
 KILL_S = shim.GIVE_UP_S + 2.0
 """So long has a shim that was told to kill before it is killed itself."""
 
@@ -105,10 +103,7 @@ def probe(folder: Path) -> Seen:
     if ended:
         return Ended(exit=ended, started=started)
     if started is None:
-        with contextlib.suppress(OSError):
-            if time.time() - (folder / START).lstat().st_mtime > NEW_TOKEN_S:
-                return Lost()
-        return NotStarted()
+        return Lost() if os.path.lexists(folder / START) else NotStarted()
     if process.alive(started.pid, started.ticks, started.boot):
         return Running(started=started)
     ended = _read(folder / EXIT, Exit)  # it may have ended between the two looks
@@ -155,10 +150,13 @@ async def start_detached(folder: Path) -> Seen:
 async def stop(folder: Path, grace: float | None = None) -> Ended | Lost | NotStarted:
     """End the job's whole tree: TERM, after the job's own grace (or `grace` seconds, if that is less) KILL; gone on return.
 
-    Harmless when repeated. A shim that does not answer is ended with its tree; leftovers of one that was killed are found
-    by their marker.
+    Harmless when repeated. A job that was not started yet never will be: its token is taken and it has ended. A shim that
+    does not answer is ended with its tree; leftovers of one that was killed are found by their marker.
     """
     job = read_job(folder)
+    if job and isinstance(probe(folder), NotStarted) and shim.take_token(str(folder)):
+        never = Exit(because="stopped", error="stopped before it started")
+        shim.write_whole(str(folder / EXIT), msgspec.json.encode(never))
     patience = (job.grace_s if job else 3.0) + 0.5 if grace is None else grace
     seen = probe(folder)
     if isinstance(seen, Running):
@@ -194,15 +192,15 @@ async def suspend(folder: Path, on: bool, seconds: float = 5.0) -> bool:
         return False
     started = seen.started
     process.tell(started.pid, started.ticks, signal.SIGUSR1 if on else signal.SIGUSR2)
-    end, pause = time.monotonic() + seconds, 0.002
-    while True:
+    end, pause, calm = time.monotonic() + seconds, 0.002, 0
+    while time.monotonic() < end:
         tree = process.descendants(started.pid)
-        if tree and all((one.state in "Tt") == on for one in tree):
+        calm = calm + 1 if tree and all((one.state in "Tt") == on for one in tree) else 0
+        if calm == 2:  # one look may miss what was just forked
             return True
-        if time.monotonic() > end:
-            return False
         await asyncio.sleep(pause)
-        pause = min(pause * 2, 0.1)
+        pause = min(pause * 1.5, 0.05)
+    return False
 
 
 def read_outbox(folder: Path, after: int) -> list[Said]:

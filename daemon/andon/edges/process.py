@@ -1,7 +1,4 @@
-"""Processes of this machine: who is alive, who descends from whom, and how a tree ends; it must never know what they are for.
-
-The process table is read by the shim's own functions (the shim is a stdlib-only script and cannot import these).
-"""
+"""Processes of this machine: who is alive, who descends from whom, and how a tree ends; it must never know what they are for."""
 
 import asyncio
 import contextlib
@@ -11,8 +8,8 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from andon.edges import shim
-from andon.edges.shim import Process, boot_id
+from andon.edges import proctable
+from andon.edges.proctable import Process, boot_id
 
 __all__ = ["Process", "alive", "boot_id", "by_marker", "descendants", "end_marked", "end_tree", "start_ticks", "tell", "wait_gone"]
 
@@ -26,19 +23,19 @@ GIVE_UP_S = 10.0
 
 def start_ticks(pid: int) -> int | None:
     """When a process started, in ticks since boot; None when there is none. With pid and boot id it names it for ever."""
-    row = shim.read_process(pid)
+    row = proctable.read_process(pid)
     return row.ticks if row else None
 
 
 def alive(pid: int, ticks: int, boot: str) -> bool:
     """Whether this very process (not a later one with its pid) still runs."""
-    row = shim.read_process(pid)
+    row = proctable.read_process(pid)
     return row is not None and row.ticks == ticks and row.state not in "ZX" and boot == boot_id()
 
 
 def descendants(pid: int) -> list[Process]:
     """The live descendants of a process, nearest first, by one pass over the process table."""
-    return shim.descendants(pid)
+    return proctable.descendants(pid)
 
 
 async def wait_gone(pid: int, ticks: int) -> None:
@@ -61,13 +58,13 @@ async def wait_gone(pid: int, ticks: int) -> None:
 
 
 async def _poll_gone(pid: int, ticks: int) -> None:
-    while (row := shim.read_process(pid)) is not None and row.ticks == ticks and row.state not in "ZX":  # noqa: ASYNC110
+    while (row := proctable.read_process(pid)) is not None and row.ticks == ticks and row.state not in "ZX":  # noqa: ASYNC110
         await asyncio.sleep(POLL_S)
 
 
 def tell(pid: int, ticks: int, signum: int) -> bool:
     """Signal exactly this process, never a stranger that got its pid. False when it is gone or not ours."""
-    return shim.send(Process(pid, 0, "", ticks), signum)
+    return proctable.send(Process(pid, 0, "", ticks), signum)
 
 
 def by_marker(value: str) -> list[int]:
@@ -81,7 +78,7 @@ def _marked(value: str) -> list[Process]:
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if entry.stat().st_uid == os.getuid() and wanted in (entry / "environ").read_bytes().split(b"\0"):
-                row = shim.read_process(int(entry.name))
+                row = proctable.read_process(int(entry.name))
                 if row and row.pid != me and row.state not in "ZX":
                     found.append(row)
     return found
@@ -92,13 +89,13 @@ async def end_tree(pid: int, ticks: int, grace: float = 3.0) -> int:
     known: dict[tuple[int, int], Process] = {}
 
     def left() -> list[Process]:
-        rows = shim.table()
+        rows = proctable.table()
         root = rows.get(pid)
         if root and root.ticks == ticks:
             known[pid, ticks] = root
         for one in list(known.values()):
             if one.pid in rows and rows[one.pid].ticks == one.ticks:
-                known.update({(child.pid, child.ticks): child for child in shim.descendants(one.pid, rows)})
+                known.update({(child.pid, child.ticks): child for child in proctable.descendants(one.pid, rows)})
         return [rows[p] for p, t in known if p in rows and rows[p].ticks == t and rows[p].state not in "ZX"]
 
     return await _end(left, grace)
@@ -114,7 +111,10 @@ async def _end(left: Callable[[], list[Process]], grace: float) -> int:
     await _until_none(left, grace)
     killed: set[tuple[int, int]] = set()
     give_up = time.monotonic() + GIVE_UP_S
-    while (rest := left()) and time.monotonic() < give_up:
+    calm = 0
+    while calm < 2 and time.monotonic() < give_up:  # one look may miss what was just forked
+        rest = left()
+        calm = 0 if rest else calm + 1
         _signal(rest, signal.SIGSTOP)
         _signal(rest, signal.SIGKILL)
         killed |= {(process.pid, process.ticks) for process in rest}
@@ -134,4 +134,4 @@ async def _until_none(left: Callable[[], list[Process]], seconds: float) -> None
 def _signal(processes: Iterable[Process], *signals: int) -> None:
     for process in processes:
         for one in signals:
-            shim.send(process, one)
+            proctable.send(process, one)

@@ -1,11 +1,11 @@
-# ruff: noqa: PTH100, PTH104, PTH108, PTH112, PTH120, PTH123, PTH208
+# ruff: noqa: PTH100, PTH104, PTH108, PTH120, PTH123
 """Runs one job under its start token and leaves `exit.json`; stdlib only, and it must never know the daemon, tmux or the ledger.
 
-Theory of operation. It is started as a script (`python -I -S shim.py JOBDIR`), so it imports nothing of ours and little of
-Python's (pathlib alone would cost a third of its start: hence the noqa). It links a whole file to the name `start`, which
-exactly one shim can do; it becomes the subreaper of all that the command leaves behind; then one loop waits on a
-wake-up pipe (signals) and the command's output. At the command's end every descendant that is left is ended, and only
-then `exit.json` appears by rename. Killed at any moment, it leaves each file whole or absent.
+Theory of operation. It is started as a script (`python -I -S shim.py JOBDIR`), so of ours it imports only the process
+table, and little of Python's (pathlib alone would cost a third of its start: hence the noqa). It links a whole file to the
+name `start`, which exactly one shim can do; it becomes the subreaper of all that the command leaves behind; then one loop
+waits on a wake-up pipe (signals) and the command's output. At the command's end every descendant that is left is ended,
+and only then `exit.json` appears by rename. Killed at any moment, it leaves each file whole or absent.
 
 Signals: TERM, HUP end the tree (a second one at once); USR1 suspends it, USR2 continues it.
 """
@@ -19,6 +19,11 @@ import sys
 import time
 from collections.abc import Callable
 
+if __name__ == "__main__":  # a script in isolated mode has no package around it
+    sys.path.append(__file__.rpartition("/andon/edges/")[0])
+
+from andon.edges.proctable import CHUNK, Process, boot_id, children, descendants, read_process, send
+
 TOKEN_EXIT, NO_JOB_EXIT, IO_EXIT = 75, 66, 74
 """Token taken; no readable job; `exit.json` could not be written."""
 OUTPUT_MB = 64
@@ -27,104 +32,7 @@ SURVIVOR_S = 1.0
 """At most this long do processes that outlived the command have between TERM and KILL."""
 GIVE_UP_S = 10.0
 """Past this a process that cannot be killed (uninterruptible, another user's) is named in the error and left."""
-CHUNK = 1 << 16
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
-
-
-class Process:
-    """One row of the process table: pid, parent, state letter, start time in ticks since boot."""
-
-    __slots__ = ("parent", "pid", "state", "ticks")
-
-    def __init__(self, pid: int, parent: int, state: str, ticks: int) -> None:
-        self.pid, self.parent, self.state, self.ticks = pid, parent, state, ticks
-
-
-def read_process(pid: int) -> Process | None:
-    """This process now, or None when there is none."""
-    try:
-        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
-    except OSError:
-        return None if os.path.isdir("/proc/self") else _ps_table(pid).get(pid)
-    try:
-        data = os.read(fd, 4096)
-    except OSError:
-        return None
-    finally:
-        os.close(fd)
-    fields = data[data.rindex(b")") + 2:].split()
-    return Process(pid, int(fields[1]), fields[0].decode(), int(fields[19]))
-
-
-def table() -> dict[int, Process]:
-    """Every process of this machine in one pass over /proc (elsewhere: one `ps`)."""
-    if not os.path.isdir("/proc/self"):
-        return _ps_table(0)
-    found = (read_process(int(name)) for name in os.listdir("/proc") if name.isdigit())
-    return {process.pid: process for process in found if process}
-
-
-def _ps_table(pid: int) -> dict[int, Process]:
-    """The same from `ps`, where there is no /proc; ticks are then the start in Unix seconds."""
-    import subprocess
-
-    which = ["-p", str(pid)] if pid else ["-ax"]
-    env = {"PATH": "/bin:/usr/bin", "LC_ALL": "C", "TZ": "UTC"}
-    done = subprocess.run(["ps", *which, "-o", "pid=,ppid=,stat=,lstart="], capture_output=True, text=True, env=env, check=False)
-    rows: dict[int, Process] = {}
-    for line in done.stdout.splitlines():
-        own, parent, state, started = line.split(None, 3)
-        at = int(time.mktime(time.strptime(started.strip(), "%a %b %d %H:%M:%S %Y")))
-        rows[int(own)] = Process(int(own), int(parent), state[0], at)
-    return rows
-
-
-def descendants(root: int, rows: dict[int, Process] | None = None) -> list[Process]:
-    """The live (not zombie) descendants of a process, nearest first, from one pass over the process table."""
-    rows = table() if rows is None else rows
-    children: dict[int, list[Process]] = {}
-    for process in rows.values():
-        children.setdefault(process.parent, []).append(process)
-    found, queue = [], [root]
-    for pid in queue:
-        for child in children.get(pid, ()):
-            queue.append(child.pid)
-            if child.state not in "ZX":
-                found.append(child)
-    return found
-
-
-def boot_id() -> str:
-    """The name of this boot of the kernel."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:
-        import subprocess
-
-        done = subprocess.run(["sysctl", "-n", "kern.bootsessionuuid"], capture_output=True, text=True, check=False)
-        return done.stdout.strip() or "unknown"
-
-
-def send(process: Process, signum: int) -> bool:
-    """Signal exactly this process, never a stranger that got its pid. False when it is gone or not ours."""
-    try:
-        if not hasattr(os, "pidfd_open"):
-            os.kill(process.pid, signum)
-            return True
-        fd = os.pidfd_open(process.pid)
-    except OSError:
-        return False
-    try:
-        now = read_process(process.pid)
-        if now is None or now.ticks != process.ticks:
-            return False
-        signal.pidfd_send_signal(fd, signum)
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
 
 
 def write_whole(path: str, data: bytes) -> None:
@@ -164,28 +72,10 @@ def take_token(folder: str) -> bool:
         os.link(aside, token)
     except FileExistsError:
         return False
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
-            raise
-        return _take_exclusively(token, data)
     finally:
         os.close(fd)
         os.unlink(aside)
     sync_folder(folder)
-    return True
-
-
-def _take_exclusively(token: str, data: bytes) -> bool:
-    """The same on a file system without hard links: exclusive, though not whole at the first instant."""
-    try:
-        fd = os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        return False
-    try:
-        os.write(fd, data)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
     return True
 
 
@@ -248,7 +138,7 @@ class Shim:
         self.begun = time.monotonic()
         self.kill_at: float | None = None
         self.suspended = False
-        self.killed: set[tuple[int, int]] = set()
+        self.killed: set[int] = set()
         self.log: Log | None = None
         self.output = -1
         self.wake, wake_in = os.pipe()
@@ -370,10 +260,12 @@ class Shim:
                     send(process, signal.SIGCONT)
 
     def _suspend(self) -> None:
-        """Stop the whole tree; again while the last pass found somebody running (it may just have forked)."""
-        for _ in range(100):
+        """Stop the whole tree: pass after pass until two in a row found nobody running (a first may miss what was just forked)."""
+        calm = 0
+        for _ in range(200):
             running = [process for process in descendants(os.getpid()) if process.state not in "Tt"]
-            if not [process for process in running if send(process, signal.SIGSTOP)]:
+            calm = 0 if [process for process in running if send(process, signal.SIGSTOP)] else calm + 1
+            if calm == 2:
                 return
             time.sleep(0.001)
 
@@ -420,6 +312,8 @@ class Shim:
             if pid == 0:
                 return
             if pid != self.child:
+                if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL and self.kill_at is not None:
+                    self.killed.add(pid)
                 continue
             if not os.WIFSTOPPED(status):
                 self.status = status
@@ -439,30 +333,49 @@ class Shim:
             self.listen()
             self.reap()
             pause = min(pause * 1.5, 0.05)
-        give_up = time.monotonic() + GIVE_UP_S
-        while self._signal_rest(signal.SIGKILL):
-            self.pump(0.002)
-            self.reap()
-            if time.monotonic() > give_up:
-                self.error = self.error or f"{len(self._rest())} processes could not be ended"
-                break
+        self._kill_rest()
         self.reap()
+
+    def _kill_rest(self) -> None:
+        """KILL until two passes in a row found nobody; only what stays the same for long is left.
+
+        Whoever loses its parent becomes our child, so killing our children collapses every tree, and is fast enough for one
+        that forks on and on.
+        """
+        calm, same, since = 0, set[int](), time.monotonic()
+        while calm < 2:
+            for _ in range(200):
+                direct = children()
+                for pid in direct:
+                    _kill(pid)
+                self.reap()
+                if not direct:
+                    break
+            left = self._signal_rest(signal.SIGKILL)
+            calm = 0 if left else calm + 1
+            if left != same:
+                same, since = left, time.monotonic()
+            elif left and time.monotonic() - since > GIVE_UP_S:
+                self.error = self.error or f"{len(left)} processes could not be ended"
+                return
+            if left:
+                self.pump(0.001)
 
     def _rest(self) -> list[Process]:
         return descendants(os.getpid())
 
-    def _signal_rest(self, signum: int) -> bool:
-        """Signal all that is left, stopping everybody first so that none forks on; whether there was anybody."""
+    def _signal_rest(self, signum: int) -> set[int]:
+        """Signal all that is left, stopping everybody first so that none forks on; who that was."""
         rest = self._rest()
         if signum == signal.SIGKILL:
             for process in rest:
                 send(process, signal.SIGSTOP)
         for process in rest:
             if send(process, signum) and process.pid != self.child:
-                self.killed.add((process.pid, process.ticks))
+                self.killed.add(process.pid)
             if signum == signal.SIGTERM:
                 send(process, signal.SIGCONT)
-        return bool(rest)
+        return {process.pid for process in rest}
 
     def finish(self) -> int:
         """Write the log's rest and `exit.json`; the code to exit with."""
@@ -485,6 +398,13 @@ class Shim:
         }
         write_whole(f"{self.folder}/exit.json", json.dumps(content).encode())
         return code if code is not None else 128 + (os.WTERMSIG(status) if status is not None and signaled else 0)
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except OSError:  # another user's, or just gone
+        return
 
 
 def argv_name(job: dict[str, object]) -> str:
