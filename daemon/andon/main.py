@@ -95,6 +95,10 @@ def load_repository(work: Path, base: str | None, where: str, person: Path) -> L
     return load(work=work if work.is_file() else None, base=base, base_where=where, person=person)
 
 
+class Left(Exception):
+    """The daemon has drained. Raised inside its TaskGroup: asyncio's own tasks are not ours to cancel (a subprocess would hang)."""
+
+
 class Daemon:
     """One life of the daemon."""
 
@@ -110,15 +114,18 @@ class Daemon:
 
     async def live(self) -> None:
         """From the ledger to the last word."""
-        store = await Store.open(self._layout)
+        store, tmux = await Store.open(self._layout), Tmux(self._layout)
         try:
-            await self._serve(store, await load_state(store))
+            await self._serve(store, await load_state(store), tmux)
+        except* Left:
+            pass
         finally:
+            await tmux.close()
             await store.close()
 
-    async def _serve(self, store: Store, state: State) -> None:
-        """Wire everything, run until asked to leave, then drain."""
-        layout, tmux, watch = self._layout, Tmux(self._layout), Watch()
+    async def _serve(self, store: Store, state: State, tmux: Tmux) -> None:
+        """Wire everything, run until asked to leave, drain, and raise Left, which ends exactly the tasks of the group."""
+        layout, watch = self._layout, Watch()
         running = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             running.add_signal_handler(number, self.leave, signal.Signals(number).name)
@@ -147,10 +154,7 @@ class Daemon:
             log.info("running, %d events, %d open tasks", state.seq, len(state.open))
             await self._leaving.wait()
             await self._drain(loop)
-            everything = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in everything:
-                task.cancel()
-        await tmux.close()
+            raise Left
 
     async def _wake(self, loop: Loop, office: Office, performer: Performer, tmux: Tmux) -> None:
         """Before the first deed: sweep what a killed daemon left half-done, and have a tmux server."""
