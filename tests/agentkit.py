@@ -47,8 +47,8 @@ class Stage:
     def env(self, **more: str) -> dict[str, str]:
         """The environment of a session, played a thousand times as fast."""
         task = self.attempt.partition(".")[0]
-        return {**os.environ, "ANDON_JOB": str(self.job), "ANDON_ATTEMPT": self.attempt, "ANDON_TASK": task, "ANDON_TITLE": "A title",
-                "ANDON_SCRIPTED_SPEED": "1000", **more}
+        return {**os.environ, "ANDON_JOB": str(self.job), "ANDON_ATTEMPT": self.attempt, "ANDON_TASK": task,
+                "ANDON_TITLE": "A title", "ANDON_SCRIPTED_SPEED": "1000", **more}
 
     def play(self, scenario: str, **more: str) -> subprocess.CompletedProcess[str]:
         """Run to the end over pipes."""

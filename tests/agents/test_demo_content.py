@@ -15,13 +15,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import gitkit
+import msgspec
 import pytest
 
 from andon.edges.jobs import read_outbox, write_answer
 from andon.schema.jobs import Answer
+from andon_agents.acting.deeds import DEEDS
+from andon_agents.acting.misdeeds import MISDEEDS
+from andon_agents.acting.player import Player
+from andon_agents.acting.scenario import Run
+from andon_agents.acting.screen import Screen
+from andon_agents.acting.shelf import parsed
 from andon_agents.demo import fetch
 from andon_agents.demo.fetch import NAME, VERSION, Fetched, Unreachable, bundled_project, fetch_project
 from andon_agents.demo.plan import REVIEW, DemoTask, andon_toml, demo_tasks, write_scenarios
+from andon_config.load import load_repository
 
 
 def project(name: str, into: Path) -> Fetched:
@@ -50,18 +58,26 @@ def check(path: Path) -> dict[str, bool]:
 
 
 def act(task: DemoTask, found: Fetched, folder: Path, *, attempt: int = 1, answer: str = "") -> tuple[int, str]:
-    """One attempt of the scripted agent on the task, by its marker's file: exit code and output."""
+    """One attempt of the scripted agent on the task, without the tests that it runs for itself: exit code and output."""
     job = folder / f"{task.key}.{attempt}.{answer}"
     (job / "outbox").mkdir(parents=True)
     (job / "inbox").mkdir()
     write_answer(job, Answer(n=1, text=answer))
-    scenario = write_scenarios((task,), folder / "scenarios")[task.key].partition("[[scenario: ")[2].partition("]]")[0]
-    env = {**os.environ, "ANDON_JOB": str(job), "ANDON_ATTEMPT": f"T1.{attempt}", "ANDON_SCRIPTED_SPEED": "1000"}
-    done = subprocess.run([sys.executable, "-P", "-m", "andon_agents.scripted", scenario], cwd=found.path, env=env, timeout=60,
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if done.returncode == 0:
+    whole = parsed(task.scenario, name=task.key, where=task.key)
+    quick = msgspec.structs.replace(whole, speed=10_000.0, steps=tuple(step for step in whole.steps if not isinstance(step, Run)))
+    with (job / "screen").open("wb") as out, Path(os.devnull).open("rb") as keys:
+        player = Player(quick, checkout=found.path, screen=Screen(task.key, out=out.fileno(), keys=keys.fileno()),
+                        environ={"ANDON_JOB": str(job), "ANDON_ATTEMPT": f"T1.{attempt}"})
+        code = player.play({**DEEDS, **MISDEEDS})
+    if code == 0:
         assert read_outbox(job, 0)[-1].kind == "finished"
-    return done.returncode, done.stdout
+    return code, (job / "screen").read_text()
+
+
+def commands(tasks: tuple[DemoTask, ...]) -> list[str]:
+    """What the agents run for themselves."""
+    steps = [step for task in tasks for step in parsed(task.scenario, name=task.key, where=task.key).steps]
+    return list(dict.fromkeys(step.command.replace("{python}", sys.executable) for step in steps if isinstance(step, Run)))
 
 
 def changed(found: Fetched, since: str) -> list[str]:
@@ -83,20 +99,26 @@ def test_all_tasks_in_order_pass_the_projects_own_tests(name: str, answer: str, 
         assert bool(paths) is (task.role != "liar"), task.key
         assert all(any(fnmatch.fnmatch(path, glob) for glob in task.paths) for path in paths), f"{task.key} touches {paths}"
         assert gitkit.run(found.path, "status", "--porcelain") == "", f"{task.key} leaves something behind"
+    for command in commands(demo_tasks(found)):
+        for word in command.split():
+            assert "/" not in word or not word.endswith(".py") or (found.path / word).exists(), f"{word} is nowhere"
+        if name == "pocket":
+            subprocess.run(command, shell=True, cwd=found.path, stdin=subprocess.DEVNULL, capture_output=True, check=True)
     after = check(found.path)
     assert all(after.values())
     assert set(before) < set(after)
     assert len(after) >= len(before) + 20
 
 
-@pytest.mark.parametrize("name", ["pocket", "toolz"])
-def test_the_task_that_fails_first_fails_a_real_test_and_only_at_first(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "fresh"), [("pocket", True), ("pocket", False), ("toolz", False)])
+def test_the_task_that_fails_first_fails_a_real_test_and_only_at_first(name: str, fresh: bool, tmp_path: Path) -> None:
     found = project(name, tmp_path / "project")
     base = under_git(found)
     (task,) = [task for task in demo_tasks(found) if task.role == "fails-first"]
     results = []
     for attempt in (1, 2):
-        gitkit.run(found.path, "reset", "-q", "--hard", base)
+        if fresh:
+            gitkit.run(found.path, "reset", "-q", "--hard", base)
         assert act(task, found, tmp_path, attempt=attempt)[0] == 0
         results.append([test for test, passed in check(found.path).items() if not passed])
     assert len(results[0]) == 1
@@ -112,6 +134,9 @@ def test_each_task_that_waits_for_none_works_on_the_bare_project(tmp_path: Path)
             code, output = act(task, found, tmp_path, attempt=2)
             assert code == 0, output
             assert all(check(found.path).values()), task.key
+            done = gitkit.run(found.path, "rev-parse", "HEAD")
+            assert act(task, found, tmp_path, attempt=3)[0] == 0
+            assert gitkit.run(found.path, "rev-parse", "HEAD") == done, f"{task.key} does its work twice"
 
 
 @pytest.mark.parametrize("name", ["pocket", "toolz"])
@@ -170,6 +195,18 @@ def test_the_settings_quote_an_interpreter_with_blanks(tmp_path: Path) -> None:
     assert """'/opt/my "own" python/bin/python' -m pytest""" in settings["checks"]["tests"]["run"]
     assert settings["policy"] == {"ship": ["**"], "review": ["pocket/tokens.py"]}
     assert tomllib.loads((found.path / "andon.toml").read_text()) == tomllib.loads(andon_toml(found))
+
+
+@pytest.mark.parametrize("name", ["pocket", "toolz"])
+def test_the_settings_of_the_demo_are_accepted_as_they_stand(name: str, tmp_path: Path) -> None:
+    found = Fetched(name=name, version="1", source="bundled", because="", path=tmp_path)
+    (tmp_path / "andon.toml").write_text(andon_toml(found, sys.executable))
+    text = (tmp_path / "andon.toml").read_text()
+    loaded = load_repository(work=tmp_path / "andon.toml", base=text, person=None)
+    assert loaded.settings.agents["default"].use == "scripted"
+    assert loaded.settings.checks["tests"].report == "junit"
+    assert loaded.settings.policy.review == (REVIEW[name],)
+    assert loaded.notes == ()
 
 
 # --- fetching --------------------------------------------------------------------------------------------------------

@@ -88,6 +88,32 @@ def test_an_edit_that_does_not_fit_ends_the_agent(stage: Stage) -> None:
     assert stage.head() == stage.base
 
 
+def test_what_an_earlier_attempt_did_is_not_done_again(stage: Stage) -> None:
+    act = r"""
+[[step]]
+edit = "src.py"
+find = "VALUE = 1"
+replace = "VALUE = 2"
+[[step]]
+edit = "README.md"
+find = "# Project\n"
+replace = "# Project\nMore.\n"
+[[step]]
+append = "src.py"
+text = "END = True\n"
+[[step]]
+commit = "Once"
+"""
+    assert stage.play(act).returncode == 0
+    once = stage.head()
+    again = stage.play(act)
+    assert again.returncode == 0
+    assert again.stdout.count("already there") == 3
+    assert "nothing to commit" in again.stdout
+    assert stage.head() == once != stage.base
+    assert (stage.checkout / "src.py").read_text() == "VALUE = 2\nEND = True\n"
+
+
 def test_a_command_that_must_succeed_ends_the_agent(stage: Stage) -> None:
     assert stage.play('[[step]]\nrun = "exit 3"\nmust = true\n').returncode == 1
 

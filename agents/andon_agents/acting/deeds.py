@@ -46,7 +46,7 @@ def read(player: Player, step: sc.Read) -> None:
 
 
 def edit(player: Player, step: sc.Edit) -> None:
-    """Replace a text that occurs exactly once. Stuck when it does not."""
+    """Replace a text that occurs exactly once. An edit that was made by an earlier attempt stays. Stuck when nothing fits."""
     path = player.path(step.path)
     player.pause("Editing", 0.6)
     player.screen.deed("Edit", step.path)
@@ -54,7 +54,11 @@ def edit(player: Player, step: sc.Edit) -> None:
         before = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise Stuck(f"{step.path} cannot be read: {error}") from error
-    if (count := before.count(step.find)) != 1:
+    count = before.count(step.find)
+    if step.replace and step.replace in before and (step.find in step.replace or not count):
+        player.screen.under(["already there"])
+        return
+    if count != 1:
         raise Stuck(f"the text to replace occurs {count} times in {step.path}: {step.find.strip().splitlines()[0]!r}")
     path.write_text(before.replace(step.find, step.replace), "utf-8")
     removed, added = step.find.splitlines(), step.replace.splitlines()
@@ -63,11 +67,14 @@ def edit(player: Player, step: sc.Edit) -> None:
 
 
 def append(player: Player, step: sc.Append) -> None:
-    """Text at the end of a file."""
+    """Text at the end of a file, unless an earlier attempt put it there."""
     player.pause("Editing", 0.6)
     player.screen.deed("Edit", step.path)
     path = player.path(step.path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if step.text.strip() and path.exists() and step.text in path.read_text("utf-8", errors="replace"):
+        player.screen.under(["already there"])
+        return
     with path.open("a", encoding="utf-8") as file:
         file.write(step.text)
     player.screen.under([f"+ {line}" for line in step.text.splitlines() if line.strip()][:5], GREEN)

@@ -47,7 +47,7 @@ class Read(Step, frozen=True, kw_only=True, tag="read"):
 
 
 class Edit(Step, frozen=True, kw_only=True, tag="edit"):
-    """Replace a text that occurs exactly once in a file."""
+    """Replace a text that occurs exactly once in a file; one that was replaced by an earlier attempt stays."""
 
     path: str = field(name="edit")
     find: str
@@ -55,7 +55,7 @@ class Edit(Step, frozen=True, kw_only=True, tag="edit"):
 
 
 class Append(Step, frozen=True, kw_only=True, tag="append"):
-    """Put text at the end of a file."""
+    """Put text at the end of a file, unless it is in it."""
 
     path: str = field(name="append")
     text: str
