@@ -36,8 +36,8 @@ _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 def write_whole(path: str, data: bytes) -> None:
-    """Make `path` hold exactly this, or not at all."""
-    aside = f"{path}.{os.getpid()}.tmp"
+    """Make `path` hold exactly this, or not at all. One writer a path: what a killed one left aside is overwritten."""
+    aside = f"{path}.tmp"
     fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         while data:
