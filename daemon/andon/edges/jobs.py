@@ -247,7 +247,7 @@ def _read_message(box: int, n: int) -> Said | None:
 def write_answer(folder: Path, answer: Answer) -> None:
     """Put the answer into the inbox, whole; the same answer again changes nothing."""
     box = os.open(folder / INBOX, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    aside = f".{answer.n}.{os.getpid()}.tmp"
+    aside = f".{answer.n}.tmp"
     try:
         fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=box)
         try:
