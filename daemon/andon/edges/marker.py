@@ -63,7 +63,7 @@ def write(path: Path, marker: Marker) -> None:
     """Put the record in place, durable and whole."""
     place = record(path)
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    aside = place.with_name(f"{place.name}.{os.getpid()}.new")
+    aside = place.with_name(f"{place.name}.new")
     with aside.open("wb") as file:
         file.write(msgspec.json.encode(marker))
         file.flush()
