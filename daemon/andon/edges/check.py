@@ -17,7 +17,7 @@ from andon.schema.errors import Mistake
 from andon.schema.faults import point
 from andon.schema.ids import Digest
 from andon.schema.inputs import CheckRan
-from andon.schema.jobs import LOG, Exit, Job
+from andon.schema.jobs import LOG, START, Exit, Job
 from andon.schema.layout import Layout
 
 TAIL_CHARS = 3500
@@ -68,15 +68,15 @@ class Checks:
         return len(left)
 
     def _folder(self, effect: RunCheck) -> Path:
-        """A job directory that nobody used: the token of an earlier try is never taken again."""
+        """A job directory that nothing ran in: the token of an earlier try is never taken again."""
         number = 1
-        while self._layout.job(f"{effect.run}-{number}").exists():
+        while os.path.lexists(self._layout.job(f"{effect.run}-{number}") / START):
             number += 1
         return self._layout.job(f"{effect.run}-{number}")
 
     async def _execute(self, effect: RunCheck, slot: Path, folder: Path) -> Exit:
         jobs.write_job(folder, job_of(effect, slot, folder))
-        (folder / "tmp").mkdir()
+        (folder / "tmp").mkdir(exist_ok=True)
         ended = False
         try:
             await jobs.start_detached(folder)
