@@ -26,7 +26,7 @@ from andon.schema import inputs as i
 class Like:
     """Something of a kind with these fields; the others may be anything. A field may be a predicate."""
 
-    def __init__(self, kind: type, **fields: Any) -> None:
+    def __init__(self, kind: type, /, **fields: Any) -> None:
         self.kind, self.fields = kind, fields
 
     def __eq__(self, other: object) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from andon.core import schedule
 from andon.core.evolve import fold
-from andon.core.failure import backoff_ms, gate_id
+from andon.core.failure import backoff_ms
 from andon.core.refuse import refuse
 from andon.core.state import Attempt, State, Task, cord_key, line_of, station_of
 from andon.core.stations import agent, check, gate, land
@@ -25,10 +25,6 @@ ENDLESS = ("stop-session", "suspend-session", "watch-session", "deliver-answer",
 STEPS, STEPS_EACH = 5000, 20
 """Steps of one settling, and for each open task; more would be a rule that feeds itself, and the assertion stops the daemon
 before it writes."""
-LIMIT_OPTIONS = (
-    e.Option(key="extend", label="More time", consequence="It goes on with its limit granted once more."),
-    e.Option(key="stop", label="Stop it", consequence="Its work is kept in a salvage ref; the task goes back or asks again."),
-)
 
 
 def decide(state: State, given: i.Input, at: int) -> list[e.Event]:
@@ -83,6 +79,9 @@ def mended(state: State) -> list[e.Event]:
 
 def advance(state: State, task: Task, at: int) -> list[e.Event]:
     """What a task wants at its station: to go on, or something that the station does."""
+    wanted = agent.asks(state, task, at)
+    if wanted:
+        return wanted
     station = station_of(state, task)
     if station is None:
         return [e.TaskDone(task=task.task)] if task.landed else enter_first(state, task)
@@ -290,22 +289,13 @@ def session_started(state: State, given: i.SessionStarted, at: int) -> list[e.Ev
 
 
 def said(state: State, given: i.AgentSaid, at: int) -> list[e.Event]:
-    """The agent's words, each once; a question becomes a gate."""
+    """The agent's words, each once; a question becomes a gate as soon as no other is open for its task."""
     attempt = state.attempts.get(given.attempt)
     words = given.said
     if attempt is None or attempt.phase not in ("running", "ended") or words.n <= attempt.said:
         return []
-    events: list[e.Event] = [e.AttemptSaid(
+    return [e.AttemptSaid(
         attempt=given.attempt, n=words.n, kind=words.kind, text=words.text[:4000], options=words.options[:9], commit=words.commit,
-    )]
-    task = state.tasks[attempt.task]
-    if words.kind != "ask" or task.over or task.gate or attempt.phase != "running":
-        return events
-    options = tuple(e.Option(key=option[:80], label=option[:80]) for option in words.options[:9])
-    free = e.Option(key="answer", label="Answer in words", consequence="The agent gets your text.")
-    return [*events, e.GateOpened(
-        gate=gate_id(state), task=task.task, kind="question", question=words.text[:600], options=(*options, free),
-        because=f"{attempt.attempt} asks and waits", attempt=attempt.attempt, n=words.n, station=task.station,
     )]
 
 
@@ -500,21 +490,13 @@ def repo_of(state: State, subject: str) -> RepoId | None:
 
 
 def ticked(state: State, given: i.Ticked, at: int) -> list[e.Event]:
-    """Time alone: attempts at their limit are suspended and a person is asked. Retries and overlaps follow in `settle`."""
+    """Time alone: attempts at their limit are suspended. The question to a person, retries and overlaps follow in `settle`."""
     events: list[e.Event] = []
     for attempt in schedule.live_attempts(state):
         if attempt.phase != "running" or attempt.pause_asked or attempt.stop_asked or at < schedule.time_limit(state, attempt):
             continue
-        now = fold(state, events, at)
-        task = now.tasks[attempt.task]
         because = f"{attempt.attempt} has worked {round((at - attempt.started_at) / 60_000)} minutes, its limit"
         events.append(e.AttemptPauseAsked(attempt=attempt.attempt, because=because))
-        if task.gate:
-            events.append(e.GateVoided(gate=task.gate, because=because))
-        events.append(e.GateOpened(
-            gate=gate_id(now), task=task.task, kind="limit", question=f"{because}. More time?", options=LIMIT_OPTIONS,
-            because=because, attempt=attempt.attempt, station=task.station,
-        ))
     return events
 
 

@@ -14,6 +14,7 @@ from immutables import Map
 from andon.core.state import (
     KEPT_HISTORY,
     KEPT_PROOFS,
+    KEPT_QUESTIONS,
     RERUNS,
     Attempt,
     Claim,
@@ -22,6 +23,7 @@ from andon.core.state import (
     Gate,
     Landing,
     Proof,
+    Question,
     Repository,
     Run,
     State,
@@ -350,6 +352,10 @@ def _(state: State, event: e.AttemptStarted) -> State:
 @on(e.AttemptSaid)
 def _(state: State, event: e.AttemptSaid) -> State:
     changes: dict[str, Any] = {"said": event.n, "says": event.text[:300]}
+    known = state.attempts.get(event.attempt)
+    if event.kind == "ask" and known is not None and len(known.asks) < KEPT_QUESTIONS:
+        question = Question(n=event.n, text=event.text[:600], options=tuple(option[:80] for option in event.options))
+        changes["asks"] = (*known.asks, question)
     if event.kind == "finished":
         changes["said_commit"] = event.commit
     return with_attempt(state, event.attempt, **changes)
@@ -524,7 +530,8 @@ def _(state: State, event: e.GateAnswered) -> State:
     attempt = state.attempts.get(gate.attempt)
     if gate.kind == "question" and attempt is not None:
         text = event.because if event.option == "answer" else event.option
-        state = with_attempt(state, gate.attempt, answers=(*attempt.answers, (gate.n, text)))
+        asks = tuple(question for question in attempt.asks if question.n != gate.n)
+        state = with_attempt(state, gate.attempt, answers=(*attempt.answers, (gate.n, text)), asks=asks)
     return state
 
 

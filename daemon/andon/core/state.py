@@ -9,6 +9,8 @@ from andon.schema.settings import FactorySettings, Line, Settings, Station
 
 KEPT_HISTORY = 400
 """Ledger rows remembered for one task's timeline; older ones stay in the ledger alone."""
+KEPT_QUESTIONS = 20
+"""Questions of one attempt that may wait at once; further ones are heard and get no gate."""
 KEPT_PROOFS = 2000
 """Proofs remembered for reuse; the oldest half is forgotten at the bound and would simply be proven again."""
 
@@ -27,6 +29,14 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     run: RunId = RunId("")
     at: int = 0
     detail: str = ""
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent asked and nobody has answered yet."""
+
+    n: int
+    text: str
+    options: tuple[str, ...] = ()
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +90,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     said: int = 0
     says: str = ""
     said_commit: str = ""
+    asks: tuple[Question, ...] = ()
+    """Questions without an answer, oldest first; each gets its gate when none is open for the task."""
     answers: tuple[tuple[int, str], ...] = ()
     """Answers owed to the agent: (number, text)."""
     stop_asked: str = ""

@@ -1,6 +1,6 @@
 """The agent station: judges what an attempt brought. Silence, words and exit codes prove nothing; git does."""
 
-from andon.core.failure import fingerprint, packet_of, send_back
+from andon.core.failure import fingerprint, gate_id, packet_of, send_back
 from andon.core.globs import matches
 from andon.core.state import Attempt, State, Task
 from andon.schema import events as e
@@ -8,6 +8,32 @@ from andon.schema import inputs as i
 
 Fault = tuple[e.FailureClass, str]
 """Failure class and message."""
+LIMIT_OPTIONS = (
+    e.Option(key="extend", label="More time", consequence="It goes on with its limit granted once more."),
+    e.Option(key="stop", label="Stop it", consequence="Its work is kept in a salvage ref; the task goes back or asks again."),
+)
+
+
+def asks(state: State, task: Task, at: int) -> list[e.Event]:
+    """The gate that a running attempt wants: its oldest question without an answer, then more time when it was paused."""
+    attempt = state.attempts.get(task.live)
+    if attempt is None or task.gate or attempt.phase != "running" or attempt.stop_asked:
+        return []
+    if attempt.asks:
+        question = attempt.asks[0]
+        options = tuple(e.Option(key=option, label=option) for option in question.options)
+        free = e.Option(key="answer", label="Answer in words", consequence="The agent gets your text.")
+        return [e.GateOpened(
+            gate=gate_id(state), task=task.task, kind="question", question=question.text, options=(*options, free),
+            because=f"{attempt.attempt} asks and waits", attempt=attempt.attempt, n=question.n, station=task.station,
+        )]
+    if not attempt.pause_asked:
+        return []
+    because = f"{attempt.attempt} has worked {round((at - attempt.started_at) / 60_000)} minutes, its limit"
+    return [e.GateOpened(
+        gate=gate_id(state), task=task.task, kind="limit", question=f"{because}. More time?", options=LIMIT_OPTIONS,
+        because=because, attempt=attempt.attempt, station=task.station,
+    )]
 
 
 def close(state: State, attempt: Attempt, failure: e.FailureClass, message: str, at: int, detail: str = "") -> list[e.Event]:
