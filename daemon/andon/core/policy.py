@@ -20,7 +20,7 @@ def classify(policy: Policy, work: Work) -> tuple[Risk, str]:
         if matches(path, policy.stop):
             return "stop", f"{path} is under [policy] stop"
     if work.paths_total > len(work.paths):
-        return "review", f"{work.paths_total} paths changed, more than are read for the policy"
+        return "stop", f"{work.paths_total} paths changed, more than are read for the policy"
     for path in work.paths:
         if matches(path, policy.review):
             return "review", f"{path} is under [policy] review"
