@@ -84,7 +84,7 @@ def advance(state: State, task: Task, at: int) -> list[e.Event]:
         return wanted
     station = station_of(state, task)
     if station is None:
-        return [e.TaskDone(task=task.task)] if task.landed else enter_first(state, task)
+        return [] if task.gate else [e.TaskDone(task=task.task)] if task.landed else enter_first(state, task)
     if station.kind == "agent":
         return go_on(state, task) if task.work is not None and not task.live else []
     if station.kind == "check":
