@@ -1,6 +1,7 @@
 """Gets the demo's project: a pinned release from the package index, else the bundled one. Trusts nothing but the checksum."""
 
 import hashlib
+import importlib
 import os
 import queue
 import re
@@ -23,8 +24,6 @@ import msgspec
 
 NAME, VERSION, SHA256 = "toolz", "1.1.0", "27a5c770d068c110d9ed9323f24f1543e83b2f300a687b7891c1a6d56b697b5b"
 """The release: BSD-3-Clause, pure Python, 186 tests in a second, nothing needed but pytest."""
-INDEX = "https://pypi.org/simple/"
-"""Used when neither PIP_INDEX_URL nor UV_INDEX_URL says otherwise."""
 SECONDS = 20.0
 """Limit of the whole download."""
 BYTES = 4 * 1024 * 1024
@@ -51,7 +50,7 @@ class Unreachable(Exception):
 
 def fetch_project(into: Path, *, index: str = "", seconds: float = SECONDS) -> Fetched:
     """Put the demo's project into the directory `into`, which must be missing or empty. Never fails for want of a network."""
-    index = index or os.environ.get("PIP_INDEX_URL") or os.environ.get("UV_INDEX_URL") or INDEX
+    index = index or os.environ.get("PIP_INDEX_URL") or os.environ.get("UV_INDEX_URL") or default_index()
     try:
         release = _within(seconds, index)
     except Unreachable as error:
@@ -61,6 +60,15 @@ def fetch_project(into: Path, *, index: str = "", seconds: float = SECONDS) -> F
         (into / ".gitignore").write_text(IGNORE, "utf-8")
     because = f"the release of {NAME} {VERSION} from {_bare(index)}, checked against its pinned sha256"
     return Fetched(name=NAME, version=VERSION, source="pypi", because=because, path=into)
+
+
+def default_index() -> str:
+    """The index that pip would ask by itself; empty when there is no pip to say so."""
+    try:
+        known = importlib.import_module("pip._internal.models.index").PyPI
+    except (ImportError, AttributeError):
+        return ""
+    return str(known.simple_url)
 
 
 def bundled_project(into: Path, *, because: str = "the bundled project was asked for") -> Fetched:
@@ -103,7 +111,7 @@ def _within(seconds: float, index: str) -> bytes:
 
 def _downloaded(index: str, end: float) -> bytes:
     """The bytes of the release, proven by its checksum."""
-    base = urljoin(index.rstrip("/") + "/", f"{NAME}/")
+    base = urljoin(index.rstrip("/") + "/", f"{NAME}/") if index else ""
     page = _got(base, end).decode(errors="replace")
     wanted = f"{NAME}-{VERSION}.tar.gz"
     links = [unescape(link) for link in re.findall(r"""href=["']([^"']+)["']""", page)]
@@ -119,7 +127,7 @@ def _downloaded(index: str, end: float) -> bytes:
 def _got(url: str, end: float) -> bytes:
     """One answer, bounded in bytes and time."""
     if not url.startswith(("https://", "http://", "file://")):
-        raise Unreachable(f"cannot fetch {_bare(url)}")
+        raise Unreachable(f"cannot fetch {_bare(url)}" if url else "no package index is known")
     authority = os.environ.get("SSL_CERT_FILE") or os.environ.get("PIP_CERT") or None
     data = b""
     try:
