@@ -1,13 +1,26 @@
 """An app over a paper factory, and ways to read and count what it draws."""
 
+import asyncio
+import contextlib
+import fcntl
+import os
+import pty
+import struct
+import sys
+import termios
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 from factory_on_paper import NOW, Paper
+from rich.console import RenderableType
 from support import wait_for
+from textual._compositor import CompositorUpdate
 from textual.events import Key
 from textual.keys import _character_to_key
 from textual.pilot import Pilot
+from textual.screen import Screen
 
 from andon_tui.app import AndonApp
 
@@ -22,15 +35,38 @@ class Hand:
         return self.at
 
 
+def drawn(app: AndonApp) -> bool:
+    """Nothing waits to be laid out, painted or answered."""
+    screen = app.screen
+    owed = screen._dirty_widgets or screen._callbacks or screen._layout_required or screen._repaint_required
+    return not owed and all(worker.group in ("feed", "drive") or worker.is_finished for worker in app.workers)
+
+
+async def rest(app: AndonApp, paper: Paper) -> None:
+    """For an app in a real terminal: wait until it has heard all and drawn all, three looks in a row."""
+    quiet = 0
+    while quiet < 3:
+        await asyncio.sleep(0.01)
+        calm = app.feeder.received and paper.read and app.feeder._timer is None and app.screen.is_mounted and drawn(app)
+        quiet = quiet + 1 if calm and not app.screen._message_queue.qsize() else 0
+
+
 class Face:
     """A running app with its pilot."""
 
     def __init__(self, app: AndonApp, pilot: Pilot[int], paper: Paper, hand: Hand) -> None:
         self.app, self.pilot, self.paper, self.hand = app, pilot, paper, hand
         self.writes: list[str] = []
+        """Everything that a terminal would get, one entry a frame."""
+        app._display = self._display  # type: ignore[method-assign, assignment]
         driver = app._driver
         assert driver is not None
         driver.write = self.writes.append  # type: ignore[method-assign, assignment]
+
+    def _display(self, _: Screen[Any], renderable: RenderableType | None) -> None:
+        """A headless app skips this: here the frame is rendered as for a terminal, and kept."""
+        if isinstance(renderable, CompositorUpdate):
+            self.writes.append(renderable.render_segments(self.app.console))
 
     async def settle(self) -> None:
         """Let messages, the feed's pause between frames and the drawing pass."""
@@ -41,10 +77,7 @@ class Face:
         await self.pilot._wait_for_screen()
 
     def _drawn(self) -> bool:
-        """Nothing waits to be laid out, painted or answered."""
-        screen = self.app.screen
-        busy = screen._dirty_widgets or screen._callbacks or screen._layout_required or screen._repaint_required
-        return not busy and all(worker.group == "feed" or worker.is_finished for worker in self.app.workers)
+        return drawn(self.app)
 
     async def press(self, *keys: str) -> None:
         for key in keys:
@@ -88,3 +121,32 @@ async def face(paper: Paper, size: tuple[int, int] = (160, 44), *, home: str = "
             await shown.settle()
         shown.writes.clear()
         yield shown
+
+
+async def in_a_terminal(script: str, columns: int) -> bytes:
+    """Everything that a program writes to a real terminal of this width and forty rows. `{here}` and `{tests}` are filled in."""
+    here = Path(__file__).parent
+    parent, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    env = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", "COLUMNS": str(columns), "LINES": "40"}
+    text = script.format(here=str(here), tests=str(here.parent))
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", text, stdin=child, stdout=child, stderr=child, env=env)
+    os.close(child)
+    os.set_blocking(parent, False)
+    heard = bytearray()
+
+    def ended() -> bool:
+        with contextlib.suppress(BlockingIOError, OSError):
+            while data := os.read(parent, 1 << 16):
+                heard.extend(data)
+        return process.returncode is not None
+
+    try:
+        await wait_for(ended, 60, what="the app's end")
+        ended()
+    finally:
+        os.close(parent)
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return bytes(heard)

@@ -54,7 +54,10 @@ async def test_nothing_is_painted_while_nothing_changes_not_even_by_timers() -> 
 
         shown.app.screen.update = counted  # type: ignore[attr-defined]
         await wait_for(lambda: drawings >= 5, what="five looks at the clock")
+        await shown.settle()
         assert shown.writes == []
+        shown.hand.at += HOUR
+        await wait_for(lambda: shown.writes, what="a frame once an age has changed")
 
 
 async def test_a_snapshot_equal_to_what_is_known_sends_no_message() -> None:

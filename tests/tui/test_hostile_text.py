@@ -1,22 +1,12 @@
 """Words of agents, tasks and tools are only ever text: nothing in them becomes live, and no control code reaches the terminal."""
 
-import asyncio
-import contextlib
-import fcntl
-import os
-import pty
 import re
-import struct
-import sys
-import termios
-from pathlib import Path
 
 import msgspec
 import pytest
-from face_on_paper import Face, face
-from factory_on_paper import DIFF, HOSTILE, LOG, NOW, Paper, busy, detail_of
+from face_on_paper import Face, face, in_a_terminal
+from factory_on_paper import DIFF, HOSTILE, LOG, Paper, busy, detail_of
 from rich.segment import Segment
-from support import wait_for
 
 from andon.schema.views import AnyView, ClaimCell
 
@@ -129,52 +119,36 @@ async def test_a_change_cannot_hide_a_line_of_its_diff() -> None:
 
 
 CHILD = """
-import asyncio, sys
+import sys
 sys.path[:0] = [{here!r}, {tests!r}]
+from face_on_paper import rest
+from factory_on_paper import HOSTILE, NOW
 from test_hostile_text import hostile_factory
-from factory_on_paper import NOW
-from andon_tui.app import AndonApp
 from andon.schema.ids import AttemptId
 from andon.schema.wire import PaneIs
-from factory_on_paper import HOSTILE
+from andon_tui.app import AndonApp
 paper = hostile_factory()
 app = AndonApp(paper, now=lambda: NOW)
 async def drive():
-    while not app.feeder.received: await asyncio.sleep(0.02)
     for place in ("gates", "board", "T5", "problems", "T4.1"):
+        await rest(app, paper)
         app.jump(place)
-        await asyncio.sleep(0.12)
+    await rest(app, paper)
     paper.pane(PaneIs(attempt=AttemptId("T4.1"), rows=(HOSTILE, "last row"), width=100, height=30))
     app.say(HOSTILE)
-    await asyncio.sleep(0.2)
+    await rest(app, paper)
     app.exit(0)
-app.call_later(lambda: app.run_worker(drive()))
+app.call_later(lambda: app.run_worker(drive(), group="drive"))
 app.run()
 """
 OURS = re.compile(rb"\x1b\[[0-9;:?<>=]*[ $]*[a-zA-Z]|\x1b[=>()][0-9A-Za-z]?|\x1bP[+$=][^\x1b]*\x1b\\|\x1b\]22;[a-z-]+\x07")
 """What Textual itself writes: CSI, keypad modes, its synchronised-output and capability questions, and the pointer's shape."""
 
 
-async def test_a_real_terminal_gets_no_control_code_from_hostile_text(tmp_path: Path) -> None:
-    script = CHILD.format(here=str(Path(__file__).parent), tests=str(Path(__file__).parent.parent))
-    parent, child = pty.openpty()
-    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 150, 0, 0))
-    env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "150", "LINES": "40"}
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdin=child, stdout=child, stderr=child, env=env)
-    os.close(child)
-    os.set_blocking(parent, False)
-    heard = bytearray()
-
-    def read() -> bool:
-        with contextlib.suppress(BlockingIOError, OSError):
-            heard.extend(os.read(parent, 1 << 16))
-        return process.returncode is not None
-
-    await wait_for(read, 20, what="the app's end")
-    os.close(parent)
-    told = bytes(heard)
+async def test_a_real_terminal_gets_no_control_code_from_hostile_text() -> None:
+    told = await in_a_terminal(CHILD, 150)
     assert b"press" in told and b"last row" in told
-    for bad in (b"\x1b]52", b"\x1b]8", b"\x1b[2J\x1b]", "\u202e".encode(), b"\xc2\x9b", b"\x00", b"cHduZWQ"):
+    for bad in (b"\x1b]52", b"\x1b]8", "\u202e".encode(), b"\xc2\x9b", b"\x00", b"cHduZWQ"):
         assert bad not in told, bad
-    assert b"\x1b" not in OURS.sub(b"", told), OURS.sub(b"", told)[:2000]
-    assert NOW
+    rest = OURS.sub(b"", told)
+    assert b"\x1b" not in rest and b"\x07" not in rest, rest[:2000]

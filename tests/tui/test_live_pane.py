@@ -1,19 +1,9 @@
 """The live pane: tmux's rows in colour, and only what differs is painted, down to the bytes that a terminal gets."""
 
-import asyncio
-import contextlib
-import fcntl
-import os
-import pty
-import struct
-import sys
-import termios
-from pathlib import Path
 
-from face_on_paper import Face, face
+from face_on_paper import Face, face, in_a_terminal
 from factory_on_paper import Paper, busy
 from rich.style import Style
-from support import wait_for
 from textual.strip import Strip
 
 from andon.schema.ids import AttemptId
@@ -141,11 +131,10 @@ async def test_the_session_tells_why_it_is_shown_so_and_when_it_has_ended() -> N
 
 
 CHILD = """
-import asyncio, sys
-sys.path[:0] = [{tests!r}, {support!r}]
+import sys
+sys.path[:0] = [{here!r}, {tests!r}]
+from face_on_paper import rest
 from factory_on_paper import NOW, Paper, busy
-from textual.strip import Strip
-
 from andon.schema.ids import AttemptId
 from andon.schema.wire import PaneIs
 from andon_tui.app import AndonApp
@@ -153,47 +142,25 @@ paper = Paper(busy())
 app = AndonApp(paper, now=lambda: NOW)
 rows = [f"\\x1b[3{{n % 8}}mrow {{n}}\\x1b[0m " + "x" * 60 for n in range(30)]
 async def drive():
-    loop = asyncio.get_running_loop()
-    while not app.feeder.received: await asyncio.sleep(0.02)
+    await rest(app, paper)
     app.jump("T4.1")
-    await asyncio.sleep(0.2)
-    for n in range(60):
+    await rest(app, paper)
+    for n in range(41):
         rows[7] = f"spinner {{n:03}}"
         paper.pane(PaneIs(attempt=AttemptId("T4.1"), rows=tuple(rows), width=100, height=30))
-        if n == 0:
-            await asyncio.sleep(0.2); open({mark!r}, "w").close(); await asyncio.sleep(0.2)
-        await asyncio.sleep(0.02)
-    open({done!r}, "w").close()
-    await asyncio.sleep(0.3)
+        await rest(app, paper)
+        if n in (0, 40):
+            app._driver.write("@@MARK@@")
     app.exit(0)
-app.call_later(lambda: app.run_worker(drive()))
+app.call_later(lambda: app.run_worker(drive(), group="drive"))
 app.run()
 """
+FRAME_BYTES = 300
 
 
-async def test_a_spinner_costs_a_real_terminal_few_bytes_a_frame(tmp_path: Path) -> None:
-    mark, done = tmp_path / "mark", tmp_path / "done"
-    here = Path(__file__).parent
-    script = CHILD.format(tests=str(here), support=str(here.parent), mark=str(mark), done=str(done))
-    parent, child = pty.openpty()
-    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
-    env = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", "COLUMNS": "120", "LINES": "40"}
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdin=child, stdout=child, stderr=child, env=env)
-    os.close(child)
-    os.set_blocking(parent, False)
-    heard = bytearray()
-    before = [0]
-
-    def read() -> bool:
-        with contextlib.suppress(BlockingIOError, OSError):
-            heard.extend(os.read(parent, 1 << 16))
-        if mark.exists() and not before[0]:
-            before[0] = len(heard)
-        return done.exists()
-
-    await wait_for(read, 20, what="sixty frames")
-    await wait_for(lambda: read() and process.returncode is not None, 10, what="the app's end")
-    os.close(parent)
-    told = heard[before[0] :].split(b"\x1b[?1049l")[0]
-    assert b"spinner 059" in told
-    assert len(told) / 59 < 400, f"{len(told) / 59:.0f} bytes a frame"
+async def test_a_spinner_costs_a_real_terminal_few_bytes_a_frame() -> None:
+    told = await in_a_terminal(CHILD, 120)
+    assert told.count(b"@@MARK@@") == 2
+    frames = told.split(b"@@MARK@@")[1]
+    assert b"spinner 040" in frames and b"row 3" not in frames
+    assert len(frames) / 40 < FRAME_BYTES, f"{len(frames) / 40:.0f} bytes a frame"
