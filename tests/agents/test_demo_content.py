@@ -311,9 +311,9 @@ def test_a_password_in_the_index_setting_is_never_shown(tmp_path: Path) -> None:
 
 def test_the_real_index_gives_the_real_release(tmp_path: Path) -> None:
     try:
-        fetch._within(fetch.SECONDS, fetch.INDEX)
+        fetch._within(fetch.SECONDS, fetch.default_index())
     except Unreachable as error:
         pytest.skip(f"the index is unreachable: {error}")
-    found = fetch_project(tmp_path / "project", index=fetch.INDEX)
+    found = fetch_project(tmp_path / "project", index=fetch.default_index())
     assert found.source == "pypi"
     assert {"LICENSE.txt", "toolz", "tlz", ".gitignore"} <= {path.name for path in found.path.iterdir()}
