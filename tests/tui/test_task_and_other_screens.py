@@ -1,9 +1,13 @@
 """Task, viewer, problems, jumps, and what is shown while the daemon is away."""
 
+import threading
+
 from face_on_paper import face
 from factory_on_paper import MINUTE, SECOND, Paper, busy, repository, session, task
+from support import wait_for
 
 from andon.schema.wire import GetTask
+from andon_tui.app import AndonApp
 
 
 async def test_a_task_shows_spec_attempts_claims_and_timeline() -> None:
@@ -131,6 +135,15 @@ async def test_attach_runs_tmux_attach_on_the_factorys_own_socket(monkeypatch, t
         shown.app.screen.view.choose("T4")  # type: ignore[attr-defined]
         await shown.press("t")
         assert ran and ran[0][-1] == "=T4_1" and str(layout(tmp_path).tmux_socket) in ran[0]
+
+
+async def test_the_app_leaves_when_somebody_elses_event_is_set() -> None:
+    over = threading.Event()
+    app = AndonApp(Paper(busy()), until=over)
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        over.set()
+        await wait_for(lambda: app.return_code == 0 and app._exit, what="the end")
 
 
 async def test_the_light_scheme_is_one_key_away() -> None:

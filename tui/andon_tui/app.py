@@ -5,7 +5,9 @@ which asks the screen in sight to draw; a screen builds its rows and only those 
 is armed after a drawing that told ages, for when they are worth drawing again. Nothing else moves by itself.
 """
 
+import contextlib
 import subprocess
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -60,6 +62,7 @@ class AndonApp(App[int], inherit_bindings=False):
 
     def __init__(
         self, source: Source, *, layout: Layout | None = None, now: Callable[[], int] = wall_ms, theme: str = palette.DARK,
+        until: threading.Event | None = None,
     ) -> None:
         super().__init__()
         self.animation_level = "none"
@@ -71,6 +74,7 @@ class AndonApp(App[int], inherit_bindings=False):
         self.feeder = Feeder(source, self.model, self.post_message, now)
         self._blobs: OrderedDict[Digest, str] = OrderedDict()
         self._ages: Timer | None = None
+        self._until = until
         self._settled = False
         """Whether the first home screen was chosen from what the daemon said."""
 
@@ -82,6 +86,14 @@ class AndonApp(App[int], inherit_bindings=False):
             self.install_screen(screen(), name)
         self.push_screen("board")
         self.run_worker(self.feeder.run(), group="feed")
+        if self._until is not None:
+            threading.Thread(target=self._leave, args=(self._until,), daemon=True, name="until").start()
+
+    def _leave(self, until: threading.Event) -> None:
+        """In a thread of its own: leave when the event is set."""
+        until.wait()
+        with contextlib.suppress(RuntimeError):  # the person was quicker
+            self.call_from_thread(self.exit, 0)
 
     def on_factory_changed(self, _: FactoryChanged) -> None:
         """Draw what is in sight."""
@@ -314,9 +326,9 @@ class AndonApp(App[int], inherit_bindings=False):
         self.do_quit()
 
 
-def run(layout: Layout) -> int:
-    """Show the factory of this layout until the person quits. Returns the exit code."""
-    app = AndonApp(Feed(layout), layout=layout)
+def run(layout: Layout, *, until: threading.Event | None = None) -> int:
+    """Show the factory of this layout until the person quits, or the event is set. Returns the exit code."""
+    app = AndonApp(Feed(layout), layout=layout, until=until)
     code = app.run()
     if app.return_code == 0 and app.model.sessions:
         print(f"{len(app.model.sessions)} agents go on; `andon` shows them again, `andon down` stops the daemon.")
