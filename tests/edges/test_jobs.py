@@ -153,11 +153,19 @@ async def test_stop_is_harmless_at_every_stage(tmp_path: Path) -> None:
 async def test_a_job_stopped_before_its_start_never_starts(tmp_path: Path) -> None:
     job = make(tmp_path / "j", f"echo ran > '{tmp_path}/ran'")
     seen = await jobs.stop(job)
-    assert isinstance(seen, Ended) and (seen.exit.because, seen.exit.code) == ("stopped", None)
+    assert isinstance(seen, Ended) and (seen.exit.because, seen.exit.code) == ("not-started", None)
     shim = await asyncio.create_subprocess_exec(*jobs.shim_argv(job))
     assert await shim.wait() == TOKEN_EXIT
     assert await jobs.start_detached(job) == seen == await jobs.stop(job)
     assert not (tmp_path / "ran").exists() and not (job / "log").exists()
+
+
+async def test_a_forbidden_start_whose_record_failed_names_no_process_that_a_stop_could_hit(tmp_path: Path) -> None:
+    job = make(tmp_path / "j", "true")
+    (job / "exit.json").mkdir()
+    with pytest.raises(OSError):
+        jobs.forbid(job)
+    assert isinstance(await jobs.stop(job), Lost), "and this process was not ended"
 
 
 async def test_a_stop_that_races_with_the_start_leaves_nobody_alive(tmp_path: Path) -> None:
@@ -167,7 +175,7 @@ async def test_a_stop_that_races_with_the_start_leaves_nobody_alive(tmp_path: Pa
         await asyncio.sleep(0.006 * n)
         seen = await jobs.stop(job)
         await starting
-        assert isinstance(seen, Ended) and seen.exit.because == "stopped" and jobs.probe(job) == seen
+        assert isinstance(seen, Ended) and seen.exit.because in ("stopped", "not-started") and jobs.probe(job) == seen
         await unmarked(job)
 
 

@@ -96,7 +96,10 @@ def test_a_shim_killed_at_any_moment_leaves_each_file_whole_or_absent(tmp_path: 
     for n in range(20):
         folder = make(tmp_path / f"job{n}", *sh(f"echo ran >> '{tmp_path}/ran{n}'; sleep 0.01"))
         one = launch(folder)
-        time.sleep(chance.uniform(0.2, 1.1) * took)
+        if n % 4 == 1:
+            wait_until((folder / names.START).exists, what="the token")
+        elif n % 4:
+            time.sleep(chance.uniform(0.2, 1.1) * took)
         one.kill()
         one.wait(20)
         wait_until(partial(unmarked, folder), what="the command's end with its shim")

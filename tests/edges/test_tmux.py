@@ -116,14 +116,17 @@ async def test_sending_to_a_session_that_ended_is_refused(server: Tmux) -> None:
         await server.send_text("T9_9", "hello")
 
 
+async def ended_with(server: Tmux, name: str, status: int) -> bool:
+    return (await server.sessions())[name].status == status
+
+
 async def dead(server: Tmux, name: str) -> bool:
     return (await server.sessions())[name].dead
 
 
 async def test_a_session_keeps_its_exit_status_and_its_last_screen(server: Tmux) -> None:
     await server.new_session("T1_1", ["sh", "-c", "printf '\\033[31mlast\\033[0m words'; exit 7"], "/", {})
-    await wait_for(lambda: dead(server, "T1_1"))
-    assert (await server.sessions())["T1_1"].status == 7
+    await wait_for(lambda: ended_with(server, "T1_1", 7))
     assert (await server.capture_text("T1_1")).strip() == "last words"
     assert await server.capture_text("T9_9") == ""
 

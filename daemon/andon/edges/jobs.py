@@ -154,9 +154,8 @@ async def stop(folder: Path, grace: float | None = None) -> Ended | Lost | NotSt
     does not answer is ended with its tree; leftovers of one that was killed are found by their marker.
     """
     job = read_job(folder)
-    if job and isinstance(probe(folder), NotStarted) and shim.take_token(str(folder)):
-        never = Exit(because="stopped", error="stopped before it started")
-        shim.write_whole(str(folder / EXIT), msgspec.json.encode(never))
+    if job and isinstance(probe(folder), NotStarted):
+        forbid(folder)
     patience = (job.grace_s if job else 3.0) + 0.5 if grace is None else grace
     seen = probe(folder)
     if isinstance(seen, Running):
@@ -178,7 +177,7 @@ async def stop(folder: Path, grace: float | None = None) -> Ended | Lost | NotSt
 def forbid(folder: Path) -> bool:
     """Take the token of a job that nobody started, so that nobody ever will. False when it was started before."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not shim.take_token(str(folder)):
+    if not shim.take_token(str(folder), nobody=True):
         return False
     point("jobs.forbidden")
     shim.write_whole(str(folder / EXIT), msgspec.json.encode(Exit(because="not-started", error="stopped before it started")))
