@@ -30,21 +30,33 @@ def matches(path: str, globs: Iterable[str]) -> bool:
     return any(pattern(glob).fullmatch(path) for glob in globs)
 
 
-@lru_cache(maxsize=4096)
-def stem(glob: str) -> str:
-    """The fixed beginning of a glob."""
-    return re.split(r"[*?\[]", glob.removeprefix("./"), maxsplit=1)[0]
-
-
 def may_overlap(left: Iterable[str], right: Iterable[str]) -> bool:
-    """Whether two sets of globs could name one path; an empty set says nothing and overlaps nothing."""
+    """Whether two sets of globs could name one path; an empty set says nothing and overlaps nothing. In doubt they could."""
     right = tuple(right)
-    for one in left:
-        for other in right:
-            a, b = stem(one), stem(other)
-            fixed_a, fixed_b = a == one.removeprefix("./"), b == other.removeprefix("./")
-            if (fixed_a and matches(a, (other,))) or (fixed_b and matches(b, (one,))):
-                return True
-            if not (fixed_a or fixed_b) and (a.startswith(b) or b.startswith(a)):
-                return True
-    return False
+    return any(meet(parts(one), parts(other)) for one in left for other in right)
+
+
+@lru_cache(maxsize=4096)
+def parts(glob: str) -> tuple[str, ...]:
+    """The folders and the name of a glob, at most 32 of them."""
+    return tuple(glob.removeprefix("./").removesuffix("/").split("/"))[:32]
+
+
+@lru_cache(maxsize=65_536)
+def meet(left: tuple[str, ...], right: tuple[str, ...]) -> bool:
+    """Whether some path is covered by both; each covers everything below what it names."""
+    if not left or not right:
+        return True
+    if "**" in left[0]:
+        return left[0] != "**" or meet(left[1:], right) or meet(left, right[1:])
+    if "**" in right[0]:
+        return meet(right, left)
+    return alike(left[0], right[0]) and meet(left[1:], right[1:])
+
+
+def alike(left: str, right: str) -> bool:
+    """Whether one name could fit both of two globs without folders."""
+    wild = [set(name) & {"*", "?"} for name in (left, right)]
+    if all(wild):
+        return True
+    return matches(left, (right,)) if wild[1] else matches(right, (left,))
