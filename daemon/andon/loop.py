@@ -73,6 +73,8 @@ class Loop:
         self._snapshot_seq = state.seq
         self._saving: asyncio.Task[None] | None = None
         self._stopping = False
+        self._ticked = 0
+        """When time was last looked at: a deadline before it has been answered, whatever became of it."""
 
     # --- inputs ------------------------------------------------------------------------------------------------------
 
@@ -117,21 +119,24 @@ class Loop:
         self._inputs.put_nowait(Item(i.Ticked()))
 
     async def _next(self) -> list[Item]:
-        """The next group: what waits now, or a tick when a deadline that the state names has come."""
-        deadline = next_deadline(self.state)
-        wait = max(0.0, (deadline - self.clock.now()) / 1000) if deadline else None
-        try:
-            items = [await asyncio.wait_for(self._inputs.get(), wait)]
-        except TimeoutError:
-            return [Item(i.Ticked())]
+        """The next group: what waits now, and a tick when a deadline that the state names has come."""
+        now, deadline = self.clock.now(), next_deadline(self.state, self._ticked)
+        due, items = 0 < deadline <= now, list[Item]()
+        if not due and self._inputs.empty():
+            try:
+                items.append(await asyncio.wait_for(self._inputs.get(), (deadline - now) / 1000 if deadline else None))
+            except TimeoutError:
+                due = True
         while len(items) < GROUP and not self._inputs.empty():
             items.append(self._inputs.get_nowait())
-        return items
+        return [*items, Item(i.Ticked())] if due else items
 
     async def _take(self, items: list[Item]) -> None:
         """Decide a group, record it, then let it count."""
         while True:
             at = max(self.clock.now(), self.state.at)
+            if any(isinstance(item.given, i.Ticked) for item in items):
+                self._ticked = at
             state, told = self._decide(items, at)
             try:
                 recorded = [event for _, _, events in told for event in events]

@@ -16,6 +16,8 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import msgspec
+
 from andon.core.evolve import replay
 from andon.core.image import thaw
 from andon.core.state import State
@@ -89,10 +91,18 @@ def version() -> str:
 
 
 def load_repository(work: Path, base: str | None, where: str, person: Path) -> Loaded:
-    """Through the config room."""
+    """Through the config room. An agent that no adapter can start is a note: everything else works meanwhile."""
+    from andon_agents.find import adapter_for
     from andon_config.load import load_repository as load
 
-    return load(work=work if work.is_file() else None, base=base, base_where=where, person=person)
+    loaded = load(work=work, base=base, base_where=where, person=person)
+    notes = list(loaded.notes)
+    for agent in loaded.settings.agents.values():
+        try:
+            adapter_for(agent)
+        except Mistake as mistake:
+            notes.append(f"{mistake.problem.what}: {mistake.problem.mend}")
+    return msgspec.structs.replace(loaded, notes=tuple(notes))
 
 
 class Left(Exception):
