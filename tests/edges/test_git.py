@@ -1,6 +1,7 @@
 import asyncio
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -53,11 +54,15 @@ async def test_nothing_of_the_persons_environment_or_settings_reaches_git(
     assert (await git("config", "user.name", git_dir=person / ".git", trusted=True)).text == "Test"
 
 
-async def test_a_bare_repository_hidden_in_a_tree_is_not_entered(tmp_path: Path) -> None:
+async def test_a_bare_repository_hidden_in_a_tree_is_not_entered(person: Path, tmp_path: Path) -> None:
     run(tmp_path, "init", "-q", "--bare", "hidden")
-    (tmp_path / "hidden/config").write_text(f"[core]\n\tbare = false\n\tworktree = .\n\tfsmonitor = touch {tmp_path}/canary\n")
+    (tmp_path / "hidden/config").write_text(
+        f"[core]\n\trepositoryformatversion = 0\n\tbare = false\n\tworktree = .\n\tfsmonitor = touch {tmp_path}/canary\n")
+    shutil.copy(person / ".git/index", tmp_path / "hidden/index")
     done = await git("status", cwd=tmp_path / "hidden", check=False)
     assert done.code == 128 and not (tmp_path / "canary").exists()
+    run(tmp_path / "hidden", "status")
+    assert (tmp_path / "canary").exists()
 
 
 async def test_the_network_is_out_of_reach(person: Path) -> None:

@@ -125,7 +125,7 @@ async def _make(effect: PrepareCheckout, layout: Layout, path: Path, known: Mark
     if effect.checkout.isolation == "clone":
         aside = await _clone(effect, common, path, branch, start, hold)
     else:
-        aside = await _link(effect, common, path, branch, start, layout)
+        aside = await _link(effect, common, path, branch, start, layout, hold)
     point("prepare-checkout.cloned")
     await include(Path(effect.path), aside)
     device, inode = marker.identity(aside)
@@ -166,17 +166,21 @@ async def _clone(effect: PrepareCheckout, common: Path, path: Path, branch: str,
     return aside
 
 
-async def _link(effect: PrepareCheckout, common: Path, path: Path, branch: str, start: Oid, layout: Layout) -> Path:
-    async with common_lock(common) as hold:
+async def _link(
+    effect: PrepareCheckout, common: Path, path: Path, branch: str, start: Oid, layout: Layout, hold: int,
+) -> Path:
+    aside = path.with_name(f".tmp-{effect.attempt}-{uuid.uuid4().hex[:8]}")
+    async with common_lock(common) as shared:
+        await _clear_way(path, layout, effect.attempt)  # again: a git that a killed daemon left may have gone on until now
         await salvage.drop_worktree(common, path, layout)
         ref = f"refs/heads/{branch}"
         if not await set_ref(common, ref, start, NONE) and await read_ref(common, ref) != start:
             raise Mistake(f"There is a branch {branch} already, elsewhere.", where=str(common), mend=f"See git log {branch}")
-        await git("worktree", "add", "-q", "--no-checkout", str(path), branch, git_dir=common, hold=hold)
-    entry = await asyncio.to_thread(_entry_of, path)
-    await git("reset", "-q", "--hard", git_dir=entry, work_tree=path)
+        await git("worktree", "add", "-q", "--no-checkout", str(aside), branch, git_dir=common, hold=shared)
+    entry = await asyncio.to_thread(_entry_of, aside)
+    await git("reset", "-q", "--hard", git_dir=entry, work_tree=aside, hold=hold)
     await asyncio.to_thread(_note_in, entry, effect, "")
-    return path
+    return aside
 
 
 def _entry_of(path: Path) -> Path:
@@ -192,13 +196,15 @@ def _note_in(at: Path, effect: PrepareCheckout, ignored: str) -> None:
 
 def _publish(made: Marker, aside: Path, path: Path) -> None:
     """Record, then rename: a record without its directory is harmless, a directory without its record would be nobody's."""
-    index = aside / ".git" / "index" if made.isolation == "clone" else _entry_of(aside) / "index"
-    shutil.copy2(index, marker.index(path))
+    own = aside / ".git" if made.isolation == "clone" else _entry_of(aside)
+    shutil.copy2(own / "index", marker.index(path))
     marker.write(path, made)
     point("prepare-checkout.recorded")
-    if aside != path:
-        aside.rename(path)
-        marker.sync_directory(path.parent)
+    aside.rename(path)
+    marker.sync_directory(path.parent)
+    if made.isolation == "worktree":  # what `git worktree move` writes
+        (own / "gitdir.new").write_text(f"{path / '.git'}\n")
+        (own / "gitdir.new").rename(own / "gitdir")
 
 
 async def _person(common: Path) -> tuple[str, str]:

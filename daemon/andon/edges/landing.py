@@ -91,7 +91,7 @@ async def mirror_target(effect: MirrorTarget) -> MirrorSeen:
             way = _Way(f"{effect.target} is checked out more than once: {', '.join(places)}", take)
         elif way is None:
             point("mirror-target.forward")
-            way = await _forward(Path(places[0]), effect.oid, take)
+            way = await _forward(Path(places[0]), effect.oid, take, hold)
     point("mirror-target.followed")
     if way is None and await read_ref(common, ref) != effect.oid:
         way = _Way(f"{effect.target} did not read back at trunk", take)
@@ -195,7 +195,7 @@ async def _places(common: Path, ref: str, hold: int) -> list[str]:
     return [words[0].removeprefix("worktree ") for words in blocks if f"branch {ref}" in words and "bare" not in words]
 
 
-async def _forward(place: Path, oid: Oid, take: str) -> _Way | None:
+async def _forward(place: Path, oid: Oid, take: str, hold: int) -> _Way | None:
     """Fast-forward a checkout of the person's, if it is clean and nothing is under way in it."""
     try:
         own = Path((await git("rev-parse", "--absolute-git-dir", cwd=place, trusted=True)).text)
@@ -211,7 +211,8 @@ async def _forward(place: Path, oid: Oid, take: str) -> _Way | None:
     if seen.items:
         return _Way(f"uncommitted changes in {place}: {_names([item[3:] for item in seen.items])}", take)
     done = await git("merge", "--ff-only", "--no-stat", "-q", "--no-autostash", "--no-overwrite-ignore", oid, cwd=place,
-                     trusted=True, check=False, finish=True, seconds=600, env={"GIT_REFLOG_ACTION": "andon: follow trunk"})
+                     trusted=True, check=False, finish=True, hold=hold, seconds=600,
+                     env={"GIT_REFLOG_ACTION": "andon: follow trunk"})
     if done.code == 0:
         return None
     files = re.findall(r"^\t(.+)$", done.err, re.M)

@@ -22,7 +22,7 @@ import msgspec
 
 from andon.edges import marker
 from andon.edges.git import FETCH, common_lock, drop_ref, git, look, make_git_dir, read_ref
-from andon.edges.scratch import Scratch, head_of, kinds, linked, mentioned, own_objects, scratch, worktree_entry
+from andon.edges.scratch import Scratch, head_of, kinds, linked, mentioned, own_objects, read_plain, scratch
 from andon.schema.errors import Mistake
 from andon.schema.faults import point
 from andon.schema.ids import AttemptId, Oid
@@ -307,9 +307,14 @@ def _our_entries(git_dir: Path, checkout: Path, layout: Layout) -> list[Path]:
     """Entries of a checkout of ours that is gone, and half-made ones of its name: they break `git worktree` for everybody."""
     if checkout.exists() or not marker.inside(checkout, layout):
         return []
-    named = [entry for entry in (git_dir / "worktrees").glob(f"{checkout.name}*") if not (entry / "gitdir").is_file()]
-    whole = worktree_entry(git_dir, checkout)
-    return [*named, *([whole] if whole else [])]
+    aside = f"tmp-{checkout.name}-"
+    found = []
+    for entry in sorted((git_dir / "worktrees").glob("*")):
+        place = Path(read_plain(entry / "gitdir").decode(errors="replace").strip()).parent
+        ours = place == checkout or (place.parent == checkout.parent and place.name.startswith(f".{aside}") and not place.exists())
+        if ours or (not (entry / "gitdir").is_file() and aside in entry.name):
+            found.append(entry)
+    return found
 
 
 def _leftovers(layout: Layout) -> list[Path]:
