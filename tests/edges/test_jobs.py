@@ -110,8 +110,9 @@ async def test_a_job_whose_starter_was_killed_is_seen_to_its_end_by_another(tmp_
 
 
 async def test_a_killed_shim_is_lost_and_takes_its_command_along(tmp_path: Path) -> None:
-    job = make(tmp_path / "j", "sleep 60")
+    job = make(tmp_path / "j", "echo ready; exec sleep 60")
     await jobs.start_detached(job)
+    await logged(job, b"ready")
     started = running(job)
     os.kill(started.pid, signal.SIGKILL)
     assert await jobs.wait(job) == Lost(started=started)

@@ -272,6 +272,15 @@ def test_a_flood_keeps_head_and_tail_and_says_what_is_left_out(job: Path) -> Non
     assert data.startswith(b"HEAD\n") and data.endswith(b"TAIL\n") and b"bytes of output were left out here]" in data
 
 
+def test_a_flood_is_bounded_in_memory_too(tmp_path: Path) -> None:
+    log = shim.Log(str(tmp_path / "log"), 100_000)
+    for n in range(1000):
+        log.write(b"%06d" % n * 1000)
+        assert len(log.tail) <= 110_000
+    log.close()
+    assert (tmp_path / "log").read_bytes().endswith(b"000999" * 1000) and log.dropped == 6_000_000 - 100_000
+
+
 def test_output_within_the_limit_is_kept_to_the_byte(job: Path) -> None:
     end = run(make(job, PYTHON, "-c", "import sys; sys.stdout.buffer.write(bytes(range(256)) * 4096)", output_mb=1))
     assert not end.truncated
