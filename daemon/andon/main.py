@@ -150,14 +150,15 @@ class Daemon:
             eyes = Eyes(layout, loop, office, performer, watch)
             server = Server(layout, office)
             loop.perform = performer.perform
-            loop.on_recorded = lambda events: self._recorded(events, eyes, group)
+            sightings = Sightings(loop)
+            loop.on_recorded = lambda events: self._recorded(events, eyes, sightings, group)
             if loop.problem is None:
                 await asyncio.to_thread(blobs.sweep)
                 await self._wake(loop, office, performer, tmux)
             tasks = [group.create_task(supervise("server", server.serve), name="server")]
             tasks.append(group.create_task(loop.run(), name="loop"))
             if loop.problem is None:
-                tmux.subscribe(Sightings(loop).news)
+                tmux.subscribe(sightings.news)
                 tasks.append(group.create_task(supervise("tmux", tmux.run), name="tmux"))
                 tasks.append(group.create_task(supervise("eyes", eyes.run), name="eyes"))
                 tasks.append(group.create_task(self._look(loop, office, eyes), name="look"))
@@ -187,9 +188,10 @@ class Daemon:
             await eyes.reload(repo)
             await eyes.mirror_again(repo)
 
-    def _recorded(self, events: list[e.Event], eyes: Eyes, group: asyncio.TaskGroup) -> None:
+    def _recorded(self, events: list[e.Event], eyes: Eyes, sightings: Sightings, group: asyncio.TaskGroup) -> None:
         """What became durable: a moved target may bring other settings with it."""
         eyes.recorded(events)
+        sightings.recorded(events)
         for event in events:
             if isinstance(event, e.TargetObserved) and event.by != "start":
                 group.create_task(eyes.reload(event.repo), name=f"reload {event.repo}")

@@ -5,6 +5,7 @@ import asyncio
 from andon.core.project import Sighting
 from andon.edges.tmux import News, PanesChanged, PaneSeen
 from andon.loop import Loop
+from andon.schema import events as e
 from andon.schema import inputs as i
 from andon.schema.errors import Problem
 from andon.schema.ids import AttemptId, attempt_of_session
@@ -34,6 +35,11 @@ class Sightings:
             self._seen(attempt_of_session(pane.name), pane)
         for name in news.gone:
             self._forget(attempt_of_session(name))
+
+    def recorded(self, events: list[e.Event]) -> None:
+        """A session was seen to start, so there is a server again, whatever was said before."""
+        if SERVER in self._loop.state.problems and any(isinstance(event, e.AttemptStarted) for event in events):
+            self._loop.give(i.TroubleGone(key=SERVER))
 
     def _seen(self, attempt: AttemptId, pane: PaneSeen) -> None:
         """A pane changed: its agent works, until it has been quiet for a while."""

@@ -1,0 +1,88 @@
+"""What no text may say and no code may open: destructive commands in what people read, network doors in the daemon."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from wholekit import DESTRUCTIVE
+
+ROOT = Path(__file__).resolve().parents[2]
+NETWORK = {
+    "aiohttp", "anthropic", "ftplib", "google", "grpc", "http", "httplib2", "httpx", "litellm", "mcp", "openai", "requests",
+    "smtplib", "socketserver", "ssl", "telnetlib", "urllib3", "websocket", "websockets", "xmlrpc",
+}
+"""Modules that can talk to another machine."""
+ACTING = "agents/andon_agents/acting/"
+"""The scripted agent plays at a terminal, in its own checkout: what it types is no error text."""
+DOWNLOADS = {"agents/andon_agents/demo/fetch.py"}
+"""`andon demo` fetches its sample project; it is run by the command line, before any daemon."""
+
+
+def sources() -> list[Path]:
+    """The Python files of all rooms."""
+    rooms = ("daemon/andon", "tui/andon_tui", "agents/andon_agents", "config/andon_config")
+    return [path for room in rooms for path in sorted((ROOT / room).rglob("*.py")) if "/demo/pocket/" not in str(path)]
+
+
+def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Every string of a module that is no docstring, those with places to fill in as one text."""
+    docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)}
+    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield node.lineno, "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and not {id(node)} & (docs | parts):
+            yield node.lineno, node.value
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """The dotted names of all modules that a module imports, wherever the import stands."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def is_network(name: str) -> bool:
+    """Whether this import can lead off the machine."""
+    return name.split(".")[0] in NETWORK or name.startswith("urllib.request")
+
+
+def test_no_text_of_the_product_carries_a_destructive_command() -> None:
+    found = [f"{path.relative_to(ROOT)}:{line}: {text}" for path in sources() if ACTING not in str(path)
+             for line, text in texts(ast.parse(path.read_text())) if DESTRUCTIVE.search(text)]
+    assert found == []
+
+
+def test_the_search_for_destructive_commands_finds_them() -> None:
+    code = 'Mistake("x", mend=f"git -C {path} reset --hard")\nProblem(mend="run `rm -rf .git/andon` first")\nuse("git", "reset")'
+    assert [line for line, text in texts(ast.parse(code)) if DESTRUCTIVE.search(text)] == [1, 2]
+    for bad in ("git clean -fdx", "git push --force", "git branch -D x", "git checkout -- .", "git worktree prune", "kill -9 7"):
+        assert DESTRUCTIVE.search(bad), bad
+    for good in ("git branch main", "git fetch --no-prune", "git checkout --track x", "git clean --dry-run", "--force-with-lease"):
+        assert not DESTRUCTIVE.search(good), good
+
+
+def test_no_code_of_ours_can_call_a_model_or_any_other_machine() -> None:
+    found = [f"{path.relative_to(ROOT)}: {name}" for path in sources() if str(path.relative_to(ROOT)) not in DOWNLOADS
+             for name in imported(ast.parse(path.read_text())) if is_network(name)]
+    assert found == []
+    assert {is_network(name) for name in ("httpx", "http.client", "urllib.request.urlopen", "openai.OpenAI")} == {True}
+
+
+def test_sockets_are_opened_in_few_places_and_only_on_this_machine() -> None:
+    opening = ("AF_INET", "create_connection", "open_connection", "asyncio.start_server", "create_server", "getaddrinfo",
+               "create_datagram")
+    found = [f"{path.relative_to(ROOT)}: {word}" for path in sources() for word in opening
+             if str(path.relative_to(ROOT)) not in DOWNLOADS and word in path.read_text()]
+    assert found == []
+
+
+def test_a_whole_daemon_loads_no_client_of_the_network() -> None:
+    code = ("import sys, andon.main, andon_config.load, andon_agents.find\n"
+            "print(sorted({'http.client', 'urllib.request', 'httpx', 'requests', 'aiohttp'} & set(sys.modules)))")
+    done = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
