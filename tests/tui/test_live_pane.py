@@ -89,6 +89,16 @@ async def test_a_colour_goes_on_in_the_next_row_until_it_is_changed() -> None:
         assert reds == [True, True, False]
 
 
+async def test_default_colours_are_the_screens_own_and_nothing_is_hidden_or_blinks() -> None:
+    async with face(Paper(busy())) as shown:
+        live = await watch(shown)
+        shown.paper.pane(pane(("\x1b[39;49;5;8mplain to see\x1b[0m",)))
+        await shown.settle()
+        style = next(iter(live.render_line(0))).style
+        assert style is not None and style.bgcolor is not None and not style.bgcolor.is_default
+        assert not style.blink and not style.conceal
+
+
 async def test_only_colours_reach_the_screen_whatever_the_rows_hold() -> None:
     async with face(Paper(busy())) as shown:
         await watch(shown)

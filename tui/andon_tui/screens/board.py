@@ -284,7 +284,8 @@ def _panel(task: TaskView, width: int, height: int, age: str) -> list[Row]:
     look = palette.state(task.state)
     head = row(
         Span(f"{look.glyph} {look.word}", look.ink), Span(f" {age} ", "dim"), Span(f" {task.task} ", "strong"), safe(task.title))
-    facts = row(status(task), Span(_facts(task), "dim"))
+    how, what = status(task), _facts(task)
+    facts = row(how, Span(" · " if how and what else "", "dim"), Span(what, "dim"))
     out: list[Row] = [between(head, facts, width) if width >= 100 else cut(head, width)]
     if task.attention:
         out.append(row(Span("! ", "asking"), Span(fit(safe(task.attention), width - 2), "asking")))
@@ -310,5 +311,4 @@ def _facts(task: TaskView) -> str:
         parts.append(f"after {', '.join(task.after)}")
     if task.commit:
         parts.append(task.commit[:8])
-    text = " · ".join(parts)
-    return f" · {text}" if text and (task.health or task.agent) else text
+    return " · ".join(parts)

@@ -6,6 +6,7 @@ drawn strip differs are painted again. Everything but SGR is taken out, whatever
 """
 
 from collections.abc import Hashable
+from functools import lru_cache
 
 from rich.ansi import AnsiDecoder
 from rich.segment import Segment
@@ -62,7 +63,8 @@ class LivePane(Painted):
                 self._decoded.clear()
             self._decoder.style = style
             drawn = self._decoder.decode_line(clean_row(text))
-            segments = [Segment(piece.text, piece.style) for piece in drawn.render(self.app.console) if piece.text]
+            pieces = drawn.render(self.app.console)
+            segments = [Segment(piece.text, _worn(piece.style) if piece.style else None) for piece in pieces if piece.text]
             found = self._decoded[key] = (Strip(segments), self._decoder.style)
         return found
 
@@ -93,6 +95,15 @@ class _Line:
 
     def __init__(self, strip: Strip) -> None:
         self.strip = strip
+
+
+@lru_cache(1024)
+def _worn(style: Style) -> Style:
+    """The style as this screen wears it: default colours are the screen's own; nothing blinks, hides or links."""
+    color = None if style.color is None or style.color.is_default else style.color
+    ground = None if style.bgcolor is None or style.bgcolor.is_default else style.bgcolor
+    return Style(color=color, bgcolor=ground, bold=style.bold, dim=style.dim, italic=style.italic, underline=style.underline,
+                 reverse=style.reverse, strike=style.strike)
 
 
 def _with_cursor(strip: Strip, column: int) -> Strip:
