@@ -238,6 +238,7 @@ class Tmux:
                 if not control.lost:
                     await self._wake.wait()
             except TmuxError as error:
+                self._wake.clear()  # before the look: an `ensure` that comes meanwhile is not forgotten
                 if not await self._is_there():
                     await self._server_lost(str(error))
                 await asyncio.sleep(pause)
@@ -262,7 +263,6 @@ class Tmux:
     async def _server_lost(self, because: str) -> None:
         """Tell it once, then wait for `ensure`."""
         self._known = {}
-        self._wake.clear()
         if self._callback:
             self._callback(ServerLost(because=because))
         await self._wake.wait()
