@@ -9,9 +9,6 @@ import random
 from collections import Counter
 from typing import Any
 
-from core.audit import Audit
-from core.sim import STATIONS, Sim, loaded, oid, settings
-
 from andon.core.evolve import replay
 from andon.core.image import freeze, thaw
 from andon.core.pending import next_deadline, pending
@@ -24,6 +21,8 @@ from andon.schema.errors import Problem
 from andon.schema.ids import AttemptId, Digest, Oid, RepoId, TaskId
 from andon.schema.jobs import Exit, Said
 from andon.schema.settings import AgentSettings, Budget, Check, Line, Policy, Retry, Station
+from core.audit import Audit
+from core.sim import STATIONS, Sim, loaded, oid, settings
 
 LIES = ("no-commit", "empty-commit", "foreign", "rewritten", "invented", "crash-after-done", "scope", "lost-tests", "breaks-tests",
         "broken-objects", "killed")

@@ -12,7 +12,6 @@ from types import EllipsisType
 from typing import Any
 
 import msgspec
-from core.sim import Sim
 
 from andon.core.decide import decide
 from andon.core.evolve import fold
@@ -21,6 +20,7 @@ from andon.core.state import State
 from andon.schema import effects as f
 from andon.schema import events as e
 from andon.schema import inputs as i
+from core.sim import Sim
 
 
 class Like:

@@ -3,8 +3,6 @@
 from typing import Any
 
 import pytest
-from core.playbook import Given, like
-from core.sim import Sim, oid
 
 from andon.schema import effects as f
 from andon.schema import events as e
@@ -12,6 +10,8 @@ from andon.schema import inputs as i
 from andon.schema.ids import AttemptId, Oid
 from andon.schema.jobs import Exit, Said
 from andon.schema.settings import Policy
+from core.playbook import Given, like
+from core.sim import Sim, oid
 
 A = AttemptId("T1.1")
 FOREIGN = oid("c", "another task")

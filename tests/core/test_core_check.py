@@ -4,8 +4,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from core.playbook import Given, like, nothing
-from core.sim import STATIONS, Sim, loaded, oid, settings
 from immutables import Map
 
 from andon.core.pending import pending
@@ -15,6 +13,8 @@ from andon.schema import events as e
 from andon.schema import inputs as i
 from andon.schema.ids import Digest, RepoId, RunId, TaskId
 from andon.schema.settings import Check, Checkout, Line, Station
+from core.playbook import Given, like, nothing
+from core.sim import STATIONS, Sim, loaded, oid, settings
 
 R = RepoId("r0")
 EXIT = {"tests": Check(name="tests", run="make test")}

@@ -3,8 +3,6 @@
 from typing import Any
 
 import pytest
-from core.chaos import subject_of
-from core.sim import Sim
 
 from andon.core.pending import next_deadline, pending
 from andon.schema import effects as f
@@ -13,6 +11,8 @@ from andon.schema import inputs as i
 from andon.schema.ids import AttemptId, Oid
 from andon.schema.jobs import Exit, Said
 from andon.schema.settings import AgentSettings
+from core.chaos import subject_of
+from core.sim import Sim
 
 A = AttemptId("T1.1")
 

@@ -4,8 +4,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from core.playbook import Given, like, nothing
-from core.sim import STATIONS, Sim, oid
 
 from andon.core.evolve import evolve
 from andon.core.policy import bound_of, classify
@@ -16,6 +14,8 @@ from andon.schema import events as e
 from andon.schema import inputs as i
 from andon.schema.ids import AttemptId, Digest, Oid, TaskId
 from andon.schema.settings import Budget, Line, Policy, Station
+from core.playbook import Given, like, nothing
+from core.sim import STATIONS, Sim, oid
 
 T1 = TaskId("T1")
 REVIEW = Policy()

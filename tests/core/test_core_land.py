@@ -2,9 +2,6 @@
 
 from typing import Any
 
-from core.playbook import Given, like, nothing
-from core.sim import STATIONS, Sim, loaded, oid, settings
-
 from andon.core.pending import pending
 from andon.core.refuse import refuse
 from andon.schema import effects as f
@@ -12,6 +9,8 @@ from andon.schema import events as e
 from andon.schema import inputs as i
 from andon.schema.ids import LandingId, RepoId, RunId, TaskId
 from andon.schema.settings import Check, Line, Station
+from core.playbook import Given, like, nothing
+from core.sim import STATIONS, Sim, loaded, oid, settings
 
 R, L1 = RepoId("r0"), LandingId("L1")
 EXIT = {"tests": Check(name="tests", run="make test")}

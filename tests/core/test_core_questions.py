@@ -1,8 +1,5 @@
 """Questions of agents and limits of time: both become gates, none is lost, none times out into a yes or a kill."""
 
-from core.playbook import Given, like, nothing
-from core.sim import Sim, loaded, settings
-
 from andon.core.pending import next_deadline
 from andon.core.refuse import refuse
 from andon.schema import effects as f
@@ -11,6 +8,8 @@ from andon.schema import inputs as i
 from andon.schema.ids import AttemptId, GateId, TaskId
 from andon.schema.jobs import Exit, Said
 from andon.schema.settings import AgentSettings
+from core.playbook import Given, like, nothing
+from core.sim import Sim, loaded, settings
 
 A = AttemptId("T1.1")
 MINUTE = 60_000

@@ -3,9 +3,6 @@
 from collections.abc import Callable
 
 import pytest
-from core.audit import Audit
-from core.playbook import Given, like, nothing
-from core.sim import Sim, oid
 
 from andon.core.pending import pending
 from andon.core.refuse import refuse
@@ -15,6 +12,9 @@ from andon.schema import inputs as i
 from andon.schema.ids import AttemptId, RepoId, TaskId
 from andon.schema.jobs import Exit
 from andon.schema.settings import AgentSettings
+from core.audit import Audit
+from core.playbook import Given, like, nothing
+from core.sim import Sim, oid
 
 T1, A = TaskId("T1"), AttemptId("T1.1")
 CANCEL, RETRY = i.CancelTask(task=T1, because="not now", by="me"), i.RetryTask(task=T1, by="me")

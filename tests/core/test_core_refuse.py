@@ -4,12 +4,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from core.sim import Sim
 
 from andon.core.decide import decide
 from andon.core.refuse import OPEN_TASKS, nearest, refuse
 from andon.schema import inputs as i
 from andon.schema.ids import GateId, RepoId, TaskId
+from core.sim import Sim
 
 R = RepoId("r0")
 

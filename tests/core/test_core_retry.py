@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from core.sim import Sim, oid
 
 from andon.core.evolve import replay
 from andon.core.failure import backoff_ms, first_line, packet_of
@@ -15,6 +14,7 @@ from andon.schema import inputs as i
 from andon.schema.ids import AttemptId, TaskId
 from andon.schema.jobs import Exit
 from andon.schema.settings import Budget, Retry, Settings
+from core.sim import Sim, oid
 
 
 def crashing(codes: list[int], **changes: Any) -> Sim:

@@ -4,7 +4,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from core.sim import STATIONS, Sim, loaded, oid, settings
 
 from andon.core.evolve import evolve
 from andon.core.pending import next_deadline
@@ -14,6 +13,7 @@ from andon.schema import events as e
 from andon.schema import inputs as i
 from andon.schema.ids import Oid, RepoId, TaskId
 from andon.schema.settings import AgentSettings, Checkout, FactorySettings, Line, Policy, Station
+from core.sim import STATIONS, Sim, loaded, oid, settings
 
 R = RepoId("r0")
 

@@ -1,8 +1,5 @@
 """Settings and trust: a bad edit keeps the last good version, and no command runs that nobody said yes to."""
 
-from core.playbook import Given, like, nothing
-from core.sim import Sim, loaded, settings
-
 from andon.core.pending import pending
 from andon.core.refuse import refuse
 from andon.core.state import State
@@ -12,6 +9,8 @@ from andon.schema import inputs as i
 from andon.schema.errors import Problem
 from andon.schema.ids import AttemptId, Digest, Oid, RepoId
 from andon.schema.settings import AgentSettings, Check, Checkout, FactorySettings, Line, Loaded, Station
+from core.playbook import Given, like, nothing
+from core.sim import Sim, loaded, settings
 
 R = RepoId("r0")
 A = AttemptId("T1.1")

@@ -4,8 +4,6 @@ from collections.abc import Callable
 from typing import get_args
 
 import pytest
-from core.chaos import factory
-from core.sim import STATIONS, Sim, loaded, oid, settings
 
 from andon.core.evolve import replay
 from andon.core.image import freeze, thaw
@@ -19,6 +17,8 @@ from andon.schema.errors import Problem
 from andon.schema.ids import AttemptId, RepoId, TaskId
 from andon.schema.jobs import Exit
 from andon.schema.settings import AgentSettings, Line, Policy, Station
+from core.chaos import factory
+from core.sim import STATIONS, Sim, loaded, oid, settings
 
 R, A, T1 = RepoId("r0"), AttemptId("T1.1"), TaskId("T1")
 AFTER = Station(name="celebrate", kind="gate", when="always")

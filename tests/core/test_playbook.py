@@ -1,13 +1,13 @@
 """The test language itself: a script that does not fit fails, and says where."""
 
 import pytest
-from core.playbook import Given, like, nothing
-from core.sim import Sim
 
 from andon.schema import effects as f
 from andon.schema import events as e
 from andon.schema import inputs as i
 from andon.schema.ids import RepoId
+from core.playbook import Given, like, nothing
+from core.sim import Sim
 
 PULL = i.PullCord(repo=RepoId("r0"), line="build", because="smoke", by="me")
 PULLED = e.CordPulled(repo=RepoId("r0"), line="build", because="smoke", by="me")
