@@ -65,6 +65,7 @@ class Loop:
         self.on_recorded: Callable[[list[e.Event]], None] | None = None
         """Told of events that are durable."""
         self.problem: Problem | None = store.broken
+        self._read_only = store.broken is not None
         self._group, self._publish_to = group, publish
         self._inputs: asyncio.Queue[Item] = asyncio.Queue()
         self._inflight: dict[str, tuple[f.Effect, asyncio.Task[None]]] = {}
@@ -80,8 +81,8 @@ class Loop:
 
     @property
     def mode(self) -> str:
-        """running, paused (the ledger cannot be written now) or read-only (its chain is broken)."""
-        if self.store.broken is not None and self.store.mode == "read-only":
+        """running, paused (the ledger cannot be written now) or read-only (its chain was broken when we started)."""
+        if self._read_only:
             return "read-only"
         return "paused" if self.problem is not None else "running"
 
