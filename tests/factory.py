@@ -7,6 +7,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from andon.client import Client, connect
@@ -15,6 +16,7 @@ from andon.ledger_reader import read_log
 from andon.schema import events as e
 from andon.schema import inputs as i
 from andon.schema import wire
+from andon.schema.errors import Mistake
 from andon.schema.ids import Digest, GateId, RepoId, TaskId
 from andon.schema.layout import Layout, layout
 from andon.schema.views import AnyView, GateView, SessionView, TaskView
@@ -29,7 +31,8 @@ cases, bad = [], 0
 for path in sorted(pathlib.Path("tests").glob("*.txt")):
     ok = "FAIL" not in path.read_text()
     bad += not ok
-    cases.append(f'<testcase classname="t" name="{path.stem}">' + ("" if ok else '<failure message="told">told to fail</failure>') + "</testcase>")
+    told = "" if ok else '<failure message="told">told to fail</failure>'
+    cases.append(f'<testcase classname="t" name="{path.stem}">{told}</testcase>')
 pathlib.Path(sys.argv[1]).write_text(f'<testsuite name="q" tests="{len(cases)}" failures="{bad}">{"".join(cases)}</testsuite>')
 sys.exit(1 if bad else 0)
 '''
@@ -41,7 +44,9 @@ def git(repo: Path, *args: str) -> str:
     return done.stdout.strip()
 
 
-def small_repo(path: Path, *, check: str = QUICK, extra: str = "", speed: int = 100, files: Mapping[str, str] | None = None) -> Path:
+def small_repo(
+    path: Path, *, check: str = QUICK, extra: str = "", speed: int = 100, files: Mapping[str, str] | None = None,
+) -> Path:
     """A repository with one check, scripted agents, and everything of class ship unless `extra` says otherwise."""
     path.mkdir(parents=True)
     git(path, "init", "-q", "-b", "main")
@@ -60,6 +65,11 @@ def small_repo(path: Path, *, check: str = QUICK, extra: str = "", speed: int = 
     git(path, "add", "-A")
     git(path, "commit", "-q", "-m", "the beginning")
     return path
+
+
+def ended(job: Path) -> bool:
+    """Whether no shim runs for a job."""
+    return not isinstance(probe(job), Running)
 
 
 class Factory:
@@ -89,7 +99,7 @@ class Factory:
         try:
             with connect(self.layout):
                 return True
-        except Exception:
+        except (Mistake, OSError):
             return False
 
     def dead(self) -> bool:
@@ -117,9 +127,10 @@ class Factory:
             if isinstance(seen, Running):
                 os.kill(seen.started.pid, signal.SIGTERM)
         for folder in self.layout.jobs.glob("*"):
-            wait_until(lambda folder=folder: not isinstance(probe(folder), Running), 15, what=f"the end of {folder.name}")  # type: ignore[misc]
+            wait_until(partial(ended, folder), 15, what=f"the end of {folder.name}")
         if self.layout.tmux_socket.exists():
-            subprocess.run(("tmux", "-S", str(self.layout.tmux_socket), "kill-server"), capture_output=True, check=False, timeout=10)
+            command = ("tmux", "-S", str(self.layout.tmux_socket), "kill-server")
+            subprocess.run(command, capture_output=True, check=False, timeout=10)
 
     def log_text(self) -> str:
         """What the daemon printed."""

@@ -13,7 +13,9 @@ def wait_until(condition: Callable[[], object], deadline: float = 10.0, *, what:
         time.sleep(0.01)
 
 
-async def wait_for(condition: Callable[[], object] | Callable[[], Awaitable[object]], deadline: float = 10.0, *, what: str = "it") -> None:
+async def wait_for(
+    condition: Callable[[], object] | Callable[[], Awaitable[object]], deadline: float = 10.0, *, what: str = "it",
+) -> None:
     """The same for coroutines: the condition may be plain or awaitable."""
     end = time.monotonic() + deadline
     while True:

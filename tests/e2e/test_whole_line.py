@@ -9,7 +9,7 @@ from andon.schema import events as e
 from andon.schema import inputs as i
 from andon.schema import wire
 from andon.schema.errors import Mistake
-from andon.schema.ids import TaskId
+from andon.schema.ids import AttemptId, Digest, TaskId
 from factory import Factory, factory, git, small_repo
 
 
@@ -68,7 +68,7 @@ def test_a_review_gate_holds_until_a_person_answers_what_was_shown(plant: Factor
     assert gate is not None
     assert "+" in plant.blob(gate.diff)
     with pytest.raises(Mistake, match="something else than you saw"):
-        plant.do(i.AnswerGate(gate=gate.gate, option="approve", bound=e.Digest("0" * 64)))
+        plant.do(i.AnswerGate(gate=gate.gate, option="approve", bound=Digest("0" * 64)))
     assert plant.task(task).state == "waiting"
     plant.answer(gate, "approve")
     plant.until_state(task, "done")
@@ -108,7 +108,7 @@ def test_cancel_ends_the_agent_and_keeps_its_work(plant: Factory, tmp_path: Path
     assert plant.task(task).state == "stopped"
     ref = next(row.event.ref for row in reversed(plant.events()) if isinstance(row.event, e.WorkSalvaged) and row.event.ref)
     assert git(repo, "show", f"{ref}:unsaved.txt") == "not committed"
-    undone = plant.ask(wire.Undo(attempt=e.AttemptId(f"{task}.1")))
+    undone = plant.ask(wire.Undo(attempt=AttemptId(f"{task}.1")))
     assert isinstance(undone, wire.Done)
     assert (Path(undone.ids[0]) / "unsaved.txt").read_text() == "not committed\n"
 

@@ -4,8 +4,6 @@ import ast
 from pathlib import Path
 
 import pytest
-from face_on_paper import face
-from factory_on_paper import Paper, busy
 from textual.binding import Binding
 from textual.screen import Screen
 
@@ -21,6 +19,8 @@ from andon_tui.screens.problems import Problems
 from andon_tui.screens.session import Session
 from andon_tui.screens.task import TaskScreen
 from andon_tui.screens.viewer import Viewer
+from face_on_paper import face
+from factory_on_paper import Paper, busy
 
 SCREENS: dict[str, type[Screen[None]]] = {
     "board": Board, "gates": Gates, "task": TaskScreen, "session": Session, "problems": Problems, "help": Help, "viewer": Viewer,

@@ -1,13 +1,13 @@
 """The board: what a person sees of a line, and what the keys do there."""
 
-from face_on_paper import face
-from factory_on_paper import MINUTE, NOW, Paper, busy, factory, line, repository, task
 from rich.cells import cell_len
 from textual.events import Key, MouseScrollDown
 
 from andon.schema.errors import Problem
 from andon.schema.inputs import CancelTask, PullCord, ReleaseCord, RetryTask
 from andon_tui.model import lane_of
+from face_on_paper import face
+from factory_on_paper import MINUTE, NOW, Paper, busy, factory, line, repository, task
 
 
 async def test_wide_terminals_show_stations_as_columns_in_their_order() -> None:

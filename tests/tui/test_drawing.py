@@ -2,7 +2,6 @@
 
 import msgspec
 import pytest
-from factory_on_paper import A_DIFF, NOW, Paper, busy, gate, task
 from rich.cells import cell_len
 from rich.color import Color, ColorSystem
 
@@ -12,6 +11,7 @@ from andon_tui.clock import Clock, coarse
 from andon_tui.draw import Span, between, cells, cut, fit, pad, row, wrap
 from andon_tui.model import Model, ordered
 from andon_tui.widgets.diff import diff_rows
+from factory_on_paper import A_DIFF, NOW, Paper, busy, gate, task
 
 
 @pytest.mark.parametrize("text", ["plain words", "日本語のタイトルです", "mixed 日本 text", "", "averylongword" * 3, "e\u0301a"])

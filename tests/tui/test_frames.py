@@ -6,9 +6,6 @@ from contextlib import contextmanager
 
 import msgspec
 import pytest
-from face_on_paper import Face, face
-from factory_on_paper import HOUR, MINUTE, NOW, SECOND, Paper, busy, factory, line, repository, session, task
-from support import wait_for
 from textual.message import Message
 from textual.strip import Strip
 
@@ -17,6 +14,9 @@ from andon.schema.views import AnyView, TaskView
 from andon_tui.feed import FRAMES
 from andon_tui.messages import FactoryChanged, PaneChanged
 from andon_tui.widgets.painted import Painted
+from face_on_paper import Face, face
+from factory_on_paper import HOUR, MINUTE, NOW, SECOND, Paper, busy, factory, line, repository, session, task
+from support import wait_for
 
 
 def aged(views: list[AnyView], by: int) -> list[AnyView]:

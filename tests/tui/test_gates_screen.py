@@ -1,11 +1,10 @@
 """The inbox: two keys answer, and the answer carries exactly what was on screen."""
 
-from face_on_paper import face
-from factory_on_paper import BOUND, DIFF, NOW, Paper, busy, gate, task
-
 from andon.schema.events import Option
 from andon.schema.ids import Digest
 from andon.schema.inputs import AnswerGate
+from face_on_paper import face
+from factory_on_paper import BOUND, DIFF, NOW, Paper, busy, gate, task
 
 
 async def test_the_inbox_is_home_when_somebody_waits_and_the_board_when_nobody_does() -> None:

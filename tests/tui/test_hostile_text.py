@@ -4,11 +4,11 @@ import re
 
 import msgspec
 import pytest
-from face_on_paper import Face, face, in_a_terminal
-from factory_on_paper import DIFF, HOSTILE, LOG, Paper, busy, detail_of
 from rich.segment import Segment
 
 from andon.schema.views import AnyView, ClaimCell
+from face_on_paper import Face, face, in_a_terminal
+from factory_on_paper import DIFF, HOSTILE, LOG, Paper, busy, detail_of
 
 FORBIDDEN = ("\x1b]52", "\x1b]8;", "\x1b[2J", "\x1bP", "\u202e", "\x9b", "\x00", "\u200b", "\U000e0041", "\x07")
 POINTER = re.compile("\x1b\\]22;[a-z-]+\x07")

@@ -1,14 +1,14 @@
 """The live pane: tmux's rows in colour, and only what differs is painted, down to the bytes that a terminal gets."""
 
 
-from face_on_paper import Face, face, in_a_terminal
-from factory_on_paper import Paper, busy
 from rich.style import Style
 from textual.strip import Strip
 
 from andon.schema.ids import AttemptId
 from andon.schema.wire import PaneIs, SendText, WatchPane
 from andon_tui.widgets.livepane import LivePane
+from face_on_paper import Face, face, in_a_terminal
+from factory_on_paper import Paper, busy
 
 ROWS = tuple(f"\x1b[3{n % 8}mrow {n}\x1b[0m of the pane, with some text behind it" for n in range(30))
 

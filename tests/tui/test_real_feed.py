@@ -4,14 +4,14 @@ import asyncio
 from pathlib import Path
 
 import msgspec
-from factory_on_paper import NOW, busy, task
-from support import wait_for
 
 from andon.aclient import Feed
 from andon.schema.layout import layout
 from andon.schema.views import AnyView
 from andon.schema.wire import AnyRequest, BlobIs, Changes, Done, GetBlob, Message, Snapshot, Subscribe, Welcome
 from andon_tui.app import AndonApp
+from factory_on_paper import NOW, busy, task
+from support import wait_for
 
 
 class Daemon:

@@ -2,12 +2,11 @@
 
 import threading
 
+from andon.schema.wire import GetTask
+from andon_tui.app import AndonApp
 from face_on_paper import face
 from factory_on_paper import MINUTE, SECOND, Paper, busy, repository, session, task
 from support import wait_for
-
-from andon.schema.wire import GetTask
-from andon_tui.app import AndonApp
 
 
 async def test_a_task_shows_spec_attempts_claims_and_timeline() -> None:

@@ -13,9 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from factory_on_paper import NOW, Paper
 from rich.console import RenderableType
-from support import wait_for
 from textual._compositor import CompositorUpdate
 from textual.events import Key
 from textual.keys import _character_to_key
@@ -23,6 +21,8 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 
 from andon_tui.app import AndonApp
+from factory_on_paper import NOW, Paper
+from support import wait_for
 
 
 class Hand:
@@ -129,7 +129,7 @@ async def in_a_terminal(script: str, columns: int) -> bytes:
     parent, child = pty.openpty()
     fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     env = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", "COLUMNS": str(columns), "LINES": "40"}
-    text = script.format(here=str(here), tests=str(here.parent))
+    text = script.format(here=str(here / "tui"), tests=str(here))
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", text, stdin=child, stdout=child, stderr=child, env=env)
     os.close(child)
     os.set_blocking(parent, False)
