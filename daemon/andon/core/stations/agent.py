@@ -81,6 +81,8 @@ def fault_of_exit(attempt: Attempt) -> Fault | None:
     """An attempt whose process did not end well is not accepted, whatever it committed before."""
     if attempt.exit_because == "lost":
         return "transient", "the session was lost before it ended"
+    if attempt.exit_because == "stopped":
+        return "transient", "its session was ended from outside, and nobody had asked for it"
     if attempt.exit_because == "not-started":
         return "contract", "the agent's command could not be started"
     if attempt.exit_because == "timeout":
