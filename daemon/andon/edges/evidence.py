@@ -13,7 +13,7 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 RESULTS = {"pass": "PASSED", "fail": "FAILED", "unevaluated": "WARNED"}
 ISOLATION = "none"
-"""Sandbox level of the run: a clean checkout, but no walls around the code under test."""
+"""Sandbox level of the run: a clean checkout, but no walls around the code under test. `checkout` says how the agent's was made."""
 
 
 def statement(effect: RunCheck, ran: CheckRan, seen: Exit | None) -> bytes:
@@ -32,7 +32,7 @@ def statement(effect: RunCheck, ran: CheckRan, seen: Exit | None) -> bytes:
             "passed": ran.passed, "failed": ran.failed, "skipped": ran.skipped, "failedTests": list(ran.failing),
             "lostTests": list(ran.lost_tests), "configuration": configuration, "command": effect.check.run,
             "exit": msgspec.to_builtins(seen)["code"] if seen else None, "milliseconds": round(ran.seconds * 1000),
-            "isolation": ISOLATION, "signed": False, "run": effect.run,
+            "isolation": ISOLATION, "checkout": effect.checkout.isolation, "signed": False, "run": effect.run,
             "environment": {"system": platform.platform(), "python": sys.version.split()[0], "machine": platform.machine()},
         },
     }

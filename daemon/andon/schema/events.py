@@ -25,7 +25,6 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
 
 # --- the factory -----------------------------------------------------------------------------------------------------
 
-
 class FactoryStarted(Event, frozen=True, kw_only=True, tag="factory.started"):
     """A daemon took the lock and read the ledger."""
 
@@ -65,7 +64,6 @@ class ProblemCleared(Event, frozen=True, kw_only=True, tag="problem.cleared"):
 
 
 # --- repositories ----------------------------------------------------------------------------------------------------
-
 
 class RepositoryRegistered(Event, frozen=True, kw_only=True, tag="repository.registered"):
     """A person put a repository under the factory."""
@@ -120,7 +118,6 @@ class TargetMirrored(Event, frozen=True, kw_only=True, tag="target.mirrored"):
 
 # --- lines -----------------------------------------------------------------------------------------------------------
 
-
 class CordPulled(Event, frozen=True, kw_only=True, tag="cord.pulled"):
     """A line stands still. Only an explicit resume starts it again."""
 
@@ -139,7 +136,6 @@ class CordReleased(Event, frozen=True, kw_only=True, tag="cord.released"):
 
 
 # --- tasks -----------------------------------------------------------------------------------------------------------
-
 
 class TaskAdded(Event, frozen=True, kw_only=True, tag="task.added"):
     """A seed became a task."""
@@ -220,7 +216,6 @@ class RetryScheduled(Event, frozen=True, kw_only=True, tag="task.retry-scheduled
 
 
 # --- attempts --------------------------------------------------------------------------------------------------------
-
 
 class AttemptClaimed(Event, frozen=True, kw_only=True, tag="attempt.claimed"):
     """One agent got the task: a lease with a fencing token. From here the attempt is owed a checkout and a session."""
@@ -393,7 +388,6 @@ class CheckoutRestored(Event, frozen=True, kw_only=True, tag="checkout.restored"
 
 # --- proof -----------------------------------------------------------------------------------------------------------
 
-
 class RunPlanned(Event, frozen=True, kw_only=True, tag="run.planned"):
     """A check is to run on an exact tree."""
 
@@ -452,7 +446,6 @@ class ClaimJudged(Event, frozen=True, kw_only=True, tag="claim.judged"):
 
 # --- gates -----------------------------------------------------------------------------------------------------------
 
-
 class Option(msgspec.Struct, frozen=True, kw_only=True):
     """One way to answer."""
 
@@ -507,7 +500,6 @@ class AnswerDelivered(Event, frozen=True, kw_only=True, tag="answer.delivered"):
 
 
 # --- landing ---------------------------------------------------------------------------------------------------------
-
 
 class LandingPlanned(Event, frozen=True, kw_only=True, tag="landing.planned"):
     """A change is next in the queue of its target."""

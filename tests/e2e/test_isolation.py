@@ -1,0 +1,65 @@
+"""Isolated checkouts as an agent finds them: clone and linked worktree, environment, ports, setup, and the level on the evidence."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from andon.schema import events as e
+from factory import Factory, factory, git, small_repo
+
+
+@pytest.fixture
+def plant(tmp_path: Path) -> Iterator[Factory]:
+    with factory(tmp_path / "f") as made:
+        yield made
+
+
+TELL = """
+about = "Tells what it finds around it"
+
+[[step]]
+run = "env > env.txt; git rev-parse --git-common-dir > common.txt; ls -a > files.txt"
+
+[[step]]
+commit = "What I found"
+
+[[step]]
+finished = "done"
+"""
+
+
+@pytest.mark.parametrize("isolation", ["clone", "worktree"])
+def test_an_attempt_has_its_own_place_environment_and_ports(plant: Factory, tmp_path: Path, isolation: str) -> None:
+    scenario = tmp_path / "tell.toml"
+    scenario.write_text(TELL)
+    extra = f'[checkout]\nisolation = "{isolation}"\nsetup = ["echo made > setup.txt"]\n'
+    repo = small_repo(tmp_path / "repo", extra=extra, files={".worktreeinclude": "local.env\n", ".gitignore": "local.env\n"})
+    (repo / "local.env").write_text("KEY=1\n")
+    task = plant.add(plant.register(repo), str(scenario))
+    plant.until_state(task, "done")
+
+    def found(name: str) -> str:
+        return git(repo, "show", f"refs/andon/trunk/main:{name}")
+
+    env = dict(line.split("=", 1) for line in found("env.txt").splitlines() if "=" in line)
+    assert env["ANDON_TASK"] == task and env["ANDON_ATTEMPT"] == f"{task}.1"
+    assert int(env["ANDON_PORT"]) >= 20_000
+    assert Path(env["TMPDIR"]).is_relative_to(plant.layout.home) and env["PWD"].endswith(f"{task}.1")
+    assert {"setup.txt", "local.env"} <= set(found("files.txt").split())
+    shared = Path(found("common.txt")).resolve() == (repo / ".git").resolve()
+    assert shared == (isolation == "worktree")
+
+
+def test_evidence_states_the_isolation_that_was_reached(plant: Factory, tmp_path: Path) -> None:
+    repo = small_repo(tmp_path / "repo", extra='[checkout]\nisolation = "worktree"\n')
+    task = plant.add(plant.register(repo))
+    plant.until_state(task, "done")
+    prepared = [row.event for row in plant.events() if isinstance(row.event, e.CheckoutPrepared)]
+    assert [event.isolation for event in prepared] == ["worktree"]
+    run = next(row.event for row in plant.events() if isinstance(row.event, e.RunFinished))
+    statement = json.loads(plant.blob(run.evidence))
+    assert statement["_type"] == "https://in-toto.io/Statement/v1"
+    assert statement["predicate"]["isolation"] == "none" and statement["predicate"]["checkout"] == "worktree"
+    assert statement["subject"][0]["digest"]["gitTree"]
