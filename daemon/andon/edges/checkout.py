@@ -123,16 +123,19 @@ async def _make(effect: PrepareCheckout, layout: Layout, path: Path, known: Mark
     point("prepare-checkout.kept")
     branch = f"andon/{effect.task}" if effect.checkout.isolation == "clone" else f"andon/{effect.attempt}"
     if effect.checkout.isolation == "clone":
-        aside = await _clone(effect, common, path, branch, start, hold)
+        aside = await _clone(effect, common, path, hold)
     else:
-        aside = await _link(effect, common, path, branch, start, layout, hold)
+        aside = await _link(effect, common, path, branch, start, layout)
     point("prepare-checkout.cloned")
-    await include(Path(effect.path), aside)
     device, inode = marker.identity(aside)
     made = Marker(
         kind="checkout", device=device, inode=inode, attempt=effect.attempt, task=effect.task, repo=effect.repo,
         git_dir=effect.git_dir, base=effect.base, start=start, isolation=effect.checkout.isolation, branch=branch,
         port=effect.port, ports=effect.checkout.ports if effect.port else 0)
+    marker.write(path, made, durable=True)
+    point("prepare-checkout.recorded")
+    await _fill(effect, common, aside, branch, start, hold)
+    await include(Path(effect.path), aside)
     await asyncio.to_thread(_publish, made, aside, path)
     point("prepare-checkout.published")
     env = attempt_env(layout, attempt=effect.attempt, task=effect.task, path=path, port=made.port, ports=made.ports)
@@ -150,25 +153,28 @@ async def _clear_way(path: Path, layout: Layout, attempt: AttemptId) -> None:
         raise Mistake(f"{path} is in the way of a new checkout, and Andon did not make it.", where=str(path), mend="Move it away.")
 
 
-async def _clone(effect: PrepareCheckout, common: Path, path: Path, branch: str, start: Oid, hold: int) -> Path:
+async def _clone(effect: PrepareCheckout, common: Path, path: Path, hold: int) -> Path:
     aside = path.with_name(f".tmp-{effect.attempt}-{uuid.uuid4().hex[:8]}")
     name, email = await _person(common)
     config = [word for line in (*_CLONE_CONFIG, f"user.name={name}", f"user.email={email}") for word in ("--config", line)]
     await git("clone", "-q", "--shared", "--no-checkout", "--template=", *config, "--", str(common), str(aside),
               cwd=path.parent, hold=hold)
-    at = aside / ".git"
-    if effect.previous:
-        await git("update-ref", "refs/heads/andon/previous", effect.previous, git_dir=at, hold=hold)
-    await git("checkout", "-q", "--no-track", "-B", branch, start, git_dir=at, work_tree=aside, hold=hold,
-              config=(("core.fsync", "none"),))
-    ignored = await excludes(common)
-    await asyncio.to_thread(_note_in, at, effect, ignored)
     return aside
 
 
-async def _link(
-    effect: PrepareCheckout, common: Path, path: Path, branch: str, start: Oid, layout: Layout, hold: int,
-) -> Path:
+async def _fill(effect: PrepareCheckout, common: Path, aside: Path, branch: str, start: Oid, hold: int) -> None:
+    at, quick = await asyncio.to_thread(_own_git_dir, aside), (("core.fsync", "none"),)
+    if effect.checkout.isolation != "clone":
+        await git("reset", "-q", "--hard", git_dir=at, work_tree=aside, hold=hold, config=quick)
+        await asyncio.to_thread(_note_in, at, effect, "")
+        return
+    if effect.previous:
+        await git("update-ref", "refs/heads/andon/previous", effect.previous, git_dir=at, hold=hold)
+    await git("checkout", "-q", "--no-track", "-B", branch, start, git_dir=at, work_tree=aside, hold=hold, config=quick)
+    await asyncio.to_thread(_note_in, at, effect, await excludes(common))
+
+
+async def _link(effect: PrepareCheckout, common: Path, path: Path, branch: str, start: Oid, layout: Layout) -> Path:
     aside = path.with_name(f".tmp-{effect.attempt}-{uuid.uuid4().hex[:8]}")
     async with common_lock(common) as shared:
         await _clear_way(path, layout, effect.attempt)  # again: a git that a killed daemon left may have gone on until now
@@ -177,10 +183,12 @@ async def _link(
         if not await set_ref(common, ref, start, NONE) and await read_ref(common, ref) != start:
             raise Mistake(f"There is a branch {branch} already, elsewhere.", where=str(common), mend=f"See git log {branch}")
         await git("worktree", "add", "-q", "--no-checkout", str(aside), branch, git_dir=common, hold=shared)
-    entry = await asyncio.to_thread(_entry_of, aside)
-    await git("reset", "-q", "--hard", git_dir=entry, work_tree=aside, hold=hold)
-    await asyncio.to_thread(_note_in, entry, effect, "")
     return aside
+
+
+def _own_git_dir(path: Path) -> Path:
+    """The git directory of a checkout that no agent has been in yet."""
+    return path / ".git" if (path / ".git").is_dir() else _entry_of(path)
 
 
 def _entry_of(path: Path) -> Path:
@@ -195,13 +203,10 @@ def _note_in(at: Path, effect: PrepareCheckout, ignored: str) -> None:
 
 
 def _publish(made: Marker, aside: Path, path: Path) -> None:
-    """Record, then rename: a record without its directory is harmless, a directory without its record would be nobody's."""
-    own = aside / ".git" if made.isolation == "clone" else _entry_of(aside)
+    """The record is there before: alone it is harmless, while a directory without its record would be nobody's."""
+    own = _own_git_dir(aside)
     shutil.copy2(own / "index", marker.index(path))
-    marker.write(path, made)
-    point("prepare-checkout.recorded")
     aside.rename(path)
-    marker.sync_directory(path.parent)
     if made.isolation == "worktree":  # what `git worktree move` writes
         (own / "gitdir.new").write_text(f"{path / '.git'}\n")
         (own / "gitdir.new").rename(own / "gitdir")
@@ -326,6 +331,7 @@ async def _forget(effect: RemoveCheckout, layout: Layout, path: Path, common: Pa
     """The files are gone: drop what pointed at them, and say where the snapshot is (nowhere, when there never was a checkout)."""
     point("remove-checkout.destroyed")
     known = marker.read(path)
+    marker.index(path).unlink(missing_ok=True)
     if known is not None and known.isolation == "worktree":
         async with common_lock(common):
             await salvage.drop_worktree(common, path, layout, branch=known.branch, kept=known.oid)

@@ -59,17 +59,22 @@ def read(path: Path) -> Marker | None:
     return None
 
 
-def write(path: Path, marker: Marker) -> None:
-    """Put the record in place, durable and whole."""
+def write(path: Path, marker: Marker, *, durable: bool = False) -> None:
+    """Put the record in place, whole; with `durable`, it outlives a power cut.
+
+    Durable is for a record that is written before the files it speaks of: later, it would have to wait for all of them.
+    """
     place = record(path)
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     aside = place.with_name(f"{place.name}.new")
     with aside.open("wb") as file:
         file.write(msgspec.json.encode(marker))
         file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            os.fsync(file.fileno())
     aside.rename(place)
-    sync_directory(place.parent)
+    if durable:
+        sync_directory(place.parent)
 
 
 def identity(path: Path) -> tuple[int, int]:

@@ -154,7 +154,7 @@ def _lay(path: Path, common: Path) -> None:
     made = path.with_name(f".tmp-{path.name}-{uuid.uuid4().hex[:8]}")
     made.mkdir(parents=True, mode=0o700)
     device, inode = marker.identity(made)
-    marker.write(path, Marker(kind="slot", device=device, inode=inode, git_dir=str(common)))
+    marker.write(path, Marker(kind="slot", device=device, inode=inode, git_dir=str(common)), durable=True)
     point("proving.recorded")
     made.rename(path)
 
