@@ -1,0 +1,165 @@
+"""A daemon with one protection off, to show that the sweep can fail: `python tests/fault/naive.py NAME`. No part of the product."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from andon import loop, main, perform
+from andon.core.stations import land
+from andon.edges import jobs, landing, salvage
+from andon.edges.check import Checks
+from andon.edges.git import git
+from andon.edges.repository import trunk_ref
+from andon.schema import effects as f
+from andon.schema import inputs as i
+from andon.schema.faults import point
+from andon.schema.ids import Oid, session_name
+from andon.schema.layout import layout
+
+PROTECTIONS: dict[str, Callable[[], None]] = {}
+
+
+def protection(switch_off: Callable[[], None]) -> Callable[[], None]:
+    """Enter a switch under its own name."""
+    PROTECTIONS[switch_off.__name__] = switch_off
+    return switch_off
+
+
+def put(owner: Any, name: str, value: Any) -> None:
+    """Replace a part of the product."""
+    assert hasattr(owner, name), f"{owner} has no {name} any more: this protection must be switched off anew"
+    setattr(owner, name, value)
+
+
+@protection
+def token() -> None:
+    """A start token that is there counts nothing: the agent is always started, in a session of its own."""
+
+    async def start(self: perform.Performer, effect: f.StartSession) -> i.Input:
+        folder = self._layout.job(effect.attempt)
+        for name in ("start", "exit.json"):
+            (folder / name).unlink(missing_ok=True)
+        self._write_job(effect, folder)
+        await self._tmux.ensure()
+        name = f"{session_name(effect.attempt)}_{os.getpid()}"
+        await self._tmux.new_session(name, jobs.shim_argv(folder), effect.path, {})
+        seen = await jobs.await_start(folder)
+        assert not isinstance(seen, jobs.NotStarted) and seen.started is not None
+        begun = seen.started
+        return i.SessionStarted(attempt=effect.attempt, pid=begun.pid, ticks=begun.ticks, boot=begun.boot, session=name)
+
+    put(perform.Performer, "start", start)
+
+
+@protection
+def probe() -> None:
+    """Nobody looks whether the agent is there already before its session is made anew."""
+
+    async def start(self: perform.Performer, effect: f.StartSession) -> i.Input:
+        folder, name = self._layout.job(effect.attempt), session_name(effect.attempt)
+        self._write_job(effect, folder)
+        await self._tmux.ensure()
+        await self._tmux.kill_session(name)
+        await self._tmux.new_session(name, jobs.shim_argv(folder), effect.path, {})
+        seen = await jobs.await_start(folder)
+        assert not isinstance(seen, jobs.NotStarted) and seen.started is not None
+        begun = seen.started
+        return i.SessionStarted(attempt=effect.attempt, pid=begun.pid, ticks=begun.ticks, boot=begun.boot, session=name)
+
+    put(perform.Performer, "start", start)
+
+
+@protection
+def swap() -> None:
+    """The target is set to the candidate, wherever it stands by now."""
+
+    async def anyway(effect: f.MoveTarget, hold: int) -> str:
+        await git("update-ref", trunk_ref(effect.target), effect.new, git_dir=effect.git_dir, hold=hold)
+        point("move-target.swapped")
+        return ""
+
+    async def proven(effect: f.MoveTarget) -> str:
+        return ""
+
+    put(landing, "_swap", anyway)
+    put(landing, "_proof", proven)
+
+
+@protection
+def proof() -> None:
+    """A merged tree lands without having been proven."""
+    put(land, "ready", lambda state, landing: bool(landing.candidate))
+
+
+@protection
+def snapshot() -> None:
+    """A checkout is removed without a snapshot."""
+
+    async def nothing(git_dir: object, path: Path, attempt: str, base: Oid, place: object) -> salvage.Salvaged:
+        return salvage.Salvaged(ref="", oid=base, dirty=False)
+
+    put(salvage, "snapshot", nothing)
+
+
+@protection
+def durable() -> None:
+    """Act, then append: state counts, answers go out and effects start before the ledger has the events."""
+
+    async def take(self: loop.Loop, items: list[loop.Item]) -> None:
+        at = max(self.clock.now(), self.state.at)
+        self.state, told = self._decide(items, at)
+        for item, problem, events in told:
+            self._answer(item, problem, events)
+        self._publish_soon()
+        self._start_owed(answered=[item.effect for item in items if item.effect is not None])
+        await asyncio.sleep(0.15)
+        recorded = [event for _, _, events in told for event in events]
+        if recorded:
+            point("append.before")
+            await self.store.append(recorded, at)
+            point("append.after")
+        if self.on_recorded is not None:
+            self.on_recorded(recorded)
+
+    put(loop.Loop, "_take", take)
+
+
+@protection
+def sweeping() -> None:
+    """What a killed daemon left half-done stays as it is."""
+
+    async def nothing(place: object) -> None:
+        return None
+
+    async def none(self: Checks) -> int:
+        return 0
+
+    put(salvage, "sweep", nothing)
+    put(Checks, "sweep", none)
+
+
+@protection
+def adoption() -> None:
+    """A session that a former daemon started is taken for lost, and the task is given to a new attempt."""
+    known: set[str] = set()
+    start, watch = perform.Performer.start, perform.Performer.watch
+
+    async def started(self: perform.Performer, effect: f.StartSession) -> i.Input:
+        known.add(effect.attempt)
+        return await start(self, effect)
+
+    async def watched(self: perform.Performer, effect: f.WatchSession) -> i.Input:
+        if effect.attempt not in known:
+            return i.SessionEnded(attempt=effect.attempt, because="I did not start it")
+        return await watch(self, effect)
+
+    put(perform.Performer, "start", started)
+    put(perform.Performer, "watch", watched)
+
+
+if __name__ == "__main__":
+    PROTECTIONS[sys.argv[1]]()
+    sys.exit(main.run_daemon(layout()))
