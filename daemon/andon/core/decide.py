@@ -14,6 +14,7 @@ from andon.core.failure import backoff_ms
 from andon.core.refuse import refuse
 from andon.core.state import Attempt, State, Task, cord_key, line_of, station_of
 from andon.core.stations import agent, check, gate, land
+from andon.core.stations.table import KINDS
 from andon.schema import events as e
 from andon.schema import inputs as i
 from andon.schema.ids import AttemptId, LandingId, RepoId, RunId, task_id
@@ -85,15 +86,8 @@ def advance(state: State, task: Task, at: int) -> list[e.Event]:
     station = station_of(state, task)
     if station is None:
         return [] if task.gate else [e.TaskDone(task=task.task)] if task.landed else enter_first(state, task)
-    if station.kind == "agent":
-        return go_on(state, task) if task.work is not None and not task.live else []
-    if station.kind == "check":
-        if check.passed(state, task, station):
-            return go_on(state, task)
-        return [] if task.gate else check.advance(state, task, station, at)
-    if station.kind == "gate":
-        return go_on(state, task) if gate.passed(state, task, station) and not task.gate else gate.advance(state, task, station)
-    return go_on(state, task) if task.landed else []
+    kind = KINDS[station.kind]
+    return go_on(state, task) if kind.passed(state, task, station) else kind.advance(state, task, station, at)
 
 
 def enter_first(state: State, task: Task) -> list[e.Event]:

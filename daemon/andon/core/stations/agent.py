@@ -5,6 +5,7 @@ from andon.core.globs import matches
 from andon.core.state import Attempt, State, Task
 from andon.schema import events as e
 from andon.schema import inputs as i
+from andon.schema.settings import Station
 
 Fault = tuple[e.FailureClass, str]
 """Failure class and message."""
@@ -12,6 +13,16 @@ LIMIT_OPTIONS = (
     e.Option(key="extend", label="More time", consequence="It goes on with its limit granted once more."),
     e.Option(key="stop", label="Stop it", consequence="Its work is kept in a salvage ref; the task goes back or asks again."),
 )
+
+
+def passed(state: State, task: Task, station: Station) -> bool:
+    """Whether an attempt's change was accepted and nobody works on it any more."""
+    return task.work is not None and not task.live
+
+
+def advance(state: State, task: Task, station: Station, at: int) -> list[e.Event]:
+    """Nothing: who gets an agent next is for the scheduler, which looks at all tasks at once."""
+    return []
 
 
 def asks(state: State, task: Task, at: int) -> list[e.Event]:

@@ -70,7 +70,7 @@ def subject_of_change(task: Task) -> Subject | None:
 def advance(state: State, task: Task, station: Station, at: int) -> list[e.Event]:
     """What the station wants next: runs, a way back, a question. Empty while runs are under way or when all is proven."""
     subject = subject_of_change(task)
-    if subject is None:
+    if subject is None or task.gate:
         return []
     settings = state.repos[task.repo].settings
     return want(state, subject, checks_at(settings, station), at)

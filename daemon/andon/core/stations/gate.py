@@ -31,10 +31,10 @@ def needed(state: State, task: Task, station: Station) -> tuple[bool, e.Risk, st
 def passed(state: State, task: Task, station: Station) -> bool:
     """Whether nobody has to decide, or somebody approved exactly this."""
     ask, _, _ = needed(state, task, station)
-    return not ask or (bool(task.approved) and task.approved == bound_of(task))
+    return not task.gate and (not ask or (bool(task.approved) and task.approved == bound_of(task)))
 
 
-def advance(state: State, task: Task, station: Station) -> list[e.Event]:
+def advance(state: State, task: Task, station: Station, at: int) -> list[e.Event]:
     """Open the gate, or void one that asks about something that is gone."""
     bound = bound_of(task)
     gate = state.gates.get(task.gate)

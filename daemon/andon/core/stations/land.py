@@ -6,7 +6,7 @@ from andon.core.stations import check
 from andon.schema import events as e
 from andon.schema import inputs as i
 from andon.schema.ids import LandingId
-from andon.schema.settings import Check
+from andon.schema.settings import Check, Station
 
 WHO = "andon"
 
@@ -52,6 +52,16 @@ def ready(state: State, landing: Landing) -> bool:
     if not landing.candidate or stopped(state, task) or task.gate:
         return False
     return check.all_proven(subject_of(state, landing), checks_for(state, task))
+
+
+def passed(state: State, task: Task, station: Station) -> bool:
+    """Whether the target holds the change."""
+    return bool(task.landed)
+
+
+def wait(state: State, task: Task, station: Station, at: int) -> list[e.Event]:
+    """Nothing: the queue of its repository looks at all changes at once (`advance`)."""
+    return []
 
 
 def advance(state: State, repo: Repository, at: int) -> list[e.Event]:
