@@ -86,7 +86,9 @@ def advance(state: State, task: Task, at: int) -> list[e.Event]:
     station = station_of(state, task)
     if station is None:
         return [] if task.gate else [e.TaskDone(task=task.task)] if task.landed else enter_first(state, task)
-    kind = KINDS[station.kind]
+    kind = KINDS.get(station.kind)
+    if kind is None:
+        return []
     return go_on(state, task) if kind.passed(state, task, station) else kind.advance(state, task, station, at)
 
 
