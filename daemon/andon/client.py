@@ -201,12 +201,16 @@ def start_daemon(layout: Layout, *, seconds: float = START_S) -> socket.socket:
     """Start the daemon, detached from this terminal, and return a connection once it answers. DaemonDown when it does not."""
     import subprocess
 
-    layout.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with layout.daemon_log.open("ab") as out:
-        # -P: never import from the directory a person happens to stand in.
-        argv = [sys.executable, "-P", "-m", "andon.cli.main", "daemon"]
-        process = subprocess.Popen(argv, cwd=layout.home, env=_environment(layout), stdin=subprocess.DEVNULL, stdout=out,
-                                   stderr=out, start_new_session=True)
+    # -P: never import from the directory a person happens to stand in.
+    argv = [sys.executable, "-P", "-m", "andon.cli.main", "daemon"]
+    try:
+        layout.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with layout.daemon_log.open("ab") as out:
+            process = subprocess.Popen(argv, cwd=layout.home, env=_environment(layout), stdin=subprocess.DEVNULL, stdout=out,
+                                       stderr=out, start_new_session=True)
+    except OSError as error:
+        raise DaemonDown(f"the daemon cannot be started: {error.strerror}", where=str(error.filename or layout.home),
+                         mend="make it writable for you, or set ANDON_HOME to a directory of yours") from error
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         sock = _reach(layout)
@@ -236,7 +240,7 @@ def _reach(layout: Layout) -> socket.socket | None:
     try:
         sock.settimeout(START_S)
         sock.connect(str(layout.socket))
-    except (FileNotFoundError, ConnectionRefusedError):
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
         sock.close()
         return None
     except OSError as error:

@@ -20,6 +20,7 @@ from andon.core.project import Sighting, over_tasks, project
 from andon.core.refuse import refuse
 from andon.core.state import State
 from andon.edges.clock import Clock
+from andon.edges.ledger_file import MOST_ROWS
 from andon.edges.store import Store
 from andon.schema import effects as f
 from andon.schema import events as e
@@ -143,7 +144,7 @@ class Loop:
                 recorded = [event for _, _, events in told for event in events]
                 if recorded:
                     point("append.before")
-                    await self.store.append(recorded, at)
+                    await self._append(recorded, at)
                     point("append.after")
                 break
             except Mistake as fault:
@@ -156,6 +157,16 @@ class Loop:
         self._publish_soon()
         self._start_owed(answered=[item.effect for item in items if item.effect is not None])
         self._snapshot_when_due()
+
+    async def _append(self, events: list[e.Event], at: int) -> None:
+        """Make events durable: in one write, or when they are too many for one, part by part. A part that is durable counts."""
+        if len(events) <= MOST_ROWS:
+            await self.store.append(events, at)
+            return
+        for start in range(0, len(events), MOST_ROWS):
+            part = events[start : start + MOST_ROWS]
+            await self.store.append(part, at)
+            self.state = fold(self.state, part, at)
 
     def _decide(self, items: list[Item], at: int) -> tuple[State, list[tuple[Item, Problem | None, list[e.Event]]]]:
         """The state after a group, and what each item brought."""
@@ -192,12 +203,11 @@ class Loop:
         """The ledger could not be written: say it, wait until it can, and give back what is still to be decided."""
         log.error("%s", fault)
         self.problem = fault.problem
-        waiting = []
-        for item in items:
-            if item.done is not None and not item.done.done():
-                item.done.set_exception(fault)
-            else:
-                waiting.append(item)
+        waiting = [item for item in items if not self._declined(item, fault)]
+        for _ in range(self._inputs.qsize()):
+            item = self._inputs.get_nowait()
+            if not self._declined(item, fault):
+                self._inputs.put_nowait(item)
         self._publish()
         await self._record_fault(fault)
         pause = REOPEN_S[0]
@@ -211,6 +221,13 @@ class Loop:
                 self.problem = again.problem
         self.problem = None
         return [*waiting, Item(i.TroubleGone(key="store"))]
+
+    def _declined(self, item: Item, fault: Mistake) -> bool:
+        """Whether somebody waits for an answer to this; if so, it is told why there is none. What an edge saw is kept."""
+        if item.done is None or item.done.done():
+            return False
+        item.done.set_exception(Mistake(fault.problem.what, where=fault.problem.where, mend=fault.problem.mend))
+        return True
 
     async def _record_fault(self, fault: Mistake) -> None:
         """The fault itself, in the room that was kept back for it."""

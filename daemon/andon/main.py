@@ -51,7 +51,11 @@ log = logging.getLogger("andon")
 def run_daemon(layout: Layout) -> int:
     """Be the daemon until told to leave. Returns the exit code."""
     for folder in (layout.home, layout.runtime):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise Mistake(f"the factory's own directory cannot be made: {error.strerror}", where=str(folder),
+                          mend="make it writable for you, or set ANDON_HOME to a directory of yours") from error
     trim_log(layout.daemon_log)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("watchfiles").setLevel(logging.WARNING)

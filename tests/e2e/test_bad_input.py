@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from factory import Factory, factory, git, small_repo
-from wholekit import Ran, assert_clear, cli, contents, path_without, program
 
 from andon.schema import events as e
 from andon.schema.ids import TaskId
+from factory import Factory, factory, git, small_repo
+from wholekit import Ran, assert_clear, cli, contents, path_without, program
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Runs one check in a clean checkout of an exact commit and says what it showed; it must never know what follows from that."""
 
 import asyncio
+import contextlib
 import json
 import os
 import shlex
@@ -9,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from andon.edges import evidence, jobs, report
+from andon.edges import evidence, jobs, report, salvage
 from andon.edges.proving import Proving
 from andon.schema.clean import clean
 from andon.schema.effects import RunCheck
@@ -59,13 +60,25 @@ class Checks:
             told = f"{error.problem.what} {error.problem.where}".strip()
             return CheckRan(run=effect.run, result="unevaluated", because=told[:500], cause="storage", tail=str(error)[:TAIL_CHARS])
         point("run-check.ended")
-        return await asyncio.to_thread(self._conclude, effect, folder, seen, touched)
+        ran = await asyncio.to_thread(self._conclude, effect, folder, seen, touched)
+        await self._forget(folder)
+        return ran
 
     async def sweep(self) -> int:
         """End check runs that a killed daemon left behind, before anything else is started. How many there were."""
-        left = [folder for folder in self._layout.jobs.glob("R*") if isinstance(jobs.probe(folder), jobs.Running)]
+        folders = [folder for name in ("R*", ".tmp-R*") for folder in self._layout.jobs.glob(name)]
+        left = [folder for folder in folders if isinstance(jobs.probe(folder), jobs.Running)]
         await asyncio.gather(*(jobs.stop(folder, 0.5) for folder in left))
+        for folder in folders:
+            await self._forget(folder)
         return len(left)
+
+    async def _forget(self, folder: Path) -> None:
+        """Remove the directory of a run that has ended: what counts is kept as blobs, and a run may have left anything there."""
+        aside = folder.with_name(f".tmp-{folder.name.removeprefix('.tmp-')}")
+        with contextlib.suppress(OSError):  # then the next start removes it
+            await asyncio.to_thread(folder.rename, aside)
+            await salvage.destroy(aside, self._layout)
 
     def _folder(self, effect: RunCheck) -> Path:
         """A job directory that nothing ran in: the token of an earlier try is never taken again."""
@@ -103,8 +116,6 @@ class Checks:
         )
         ran = msgspec.structs.replace(ran, evidence=self._blobs.put(evidence.statement(effect, ran, seen)))
         point("run-check.concluded")
-        for leftover in (folder / LOG, report_of(folder)):
-            leftover.unlink(missing_ok=True)
         return ran
 
     def _keep_report(self, folder: Path) -> Digest:

@@ -17,7 +17,6 @@ import sqlite3
 from collections import deque
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, closing, suppress
-from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -93,7 +92,7 @@ class Store:
         store = cls(layout)
         async with AsyncExitStack() as stack:
             await asyncio.to_thread(ledger_file.make_places, layout)
-            db = await aiosqlite.Connection(partial(ledger_file.open_for_writing, layout), 64)
+            db = await _connected(layout)
             stack.push_async_callback(db.close)
             await asyncio.to_thread(snapshots.sweep, layout)
             found, flaw = await asyncio.to_thread(history.read, layout)
@@ -165,7 +164,7 @@ class Store:
                 raise self._refusal()
             await self._drop_connection()
             await asyncio.to_thread(ledger_file.make_places, self._layout)
-            db = await aiosqlite.Connection(partial(ledger_file.open_for_writing, self._layout), 64)
+            db = await _connected(self._layout)
             stack.push_async_callback(db.close)
             missed, flaw = await asyncio.to_thread(_catch_up, self._layout, self.seq, self.hash)
             if flaw:
@@ -314,6 +313,12 @@ class Store:
     def _advance(self, told: list[Recorded]) -> None:
         if told:
             self.seq, self.hash = told[-1].seq, told[-1].hash
+
+
+async def _connected(layout: Layout) -> aiosqlite.Connection:
+    """The writing connection in a thread of its own. It is opened first: that thread does not take a failure well."""
+    opened = await asyncio.to_thread(ledger_file.open_for_writing, layout)
+    return await aiosqlite.Connection(lambda: opened, 64)
 
 
 def _said(event: Event) -> _Said:
