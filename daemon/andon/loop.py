@@ -7,6 +7,7 @@ be written the group is kept and decided again later: agents go on, nothing else
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
@@ -27,7 +28,7 @@ from andon.schema import events as e
 from andon.schema import inputs as i
 from andon.schema.errors import Mistake, Problem
 from andon.schema.faults import point
-from andon.schema.ids import AttemptId
+from andon.schema.ids import AttemptId, RepoId
 from andon.schema.views import AnyView, FactoryView
 
 GROUP = 256
@@ -71,6 +72,7 @@ class Loop:
         self._inputs: asyncio.Queue[Item] = asyncio.Queue()
         self._inflight: dict[str, tuple[f.Effect, asyncio.Task[None]]] = {}
         self._parked: set[str] = set()
+        self._target_locks: dict[RepoId, asyncio.Lock] = {}
         self._dirty: asyncio.TimerHandle | None = None
         self._snapshot_seq = state.seq
         self._saving: asyncio.Task[None] | None = None
@@ -262,11 +264,16 @@ class Loop:
         """One deed, and its answer into the queue."""
         assert self.perform is not None
         try:
-            answer = await self.perform(effect)
+            async with self.target_lock(effect.repo) if isinstance(effect, f.MoveTarget) else contextlib.nullcontext():
+                answer = await self.perform(effect)
+                self._inputs.put_nowait(Item(answer, effect=effect))
         except asyncio.CancelledError:
             self._inflight.pop(effect.key, None)
             raise
-        self._inputs.put_nowait(Item(answer, effect=effect))
+
+    def target_lock(self, repo: RepoId) -> asyncio.Lock:
+        """To be held from before a target is read or moved until that was told: what is told comes in the order of what was so."""
+        return self._target_locks.setdefault(repo, asyncio.Lock())
 
     # --- views and snapshots -----------------------------------------------------------------------------------------
 
