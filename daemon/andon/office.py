@@ -51,6 +51,8 @@ class Office:
         self._layout, self._loop, self._blobs, self._tmux, self._group = layout, loop, blobs, tmux, group
         self._load_repository, self._load_person, self._leave = load_repository, load_person, leave
         self._watches: dict[int, asyncio.Task[None]] = {}
+        self._naming = asyncio.Lock()
+        self._loading: dict[RepoId, asyncio.Lock] = {}
 
     def views(self) -> dict[str, AnyView]:
         """All views, as last published."""
@@ -106,11 +108,17 @@ class Office:
         """Put a repository under the factory when the person said yes to its commands; else show them."""
         first = await asyncio.to_thread(self._load_repository, path / SETTINGS, None, "", self._layout.person_settings)
         seen = await repository.inspect(path, first.settings.target)
+        async with self._naming:
+            repo = self.name_for(seen.path, seen.git_dir)
+            async with self._loop.target_lock(repo):
+                return await self._admit(repo, seen, trust)
+
+    async def _admit(self, repo: RepoId, seen: repository.Inspected, trust: Digest) -> wire.AnyReply:
+        """The same for a repository that was looked at and has its name."""
         target = await repository.read_target(seen.git_dir, seen.target)
         if isinstance(target, Diverged):
             raise diverged(target, str(seen.path))
         loaded = await self.load(seen.path, seen.git_dir, target.oid)
-        repo = self.name_for(seen.path, seen.git_dir)
         known = self._loop.state.repos.get(repo)
         trusted = trust == loaded.commands or (known is not None and known.trusted == loaded.commands)
         if not trusted:
@@ -155,6 +163,11 @@ class Office:
 
     async def read_target(self, repo: RepoId) -> None:
         """Look where the target of a repository stands."""
+        async with self._loop.target_lock(repo):
+            await self._read_target(repo)
+
+    async def _read_target(self, repo: RepoId) -> None:
+        """The same, with the target's lock held."""
         known = self._loop.state.repos[repo]
         key = f"diverged:{repo}"
         try:
