@@ -149,6 +149,11 @@ class Office:
 
     async def reload(self, repo: RepoId) -> wire.AnyReply:
         """Read a repository's settings now. Bad ones raise Mistake and leave the last good in force."""
+        async with self._loading.setdefault(repo, asyncio.Lock()):
+            return await self._reload(repo)
+
+    async def _reload(self, repo: RepoId) -> wire.AnyReply:
+        """The same, one reading of a repository at a time: the settings in force are those that were read last."""
         known = self._loop.state.repos.get(repo)
         if known is None:
             raise Mistake(f"repository {repo} is not registered", mend=f"known: {', '.join(self._loop.state.repos) or 'none'}")
