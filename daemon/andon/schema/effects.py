@@ -23,10 +23,20 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
         return self.key
 
 
-class PrepareCheckout(Effect, frozen=True, kw_only=True, tag="prepare-checkout"):
-    """Make the isolated checkout of an attempt. Answered by CheckoutReady or EffectFailed."""
+class Step(Effect, frozen=True, kw_only=True):
+    """Base of the steps of one attempt."""
 
     attempt: AttemptId
+
+    @property
+    def lane(self) -> str:
+        """The attempt's own."""
+        return str(self.attempt)
+
+
+class PrepareCheckout(Step, frozen=True, kw_only=True, tag="prepare-checkout"):
+    """Make the isolated checkout of an attempt. Answered by CheckoutReady or EffectFailed."""
+
     task: TaskId
     repo: RepoId
     git_dir: str
@@ -46,16 +56,10 @@ class PrepareCheckout(Effect, frozen=True, kw_only=True, tag="prepare-checkout")
         """Once per attempt and try."""
         return f"{self.attempt}/prepare/{self.try_}"
 
-    @property
-    def lane(self) -> str:
-        """The attempt's own."""
-        return str(self.attempt)
 
-
-class StartSession(Effect, frozen=True, kw_only=True, tag="start-session"):
+class StartSession(Step, frozen=True, kw_only=True, tag="start-session"):
     """Start the agent in tmux under its wrapper. Answered by SessionStarted or EffectFailed."""
 
-    attempt: AttemptId
     task: TaskId
     repo: RepoId
     title: str
@@ -73,11 +77,6 @@ class StartSession(Effect, frozen=True, kw_only=True, tag="start-session"):
         """Once per attempt and try; the start token makes a second start impossible."""
         return f"{self.attempt}/start/{self.try_}"
 
-    @property
-    def lane(self) -> str:
-        """The attempt's own."""
-        return str(self.attempt)
-
 
 class WatchSession(Effect, frozen=True, kw_only=True, tag="watch-session"):
     """See the attempt through to its end. Answered by SessionEnded; adoption after a restart is this same effect."""
@@ -91,10 +90,9 @@ class WatchSession(Effect, frozen=True, kw_only=True, tag="watch-session"):
         return f"{self.attempt}/watch"
 
 
-class StopSession(Effect, frozen=True, kw_only=True, tag="stop-session"):
+class StopSession(Step, frozen=True, kw_only=True, tag="stop-session"):
     """Snapshot the work, then end the process tree. The end itself is seen by WatchSession. Answered by StopDone."""
 
-    attempt: AttemptId
     repo: RepoId
     git_dir: str
     path: str
@@ -105,16 +103,10 @@ class StopSession(Effect, frozen=True, kw_only=True, tag="stop-session"):
         """Once per attempt."""
         return f"{self.attempt}/stop"
 
-    @property
-    def lane(self) -> str:
-        """The attempt's own."""
-        return str(self.attempt)
 
-
-class SuspendSession(Effect, frozen=True, kw_only=True, tag="suspend-session"):
+class SuspendSession(Step, frozen=True, kw_only=True, tag="suspend-session"):
     """Suspend or continue the process tree. Answered by SuspendDone."""
 
-    attempt: AttemptId
     suspend: bool
 
     @property
@@ -122,16 +114,10 @@ class SuspendSession(Effect, frozen=True, kw_only=True, tag="suspend-session"):
         """Once per attempt and direction."""
         return f"{self.attempt}/suspend/{self.suspend}"
 
-    @property
-    def lane(self) -> str:
-        """The attempt's own."""
-        return str(self.attempt)
 
-
-class ImportWork(Effect, frozen=True, kw_only=True, tag="import-work"):
+class ImportWork(Step, frozen=True, kw_only=True, tag="import-work"):
     """Fetch the checkout's head and pin it under refs/andon/work/. Answered by WorkRead."""
 
-    attempt: AttemptId
     task: TaskId
     repo: RepoId
     git_dir: str
@@ -147,16 +133,10 @@ class ImportWork(Effect, frozen=True, kw_only=True, tag="import-work"):
         """Once per attempt and try."""
         return f"{self.attempt}/import/{self.try_}"
 
-    @property
-    def lane(self) -> str:
-        """The attempt's own."""
-        return str(self.attempt)
 
-
-class RemoveCheckout(Effect, frozen=True, kw_only=True, tag="remove-checkout"):
+class RemoveCheckout(Step, frozen=True, kw_only=True, tag="remove-checkout"):
     """End the session's remains, snapshot, then remove the checkout. Answered by CheckoutGone or EffectFailed."""
 
-    attempt: AttemptId
     repo: RepoId
     git_dir: str
     path: str
@@ -167,11 +147,6 @@ class RemoveCheckout(Effect, frozen=True, kw_only=True, tag="remove-checkout"):
     def key(self) -> str:
         """Once per attempt."""
         return f"{self.attempt}/remove"
-
-    @property
-    def lane(self) -> str:
-        """The attempt's own."""
-        return str(self.attempt)
 
 
 class DeliverAnswer(Effect, frozen=True, kw_only=True, tag="deliver-answer"):

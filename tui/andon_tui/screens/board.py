@@ -9,9 +9,8 @@ from andon_tui.actions import Context
 from andon_tui.draw import Row, Span, between, columns, cut, fit, row, wrap
 from andon_tui.model import OVER, matches
 from andon_tui.safe import safe
-from andon_tui.screens import asks
+from andon_tui.screens.card import CardFace
 from andon_tui.screens.dialogs import Prompt
-from andon_tui.screens.face import Face
 from andon_tui.widgets.bars import Panel
 from andon_tui.widgets.board import BoardView
 from andon_tui.widgets.cards import claim_cells, status
@@ -20,7 +19,7 @@ TALL = 36
 """Rows of a screen from which the panel has more room."""
 
 
-class Board(Face):
+class Board(CardFace):
     """The home screen while nobody waits."""
 
     PLACE = "board"
@@ -187,28 +186,6 @@ class Board(Face):
         self.view.chosen = task.task
         self.update()
         self.view.choose(task.task)
-
-    def do_approve(self) -> None:
-        """Ask, then approve the gate of the chosen card."""
-        gate = self.context().gate
-        if gate:
-            asks.answer(self.app, self.desk, gate, "approve")
-
-    def do_reject(self) -> None:
-        """Ask why, then reject."""
-        gate = self.context().gate
-        if gate:
-            asks.answer(self.app, self.desk, gate, "reject")
-
-    def do_retry(self) -> None:
-        """Another attempt."""
-        if self.card:
-            asks.retry(self.app, self.desk, self.card)
-
-    def do_cancel(self) -> None:
-        """Ask, then end the task."""
-        if self.card:
-            asks.cancel(self.app, self.desk, self.card)
 
     def do_diff(self) -> None:
         """The change as a diff."""

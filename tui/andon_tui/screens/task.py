@@ -12,15 +12,14 @@ from andon_tui.actions import Context
 from andon_tui.draw import Row, Span, between, cut, paragraph, row, wrap
 from andon_tui.model import OVER
 from andon_tui.safe import lines, safe
-from andon_tui.screens import asks
-from andon_tui.screens.face import Face
+from andon_tui.screens.card import CardFace
 from andon_tui.widgets.cards import status
 from andon_tui.widgets.listing import GUTTER, Item, Listing, prose
 
 SIDE_BY_SIDE = 100
 
 
-class TaskScreen(Face):
+class TaskScreen(CardFace):
     """Spec, timeline, attempts, why."""
 
     PLACE = "task"
@@ -185,28 +184,6 @@ class TaskScreen(Face):
         session = self.context().session
         if session:
             self.desk.show_session(session.attempt)
-
-    def do_approve(self) -> None:
-        """Ask, then approve."""
-        gate = self.context().gate
-        if gate:
-            asks.answer(self.app, self.desk, gate, "approve")
-
-    def do_reject(self) -> None:
-        """Ask why, then reject."""
-        gate = self.context().gate
-        if gate:
-            asks.answer(self.app, self.desk, gate, "reject")
-
-    def do_retry(self) -> None:
-        """Another attempt."""
-        if self.card:
-            asks.retry(self.app, self.desk, self.card)
-
-    def do_cancel(self) -> None:
-        """Ask, then end it."""
-        if self.card:
-            asks.cancel(self.app, self.desk, self.card)
 
     def do_next_waiting(self) -> None:
         """The next task that waits for a person."""
