@@ -3,9 +3,9 @@
 import hashlib
 from pathlib import Path
 
-import gitkit
 import msgspec
 
+import gitkit
 from andon.schema.effects import ImportWork, MergeCandidate, MirrorTarget, MoveTarget, PrepareCheckout, RemoveCheckout
 from andon.schema.ids import AttemptId, Digest, LandingId, Oid, RepoId, TaskId
 from andon.schema.layout import Layout

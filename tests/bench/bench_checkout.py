@@ -17,13 +17,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import gitkit
-from checkoutkit import REPO, Blobs, Floor
-
 from andon.edges import checkout, landing, salvage
 from andon.edges.proving import Proving
 from andon.schema.ids import AttemptId, Oid
 from andon.schema.inputs import CandidateMerged
 from andon.schema.layout import Layout
+from checkoutkit import REPO, Blobs, Floor
 
 Times = dict[str, list[float]]
 

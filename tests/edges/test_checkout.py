@@ -1,16 +1,16 @@
 import asyncio
 from pathlib import Path
 
-import gitkit
 import psutil
 import pytest
-from checkoutkit import Blobs, Floor, floor
-from gitkit import run, write
 
+import gitkit
 from andon.edges import checkout, git, marker, salvage
 from andon.edges.surroundings import attempt_env
 from andon.schema.errors import Mistake
 from andon.schema.ids import AttemptId, TaskId
+from checkoutkit import Blobs, Floor, floor
+from gitkit import run, write
 
 FILES = {"a.txt": "a\n", "src/b.py": "b = 1\n", ".gitignore": "*.log\n.env\nnode_modules/\n"}
 

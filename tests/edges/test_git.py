@@ -7,15 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import gitkit
 import psutil
 import pytest
-from gitkit import run
-from support import wait_for, wait_until
 
+import gitkit
 from andon.edges import git as module
 from andon.edges.git import GitFailed, clear_stale_lock, common_lock, git, held, look, make_git_dir, read_ref, room, set_ref
 from andon.schema.errors import Mistake
+from gitkit import run
+from support import wait_for, wait_until
 
 
 @pytest.fixture

@@ -14,16 +14,16 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
-import gitkit
 import msgspec
 import pytest
-from checkoutkit import REPO, Blobs, Floor, floor
-from gitkit import run, write
 
+import gitkit
 from andon.edges import checkout, landing, marker, salvage
 from andon.edges.proving import Proving
 from andon.schema.ids import AttemptId, Oid
 from andon.schema.inputs import CandidateMerged, MirrorSeen, TargetSwapped
+from checkoutkit import REPO, Blobs, Floor, floor
+from gitkit import run, write
 
 STEPS = {"os.rename", "subprocess.Popen", "shutil.copyfile", "shutil.rmtree", "os.chmod"}
 EVERY = bool(os.environ.get("ANDON_EVERY_STEP"))

@@ -1,16 +1,15 @@
 """A hostile clone against every git command of the daemon: nothing that an agent can plant may run."""
 
 import asyncio
+import os
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import gitkit
 import pytest
-from checkoutkit import REPO, Blobs, Floor, floor
-from gitkit import run, write
 
+import gitkit
 from andon.edges import checkout, landing, salvage
 from andon.edges import git as module
 from andon.edges.proving import Proving
@@ -18,6 +17,8 @@ from andon.edges.repository import inspect, read_target, show_file
 from andon.schema.errors import Mistake
 from andon.schema.ids import AttemptId, Oid
 from andon.schema.inputs import CandidateMerged, TargetSwapped
+from checkoutkit import REPO, Blobs, Floor, floor
+from gitkit import run, write
 
 ONE = AttemptId("T1.1")
 HOOKS = (
@@ -261,19 +262,43 @@ async def test_a_git_directory_that_points_elsewhere_is_not_followed(
     assert secret not in gitkit.reachable_blobs(shop.person) and (other / ".git/HEAD").exists()
 
 
+def hostile(inner: Path, evil: Path) -> Path:
+    """A repository whose every look at itself runs a program: its filter is needed to tell whether a file has changed."""
+    if not inner.exists() or not any(inner.iterdir()):
+        gitkit.make_repo(inner)
+    write(inner, {"README.md": "# Another\n", ".git/info/attributes": "* filter=evil\n"})
+    with (inner / ".git/config").open("a") as config:
+        config.write(settings(evil))
+    return inner
+
+
 async def test_a_nested_repository_is_named_and_not_entered(shop: Floor, evil: Path) -> None:
     inner = gitkit.make_repo(shop.path() / "inner")
     run(shop.path(), "add", "inner")
     run(shop.path(), "commit", "-qm", "A gitlink")
-    write(inner, {"README.md": "changed\n"})
-    with (inner / ".git/config").open("a") as config:
-        config.write(settings(evil))
+    hostile(inner, evil)
     read = await checkout.import_work(shop.bring(), shop.layout, Blobs())
     assert read.paths == ("inner",)
     with pytest.raises(Mistake, match="inner"):
         await checkout.remove(shop.remove(), shop.layout)
     async with Proving(shop.layout).slot(REPO, shop.git_dir, read.commit, read.tree) as path:
-        assert not list((path / "inner").iterdir())
+        assert not await asyncio.to_thread(os.listdir, path / "inner")
+        hostile(path / "inner", evil)
+        assert await Proving(shop.layout).tampered(path) == ()
+    async with Proving(shop.layout).slot(REPO, shop.git_dir, read.commit, read.tree) as path:
+        assert not await asyncio.to_thread(os.listdir, path / "inner")
+
+
+async def test_a_hostile_repository_in_the_place_of_a_submodule_is_not_entered(tmp_path: Path, evil: Path) -> None:
+    shop = floor(tmp_path / "sub")
+    run(shop.person, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(gitkit.make_repo(tmp_path / "other")), "lib")
+    run(shop.person, "commit", "-qm", "Submodule")
+    await checkout.prepare(shop.prepare(), shop.layout)
+    inner = hostile(shop.path() / "lib", evil)
+    assert (await checkout.import_work(shop.bring(), shop.layout, Blobs())).commit == shop.base
+    with pytest.raises(Mistake, match="lib"):
+        await checkout.remove(shop.remove(), shop.layout)
+    assert (inner / "README.md").exists()
 
 
 async def test_borrowed_objects_of_a_third_place_do_not_reach_the_repository_unseen(

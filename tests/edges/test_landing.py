@@ -2,16 +2,16 @@ import os
 import time
 from pathlib import Path
 
-import gitkit
 import pytest
-from checkoutkit import Floor, floor
-from gitkit import run, write
 
+import gitkit
 from andon.edges import git as git_module
 from andon.edges import landing
 from andon.edges.repository import Diverged, Target, read_target
 from andon.schema.ids import Oid
 from andon.schema.inputs import CandidateConflicted, CandidateMerged, EffectFailed, LandingRefused, TargetSwapped
+from checkoutkit import Floor, floor
+from gitkit import run, write
 
 FILES = {"a.txt": "a\n", "b.txt": "1\n2\n3\n", "c.txt": "c\n", ".gitignore": "*.env\n"}
 

@@ -1,14 +1,14 @@
 import os
 from pathlib import Path
 
-import gitkit
 import pytest
-from checkoutkit import Floor, floor
-from gitkit import run, write
 
+import gitkit
 from andon.edges.repository import Diverged, Target, inspect, is_ancestor, read_target, show_file, tree_of
 from andon.schema.errors import Mistake
 from andon.schema.ids import Oid
+from checkoutkit import Floor, floor
+from gitkit import run, write
 
 
 @pytest.fixture

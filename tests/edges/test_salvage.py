@@ -3,14 +3,14 @@ import os
 import random
 from pathlib import Path
 
-import gitkit
 import pytest
-from checkoutkit import Blobs, Floor, floor
-from gitkit import run, write
 
+import gitkit
 from andon.edges import checkout, salvage
 from andon.schema.errors import Mistake
 from andon.schema.ids import AttemptId
+from checkoutkit import Blobs, Floor, floor
+from gitkit import run, write
 
 FILES = {"a.txt": "a\n", "b.txt": "b\n", "dir/c.txt": "c\n", ".gitignore": "*.log\nbuild/\n"}
 ONE = AttemptId("T1.1")

@@ -125,7 +125,12 @@ async def scrub(slot: Path, git_dir: Path, commit: Oid, keep: tuple[str, ...], l
     await _discard(git_dir / "index.lock")  # the caller holds the slot's lock: nobody lives who could hold this one
     at: dict[str, Any] = {"git_dir": git_dir, "work_tree": slot, "hold": hold, "config": (("core.fsync", "none"),), "seconds": 600}
     await git("checkout", "-q", "--force", "--detach", "--no-recurse-submodules", commit, **at)
-    await git("clean", "-ffdxq", *(word for path in keep for word in ("-e", path)), **at)
+    _, listed = await asyncio.gather(
+        git("clean", "-ffdxq", *(word for path in keep for word in ("-e", path)), **at),
+        git("ls-files", "-s", "-z", git_dir=git_dir))
+    for link in [item.partition("\t")[2] for item in listed.items if item.startswith("160000 ")]:
+        await _discard(slot / link)  # git cleans nothing where it sees a submodule
+        await asyncio.to_thread((slot / link).mkdir)
 
 
 async def sweep(layout: Layout) -> None:
