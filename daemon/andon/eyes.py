@@ -1,7 +1,9 @@
 """Watches the files that matter and tells the loop: settings, targets, agents' messages. Asks nothing while nothing changes."""
 
+import contextlib
 from pathlib import Path
 
+from andon.core.state import Repository
 from andon.edges.watch import Watch
 from andon.loop import Loop
 from andon.office import SETTINGS, Office
@@ -17,6 +19,11 @@ GIT_FILES = ("HEAD", "packed-refs", "index", "MERGE_HEAD", "ORIG_HEAD")
 """Files of a git directory whose change may move the target or clear the way for it."""
 
 
+def branch_file(repo: Repository) -> Path:
+    """Where git keeps the branch that is the repository's target, unless it is packed."""
+    return Path(repo.git_dir) / "refs" / "heads" / repo.settings.target
+
+
 class Eyes:
     """What the daemon looks at again, and when."""
 
@@ -25,6 +32,8 @@ class Eyes:
 
     async def run(self) -> None:
         """Until cancelled: each group of changed files, once."""
+        with contextlib.suppress(OSError):  # without the directory nobody could tell us of a file that is put there
+            self._layout.config.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._watch.add(self._layout.config)
         for repo in self._loop.state.repos:
             self.follow(repo)
@@ -38,12 +47,12 @@ class Eyes:
         """Watch a repository's settings file and its git directory."""
         known = self._loop.state.repos[repo]
         git_dir = Path(known.git_dir)
-        self._watch.add(Path(known.path), git_dir, git_dir / "refs" / "heads")
+        self._watch.add(Path(known.path), git_dir, git_dir / "refs" / "heads", branch_file(known).parent)
 
     def recorded(self, events: list[e.Event]) -> None:
-        """A new repository is watched from now on."""
+        """A new repository is watched from now on, and so is the branch of a new target."""
         for event in events:
-            if isinstance(event, e.RepositoryRegistered):
+            if isinstance(event, e.RepositoryRegistered | e.SettingsActivated):
                 self.follow(event.repo)
 
     def _hear_all(self) -> None:
@@ -62,9 +71,8 @@ class Eyes:
             await self._office.read_person()
             await self._reload_all()
         for repo in list(self._loop.state.repos.values()):
-            git_dir = Path(repo.git_dir)
-            heads = git_dir / "refs" / "heads"
-            if any((path.parent == git_dir and path.name in GIT_FILES) or path.parent == heads for path in paths):
+            git_dir, branch = Path(repo.git_dir), branch_file(repo)
+            if any((path.parent == git_dir and path.name in GIT_FILES) or path == branch for path in paths):
                 await self._office.read_target(repo.repo)
                 await self.mirror_again(repo.repo)
             if Path(repo.path) / SETTINGS in paths:

@@ -123,7 +123,10 @@ class Performer:
     async def watch(self, effect: f.WatchSession) -> i.Input:
         """See the attempt through to its end. Its last words are heard before its end is told."""
         folder = self._layout.job(effect.attempt)
-        self._watch.add(folder / OUTBOX)
+        if not self._watch.add(folder / OUTBOX):
+            what = f"what {effect.attempt} says is heard when it ends: its outbox cannot be watched"
+            mend = "raise the system's limit of watched folders (fs.inotify.max_user_watches)"
+            self._emit(i.TroubleSeen(key="watch", problem=Problem(what=what, where=str(folder / OUTBOX), mend=mend)))
         self.hear(effect.attempt)
         seen = await jobs.wait(folder)
         self._watch.drop([folder / OUTBOX])
