@@ -9,7 +9,7 @@ from typing import Any
 
 from andon import loop, main, perform
 from andon.core.stations import land
-from andon.edges import jobs, landing, salvage
+from andon.edges import jobs, landing, repository, salvage
 from andon.edges.check import Checks
 from andon.edges.git import git
 from andon.edges.repository import trunk_ref
@@ -139,6 +139,20 @@ def sweeping() -> None:
 
     put(salvage, "sweep", nothing)
     put(Checks, "sweep", none)
+
+
+@protection
+def order() -> None:
+    """A target that was read slowly is told late, after a landing has moved it."""
+    read = repository.read_target
+
+    async def slowly(git_dir: Path | str, target: str) -> repository.Target | repository.Diverged:
+        seen = await read(git_dir, target)
+        await asyncio.sleep(0.8)
+        return seen
+
+    put(repository, "read_target", slowly)
+    put(loop.Loop, "target_lock", lambda self, repo: asyncio.Lock())
 
 
 @protection

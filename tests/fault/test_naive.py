@@ -15,16 +15,21 @@ CAUGHT = {
     "proof": ((), ("proper", "source"), "landed-proven"),
     "snapshot": ((), ("hang",), "no-commit-lost"),
     "durable": (("append.before:4",), ("proper", "source"), "acknowledged"),
+    "order": ((), ("proper", "source", "ask"), "main-forward"),
     "sweeping": (("salvage.trashed:2",), ("proper",), "no-stuck-clone"),
 }
 """Protection: where the daemon is killed, the work, and the promise that is then broken."""
+TRIES = 3
+"""A race that is let loose need not end badly each time."""
 
 
 @pytest.mark.parametrize("name", CAUGHT)
 def test_a_daemon_without_this_protection_is_caught(name: str, tmp_path: Path) -> None:
     faults, acts, promise = CAUGHT[name]
-    case = run(Case(faults, name, meddled=name == "swap"), tmp_path / "n", acts=acts)
-    assert promise in {violation.name for violation in case.violations}, f"{case.violations}\n{case.log}"
+    seen: list[Case] = []
+    while len(seen) < TRIES and (not seen or promise not in {violation.name for violation in seen[-1].violations}):
+        seen.append(run(Case(faults, name, meddled=name == "swap"), tmp_path / f"n{len(seen)}", acts=acts))
+    assert promise in {violation.name for violation in seen[-1].violations}, f"{seen[-1].violations}\n{seen[-1].log}"
 
 
 def test_every_protection_is_tried() -> None:
