@@ -16,6 +16,7 @@ from andon.core.refuse import refuse
 from andon.core.schedule import why
 from andon.core.state import State, Task, cord_key
 from andon.schema import effects as f
+from andon.schema import events as e
 from andon.schema import inputs as i
 from andon.schema.errors import Problem
 from andon.schema.ids import AttemptId, Digest, Oid, RepoId, TaskId
@@ -48,6 +49,8 @@ class Chaos(Sim):
         """Trees that lost tests."""
         self.passed: set[tuple[str, str]] = set()
         self.landed: list[Oid] = []
+        self.buried: set[Oid] = set()
+        """Landed commits on which a person committed before anybody had seen them."""
         self.answers: list[i.Input] = []
         self.images: list[tuple[int, bytes]] = []
         self.crashes = 0
@@ -176,6 +179,7 @@ class Chaos(Sim):
     def move_trunk(self) -> None:
         """A person commits to the target; it may take a while until that is seen."""
         repo = self.random.choice(list(self.trunk))
+        self.buried.add(self.trunk[repo])
         self.trunk[repo] = oid("person", self.random.random())
         if self.random.random() < 0.5:
             self.give(i.TargetSeen(repo=repo, oid=self.trunk[repo], tree=oid("tree", self.trunk[repo])))
@@ -293,7 +297,8 @@ class Chaos(Sim):
         assert self.nature[author] in ("honest", "scope"), f"a liar lands: {author} ({self.nature[author]})"
         assert effect.tree not in self.broken, "a broken tree lands"
         assert {tree for tree, _ in self.passed} >= {effect.tree}, "an unproven tree lands"
-        self.landed.append(effect.new)
+        if self.trunk[effect.repo] == effect.old:
+            self.landed.append(effect.new)
 
     # --- what must always hold ---------------------------------------------------------------------------------------
 
@@ -367,6 +372,9 @@ class Chaos(Sim):
                 self.give(i.AnswerGate(gate=gate.gate, option=option, because="go on", bound=gate.bound, by="me"))
             self.drop_orphans()
         assert replay(State(), self.log) == self.state
+        told = {event.new for event in self.events(e.TargetMoved)} | self.buried
+        unsaid = [new for new in self.landed if new not in told]
+        assert len(self.events(e.ProblemNoticed, key="landed:")) >= len(unsaid), f"landed and nobody knows: {unsaid}"
         return Audit().read(self.log).finish()
 
     def drop_orphans(self) -> None:

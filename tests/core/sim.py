@@ -202,9 +202,10 @@ class Sim:
         assert refuse(self.state, command) is None, refuse(self.state, command)
         return self.give(command)
 
-    def events(self, kind: type[Kind]) -> list[Kind]:
-        """All events of a kind so far."""
-        return [row.event for row in self.log if isinstance(row.event, kind)]
+    def events(self, kind: type[Kind], key: str = "") -> list[Kind]:
+        """All events of a kind so far; with `key` those whose key begins so."""
+        found = [row.event for row in self.log if isinstance(row.event, kind)]
+        return [event for event in found if not key or getattr(event, "key", "").startswith(key)]
 
     def kinds(self) -> list[str]:
         """The names of all events so far."""

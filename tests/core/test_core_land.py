@@ -167,9 +167,49 @@ def test_a_person_who_moves_the_target_makes_the_landing_start_over() -> None:
 
 def test_our_own_move_seen_early_is_not_taken_for_a_persons() -> None:
     sim = landing(f.MoveTarget)
+    move = sim.until(f.MoveTarget)
+    done = sim.answer(move)
+    assert (
+        Given.after(sim) >> i.TargetSeen(repo=R, oid=move.new, tree=move.tree)
+        << like(e.TargetMoved, landing=L1, new=move.new) << like(e.TaskLanded) << like(e.TargetObserved, by="landing")
+        << like(e.TaskDone) << like(f.MirrorTarget)
+        >> done << nothing
+    )
+    assert Given.after(sim) >> i.TargetSeen(repo=RepoId("r9"), oid=oid("x"), tree=oid("t")) << nothing
+
+
+def test_a_move_that_a_crash_kept_from_being_recorded_is_recognised_at_the_start() -> None:
+    sim = landing(f.MoveTarget)
+    move = sim.until(f.MoveTarget)
+    sim.answer(move)
+    sim.give(PULL)
+    repo = sim.state.repos[R]
+    start = i.RepositorySeen(
+        repo=R, path=repo.path, git_dir=repo.git_dir, by="me", loaded=loaded(repo.settings), trust=False, target=move.new,
+        tree=move.tree,
+    )
+    sim.give(start)
+    assert (sim.task().landed, sim.task().outcome, sim.state.repos[R].trunk) == (move.new, "done", move.new)
+
+
+def test_a_candidate_that_was_never_proven_is_not_taken_for_landed() -> None:
+    sim = landing(f.RunCheck)
     candidate = sim.state.landings[L1].candidate
     assert Given.after(sim) >> i.TargetSeen(repo=R, oid=candidate, tree=oid("t")) << nothing
-    assert Given.after(sim) >> i.TargetSeen(repo=RepoId("r9"), oid=oid("x"), tree=oid("t")) << nothing
+
+
+def test_a_change_that_landed_while_its_task_was_given_up_is_told_to_a_person() -> None:
+    sim = landing(f.MoveTarget)
+    move = sim.until(f.MoveTarget)
+    done = sim.answer(move)
+    sim.give(PULL)
+    sim.give(i.CancelTask(task=TaskId("T1"), by="me"))
+    assert (
+        Given.after(sim)
+        >> done << like(e.TargetObserved, oid=move.new, by="landing") << like(e.ProblemNoticed, key="landed:L1", repo="r0")
+        << like(f.MirrorTarget, oid=move.new)
+        >> done << nothing
+    )
 
 
 def test_a_lost_race_for_the_trunk_plans_again_on_the_new_one() -> None:

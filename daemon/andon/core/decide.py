@@ -202,7 +202,8 @@ def repository_seen(state: State, given: i.RepositorySeen, at: int) -> list[e.Ev
     if known is None or known.digest != given.loaded.digest or known.notes != given.loaded.notes:
         events.append(activated(given.repo, given))
     if known is None or known.trunk != given.target:
-        events.append(e.TargetObserved(repo=given.repo, oid=given.target, tree=given.tree, by="start"))
+        landed = land.recognised(state, known, given.target, given.tree) if known else []
+        events += landed or [e.TargetObserved(repo=given.repo, oid=given.target, tree=given.tree, by="start")]
     if given.trust and (known is None or known.trusted != given.loaded.commands):
         events.append(e.CommandsTrusted(repo=given.repo, commands=given.loaded.commands, by=given.by))
     return [*events, *clear(state, f"settings:{given.repo}")]

@@ -9,7 +9,7 @@ from andon.core.prompt import prompt_for
 from andon.core.state import Attempt, Landing, Repository, Run, State, proof_key
 from andon.core.stations import check, land
 from andon.schema import effects as f
-from andon.schema.ids import Digest, Oid, session_name
+from andon.schema.ids import Digest, Oid
 
 
 def pending(state: State, at: int) -> list[f.Effect]:
@@ -127,11 +127,6 @@ def remove(state: State, attempt: Attempt) -> f.Effect:
         attempt=attempt.attempt, repo=attempt.repo, git_dir=repo.git_dir, path=attempt.path, base=attempt.base,
         checkout=checkout if repo.is_trusted else msgspec.structs.replace(checkout, teardown=()),
     )
-
-
-def session_of(attempt: Attempt) -> str:
-    """The tmux session of an attempt."""
-    return attempt.session or session_name(attempt.attempt)
 
 
 # --- proof and landing -----------------------------------------------------------------------------------------------

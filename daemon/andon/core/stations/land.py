@@ -1,11 +1,13 @@
 """The land station: one change at a time is merged with trunk, proven as merged, and moved in by compare-and-swap."""
 
+import msgspec
+
 from andon.core.failure import fingerprint, packet_of, send_back
 from andon.core.state import Landing, Repository, State, Task, cord_key, open_tasks, station_of
 from andon.core.stations import check
 from andon.schema import events as e
 from andon.schema import inputs as i
-from andon.schema.ids import LandingId
+from andon.schema.ids import LandingId, Oid
 from andon.schema.settings import Check, Station
 
 WHO = "andon"
@@ -49,9 +51,13 @@ def subject_of(state: State, landing: Landing) -> check.Subject:
 def ready(state: State, landing: Landing) -> bool:
     """Whether the merged tree is proven and the line moves: the target may be moved now."""
     task = state.tasks[landing.task]
-    if not landing.candidate or stopped(state, task) or task.gate:
-        return False
-    return check.all_proven(subject_of(state, landing), checks_for(state, task))
+    return not stopped(state, task) and not task.gate and proven(state, landing)
+
+
+def proven(state: State, landing: Landing) -> bool:
+    """Whether every check passed on the merged tree."""
+    checks = checks_for(state, state.tasks[landing.task])
+    return bool(landing.candidate) and check.all_proven(subject_of(state, landing), checks)
 
 
 def passed(state: State, task: Task, station: Station) -> bool:
@@ -123,12 +129,35 @@ def swapped(state: State, seen: i.TargetSwapped) -> list[e.Event]:
     """Trunk holds the change."""
     landing = state.landings.get(seen.landing)
     if landing is None:
-        return []
+        return swapped_late(state, seen)
     return [
         e.TargetMoved(landing=landing.landing, old=seen.old, new=seen.new),
         e.TaskLanded(task=landing.task, commit=seen.new),
         e.TargetObserved(repo=landing.repo, oid=seen.new, tree=seen.tree, by="landing"),
     ]
+
+
+def swapped_late(state: State, seen: i.TargetSwapped) -> list[e.Event]:
+    """The target was moved in the very moment in which its landing was given up: the truth counts, and a person hears of it."""
+    repo = next((repo for _, repo in sorted(state.repos.items()) if repo.trunk == seen.old), None)
+    if repo is None:
+        return []
+    what = f"{seen.landing} had already moved the target to {seen.new[:10]} when it was given up"
+    problem = e.ProblemNoticed(
+        key=f"landed:{seen.landing}", repo=repo.repo, what=what, where=repo.path,
+        mend="the change is on the target: add a task that reverts it if it must go",
+    )
+    events = target_seen(state, i.TargetSeen(repo=repo.repo, oid=seen.new, tree=seen.tree))
+    ours = [msgspec.structs.replace(event, by="landing") if isinstance(event, e.TargetObserved) else event for event in events]
+    return [*ours, problem]
+
+
+def recognised(state: State, repo: Repository, oid: Oid, tree: Oid) -> list[e.Event]:
+    """The landing of the proven candidate that the target is seen to hold; empty when it holds something else."""
+    landing = state.landings.get(repo.landing)
+    if landing is None or landing.candidate != oid or not proven(state, landing):
+        return []
+    return swapped(state, i.TargetSwapped(landing=landing.landing, old=landing.onto, new=oid, tree=tree))
 
 
 def target_seen(state: State, seen: i.TargetSeen) -> list[e.Event]:
@@ -138,7 +167,7 @@ def target_seen(state: State, seen: i.TargetSeen) -> list[e.Event]:
         return []
     landing = state.landings.get(repo.landing)
     if landing is not None and landing.candidate == seen.oid:
-        return []
+        return recognised(state, repo, seen.oid, seen.tree)
     events: list[e.Event] = []
     if landing is not None:
         events.append(e.LandingAbandoned(landing=landing.landing, because=f"the target moved to {seen.oid[:10]}"))
