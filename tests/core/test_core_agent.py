@@ -98,6 +98,7 @@ EXITS: dict[str, tuple[Exit | None, str, str]] = {
     "is killed by a signal": (Exit(signal=9), "crash", "a signal"),
     "runs into its limit": (Exit(signal=15, because="timeout"), "limit", "time limit"),
     "cannot be started": (Exit(code=127, because="not-started", error="no such file"), "contract", "could not be started"),
+    "is ended from outside": (Exit(signal=15, because="stopped"), "transient", "nobody had asked for it"),
     "is lost": (None, "transient", "lost"),
 }
 

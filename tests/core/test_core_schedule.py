@@ -155,6 +155,15 @@ def test_overlapping_paths_wait_for_a_while_and_then_start_anyway() -> None:
     assert "T2" in live(sim)
 
 
+def test_a_reason_names_a_few_tasks_and_counts_the_rest() -> None:
+    sim = Sim(wip=9)
+    sim.give(i.PersonSettingsSeen(settings=FactorySettings(wip=9)))
+    for n in range(8):
+        sim.add(paths=(f"src/{n}/**", "docs/a" if n == 7 else f"docs/{n}/**"))
+    sim.add(paths=("src/**",))
+    assert sim.why("T9") == ("its paths overlap with T1, T2, T3, T4, T5 and 3 more; starts anyway in 10 min",)
+
+
 def test_overlap_ends_with_the_other_task() -> None:
     sim = Sim()
     sim.add("first", paths=("src/**",))

@@ -32,7 +32,12 @@ def matches(path: str, globs: Iterable[str]) -> bool:
 
 def may_overlap(left: Iterable[str], right: Iterable[str]) -> bool:
     """Whether two sets of globs could name one path; an empty set says nothing and overlaps nothing. In doubt they could."""
-    right = tuple(right)
+    return any_meet(tuple(left), tuple(right))
+
+
+@lru_cache(maxsize=262_144)
+def any_meet(left: tuple[str, ...], right: tuple[str, ...]) -> bool:
+    """The same, remembered: the scheduler and the board ask about the same pairs again and again."""
     return any(meet(parts(one), parts(other)) for one in left for other in right)
 
 

@@ -1,6 +1,7 @@
 """The scheduler: who may start now, and for everyone else the reasons why not. Pure; reads State and one clock value."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from andon.core.globs import may_overlap
 from andon.core.state import Attempt, Repository, State, Task, cord_key, line_of, open_tasks, station_of
@@ -105,18 +106,22 @@ def waits(state: State, task: Task, at: int, busy: Sequence[Task]) -> list[str]:
     until = patience(state, task)
     if overlapping and at < until:
         minutes = max(1, round((until - at) / 60_000))
-        reasons.append(f"its paths overlap with {', '.join(overlapping)}; starts anyway in {minutes} min")
+        more = f" and {len(overlapping) - 5} more" if len(overlapping) > 5 else ""
+        reasons.append(f"its paths overlap with {', '.join(overlapping[:5])}{more}; starts anyway in {minutes} min")
     return reasons
 
 
 def overlaps(task: Task, busy: Iterable[Task]) -> list[TaskId]:
     """Busy tasks of the same repository whose paths may overlap with this one's."""
-    if not task.paths:
-        return []
-    return [
-        other.task for other in busy
-        if other.task != task.task and other.repo == task.repo and may_overlap(task.paths, other.paths)
-    ]
+    return list(in_the_way(task, busy))
+
+
+def in_the_way(task: Task, busy: Iterable[Task]) -> Iterator[TaskId]:
+    """The same, one after the other."""
+    if task.paths:
+        for other in busy:
+            if other.paths and other.task != task.task and other.repo == task.repo and may_overlap(task.paths, other.paths):
+                yield other.task
 
 
 def patience(state: State, task: Task) -> int:
@@ -273,8 +278,8 @@ def next_deadline(state: State, at: int = 0) -> int:
             moments.append(max(time_limit(state, attempt), at + 1))
     busy = busy_tasks(state)
     for task in open_tasks(state):
-        if task.paths and wants_agent(state, task) and not blockers(state, task) and overlaps(task, busy):
-            moments.append(patience(state, task))
+        if task.paths and (until := patience(state, task)) > at and wants_agent(state, task) and not blockers(state, task):
+            moments += [until for _ in islice(in_the_way(task, busy), 1)]
     return min((moment for moment in moments if moment > at), default=0)
 
 
