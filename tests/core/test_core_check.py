@@ -63,7 +63,7 @@ def test_a_failure_goes_back_with_a_packet_of_what_failed() -> None:
         >> ran("R1", "fail", because="2 of 9 tests failed", failed=2, failing=("test_a", "test_b"), tail="assert 1 == 2")
         << like(e.RunFinished, result="fail") << like(e.ClaimJudged, status="refuted", detail="test_a\ntest_b\nassert 1 == 2")
         << like(e.RetryScheduled, failure="test", packet=lambda text: all(
-            part in text for part in ("tests: 2 of 9 tests failed", "test_b", "assert 1 == 2", "1 files, +3 -0")))
+            part in text for part in ("tests: 2 of 9 tests failed", "test_b", "assert 1 == 2", "1 file, +3 -0")))
         << like(e.TaskEntered, station="build") << like(e.AttemptClaimed, number=2, start=oid("c", "T1.1")) << ...
     )
 
@@ -150,7 +150,7 @@ def test_tests_that_pass_on_the_base_and_are_gone_refute_the_change() -> None:
     sim = checking()
     sim.give(ran(change_run(sim), lost_tests=("test_a", "test_b")))
     claim = sim.events(e.ClaimJudged)[-1]
-    assert (claim.status, claim.because) == ("refuted", "2 tests that pass on the base no longer run here: test_a, test_b")
+    assert (claim.status, claim.because) == ("refuted", "2 tests of the base no longer pass here: test_a, test_b")
     assert "test_b" in sim.task().packet
 
 

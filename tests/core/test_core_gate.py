@@ -70,7 +70,7 @@ def test_a_gate_asks_when_the_policy_says_so(when: str, policy: Policy, paths: t
 def test_a_review_shows_what_it_is_about_and_recommends_only_what_is_not_stopped() -> None:
     gate = gated().gate()
     assert (gate.kind, gate.recommendation, gate.risk) == ("review", "approve", "review")
-    assert gate.question == "Land T1 “paint it”? (1 files, +3 -0)"
+    assert gate.question == "Land T1 “paint it”? (1 file, +3 -0)"
     assert gate.because == "src/a.py is not under [policy] ship"
     stop = gated("andon.toml").gate()
     assert (stop.recommendation, stop.risk) == ("", "stop")

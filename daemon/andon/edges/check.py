@@ -20,6 +20,7 @@ from andon.schema.ids import Digest
 from andon.schema.inputs import CheckRan
 from andon.schema.jobs import LOG, START, Exit, Job
 from andon.schema.layout import Layout
+from andon.schema.sentences import plural
 
 TAIL_CHARS = 3500
 LOST_SHOWN = 50
@@ -104,7 +105,7 @@ class Checks:
         """Read report and log, keep them as blobs, and write the statement."""
         found = report.judge(effect.check, seen, report_of(folder))
         if touched and found.result == "pass":
-            because = f"the run changed {len(touched)} tracked files: {', '.join(touched[:3])}"
+            because = f"the run changed {plural(len(touched), 'tracked file')}: {', '.join(touched[:3])}"
             found = msgspec.structs.replace(found, result="unevaluated", cause="tampered", because=because)
         log = (folder / LOG).read_bytes() if (folder / LOG).is_file() else b""
         names = json.dumps(list(found.names)).encode()

@@ -11,6 +11,7 @@ from junitparser import Error, Failure, JUnitXml, JUnitXmlError, Skipped, TestCa
 from andon.schema.clean import clean
 from andon.schema.events import Result
 from andon.schema.jobs import Exit
+from andon.schema.sentences import plural
 from andon.schema.settings import Check
 
 REPORT_BYTES = 64 * 1024 * 1024
@@ -97,18 +98,18 @@ def judge_junit(check: Check, seen: Exit, report: Path) -> Verdict:
         return unevaluated("unreadable-report", f"its report is no JUnit XML: {clean(str(error))[:200]}")
     count = tally(cases)
     if count.passed + count.failed < check.minimum_tests:
-        ran = f"{count.passed + count.failed} tests ran, {count.skipped} skipped; at least {check.minimum_tests} must run"
+        ran = f"{plural(count.passed + count.failed, 'test')} ran, {count.skipped} skipped; at least {check.minimum_tests} must run"
         return msgspec.structs.replace(count, result="unevaluated", cause="zero-tests", because=ran)
     total = count.passed + count.failed
     if count.failed:
-        return msgspec.structs.replace(count, result="fail", because=f"{count.failed} of {total} tests failed")
+        return msgspec.structs.replace(count, result="fail", because=f"{count.failed} of {plural(total, 'test')} failed")
     if seen.code == 1:
-        return msgspec.structs.replace(count, result="fail", because=f"exit code 1 though {count.passed} tests passed")
+        return msgspec.structs.replace(count, result="fail", because=f"exit code 1 though {plural(count.passed, 'test')} passed")
     if seen.code != 0:
         because = f"exit code {seen.code} though no test failed"
         return msgspec.structs.replace(count, result="unevaluated", cause="unreadable-report", because=because)
     skipped = f", {count.skipped} skipped" if count.skipped else ""
-    return msgspec.structs.replace(count, result="pass", because=f"{count.passed} tests passed{skipped}")
+    return msgspec.structs.replace(count, result="pass", because=f"{plural(count.passed, 'test')} passed{skipped}")
 
 
 def cases_of(xml: Any) -> list[TestCase]:

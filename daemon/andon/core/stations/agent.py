@@ -5,6 +5,7 @@ from andon.core.globs import matches
 from andon.core.state import Attempt, State, Task
 from andon.schema import events as e
 from andon.schema import inputs as i
+from andon.schema.sentences import plural
 from andon.schema.settings import Station
 
 Fault = tuple[e.FailureClass, str]
@@ -77,7 +78,7 @@ def work_read(state: State, read: i.WorkRead, at: int) -> list[e.Event]:
         paths=read.paths, paths_total=read.paths_total, insertions=read.insertions, deletions=read.deletions, diff=read.diff,
         said_commit=attempt.said_commit,
     )
-    told = f"{read.paths_total} files, +{read.insertions} -{read.deletions}, descends from {attempt.base[:10]}"
+    told = f"{plural(read.paths_total, 'file')}, +{read.insertions} -{read.deletions}, descends from {attempt.base[:10]}"
     events: list[e.Event] = [
         imported,
         e.ClaimJudged(task=task.task, commit=read.commit, claim="work", status="proven", because=told),

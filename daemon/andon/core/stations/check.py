@@ -11,6 +11,7 @@ from andon.core.state import RERUNS, Claim, Proof, Repository, Run, State, Task,
 from andon.schema import events as e
 from andon.schema import inputs as i
 from andon.schema.ids import Digest, LandingId, Oid, RunId
+from andon.schema.sentences import plural
 from andon.schema.settings import Check, Settings, Station
 
 FINAL_CAUSES = ("missing-tool", "zero-tests", "unreadable-report", "setup")
@@ -201,7 +202,7 @@ def judge(subject: Subject, check: Check, proof: Proof) -> e.ClaimJudged:
 
 def lost_sentence(lost: Sequence[str]) -> str:
     """One sentence on tests that went missing."""
-    return f"{len(lost)} tests that pass on the base no longer run here: {', '.join(lost[:3])}"
+    return f"{plural(len(lost), 'test')} of the base no longer pass here: {', '.join(lost[:3])}"
 
 
 def check_ran(state: State, ran: i.CheckRan) -> list[e.Event]:
@@ -278,7 +279,7 @@ def baseline_trouble(state: State, run: Run, ran: i.CheckRan) -> list[e.Event]:
 def back(state: State, task: Task, refuted: Sequence[Claim], at: int) -> list[e.Event]:
     """The change goes back with its failing claims."""
     headline = "; ".join(f"{claim.claim}: {claim.because}" for claim in refuted)
-    stat = f"{task.work.paths_total} files, +{task.work.insertions} -{task.work.deletions}" if task.work else ""
+    stat = f"{plural(task.work.paths_total, 'file')}, +{task.work.insertions} -{task.work.deletions}" if task.work else ""
     sections = [(f"{claim.claim} ({claim.run})", f"```\n{claim.detail[:3500]}\n```" if claim.detail else "") for claim in refuted]
     packet = packet_of(headline, *sections, ("Your change", stat))
     print_ = fingerprint("test", *(f"{claim.claim} {claim.because}" for claim in refuted))

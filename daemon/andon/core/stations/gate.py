@@ -6,6 +6,7 @@ from andon.core.state import Gate, State, Task
 from andon.schema import events as e
 from andon.schema import inputs as i
 from andon.schema.ids import Oid
+from andon.schema.sentences import plural
 from andon.schema.settings import Station
 
 OPTIONS = (
@@ -43,7 +44,7 @@ def advance(state: State, task: Task, station: Station, at: int) -> list[e.Event
         return [e.GateVoided(gate=gate.gate, because="the change it asked about is another one now")] if stale else []
     _, risk, because = needed(state, task, station)
     work = task.work
-    told = f"{work.paths_total} files, +{work.insertions} -{work.deletions}" if work else "not started yet"
+    told = f"{plural(work.paths_total, 'file')}, +{work.insertions} -{work.deletions}" if work else "not started yet"
     proven = all(claim.status == "proven" for claim in task.claims)
     return [e.GateOpened(
         gate=gate_id(state), task=task.task, kind="review", question=f"Land {task.task} “{task.title}”? ({told})",
