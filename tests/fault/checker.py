@@ -341,8 +341,8 @@ def _(view: View) -> Iterator[str]:
     trunk = trunk or git(repo, "rev-parse", f"refs/heads/{scene.target}")
     if len(seen) > 1 and trunk != seen[-1]:
         yield f"trunk is at {trunk[:12]}, the ledger says {seen[-1][:12]}"
-    outside = [words[0] for words in lines(scene.outside / "target")]
-    for way in (seen, [start, *outside, trunk] if start else outside):
+    target, ours = ([words[0] for words in lines(scene.outside / name)] for name in ("target", "trunk"))
+    for way in (seen, [*seen[:1], *target, trunk], [*seen[:1], *ours, trunk]):
         for older, newer in itertools.pairwise(way):
             if not is_ancestor(repo, older, newer):
                 yield f"the target went from {older[:12]} to {newer[:12]}, which does not contain it"
@@ -354,7 +354,7 @@ def _(view: View) -> Iterator[str]:
     repo, scene = view.scene.repo, view.scene
     trunk = git(repo, "rev-parse", "--verify", "-q", scene.trunk, check=False)
     form = "--format=%H %(trailers:key=Andon-Task,valueonly,separator=%x2C)"
-    told = git(repo, "log", "--first-parent", form, trunk) if trunk else ""
+    told = git(repo, "log", form, trunk) if trunk else ""
     merges = [(line.split(" ", 1)[0], line.split(" ", 1)[1]) for line in told.splitlines() if " " in line.strip()]
     landed = {row["task"]: row["commit"] for row in of(view.rows, "task.landed")}
     for task, count in Counter(task for _, task in merges).items():

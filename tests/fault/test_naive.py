@@ -11,7 +11,7 @@ CAUGHT = {
     "token": (("start-session.act:1",), ("proper",), "started-once"),
     "probe": (("start-session.act:1",), ("ask",), "adopted-untouched"),
     "adoption": (("watch-session.intent:1",), ("ask",), "adopted-untouched"),
-    "swap": (("move-target.proven:1",), ("proper",), "no-commit-lost"),
+    "swap": (("move-target.proven:1",), ("proper",), "main-forward"),
     "proof": ((), ("proper", "source"), "landed-proven"),
     "snapshot": ((), ("hang",), "no-commit-lost"),
     "durable": (("append.before:4",), ("proper", "source"), "acknowledged"),

@@ -121,7 +121,8 @@ class Lab:
             for card in cards:
                 if card.state == "building" and self.hangs(card):
                     self.try_to(wire.Do(command=i.CancelTask(task=card.task, because="it hangs")))
-            return all(card.state in ("done", "stopped", "failed", "waiting") for card in cards) and settled(self.plant.layout.home)
+            over = all(card.state in ("done", "stopped", "failed", "waiting") for card in cards)
+            return over and settled(self.plant.layout.home, self.repo)
 
         self.plant.until(resting, 60, what="rest")
 
@@ -152,7 +153,7 @@ def test_nothing_that_an_agent_wrote_is_lost(lab: Lab) -> None:
     written, deadline = 0, time.monotonic() + 40
     for _ in range(4):
         written += lab.chance.randint(1, 6)
-        while len(lines(lab.outside / "contents")) < written and not settled(lab.plant.layout.home):
+        while len(lines(lab.outside / "contents")) < written and not settled(lab.plant.layout.home, lab.repo):
             assert time.monotonic() < deadline, lab.plant.log_text()
         lab.meddle()
     lab.rest()

@@ -156,13 +156,13 @@ class Piece:
             wait_until(lambda: tried(self.repo, "merge", "-q", "-m", "Take trunk", trunk), what="git merge by hand")
 
     def _look(self) -> None:
-        """Note where the target is, as anybody may see it."""
-        ref = self.repo / ".git" / "refs" / "heads" / "main"
-        oid = ref.read_text().strip() if ref.exists() else ""
-        note = self.outside / "target"
-        if oid and (not note.exists() or not note.read_text().endswith(f"{oid}\n")):
-            with note.open("a") as file:
-                file.write(f"{oid}\n")
+        """Note where the target and trunk are, as anybody may see it."""
+        for name, ref in (("target", "refs/heads/main"), ("trunk", "refs/andon/trunk/main")):
+            path, note = self.repo / ".git" / ref, self.outside / name
+            oid = path.read_text().strip() if path.exists() else ""
+            if oid and (not note.exists() or not note.read_text().endswith(f"{oid}\n")):
+                with note.open("a") as file:
+                    file.write(f"{oid}\n")
 
     def _turn(self, client: Client) -> bool:
         """Answer and cancel what is to be; whether everything rests."""
@@ -179,15 +179,15 @@ class Piece:
             self._told("task.cancelled", hanging.task)
         asked = {gate.task for gate in views if isinstance(gate, GateView) and gate.kind not in ("question", "review")}
         over = all(card.state in ("done", "failed", "stopped") or card.task in asked for card in cards.values())
-        return over and not any(isinstance(view, SessionView) for view in views) and settled(self.plant.layout.home)
+        return over and not any(isinstance(view, SessionView) for view in views) and settled(self.plant.layout.home, self.repo)
 
     def _hangs(self, card: TaskView) -> bool:
         return any(words[0] == card.attempt for words in lines(self.outside / "starts")) and (
             self.plant.layout.job(card.attempt) / "outbox" / "1.json").exists()
 
 
-def settled(home: Path) -> bool:
-    """Whether the ledger owes nothing: every checkout removed, every run finished, the person's branch asked to follow."""
+def settled(home: Path, repo: Path) -> bool:
+    """Whether the ledger owes nothing: every checkout removed, every run finished, and the person's branch where it says."""
     try:
         told = rows(home)
     except sqlite3.Error:
@@ -195,7 +195,9 @@ def settled(home: Path) -> bool:
     open_ = {row["attempt"] for row in of(told, "attempt.claimed")} - {row["attempt"] for row in of(told, "checkout.removed")}
     runs = {row["run"] for row in of(told, "run.planned")} - {row["run"] for row in of(told, "run.finished")}
     trunk = [row["oid"] for row in of(told, "target.observed")][-1:]
-    return not open_ and not runs and trunk == [row["oid"] for row in of(told, "target.mirrored")][-1:]
+    if open_ or runs or trunk != [row["oid"] for row in of(told, "target.mirrored")][-1:]:
+        return False
+    return trunk == [git(repo, "rev-parse", "refs/heads/main")]
 
 
 def tried(repo: Path, *args: str) -> bool:
