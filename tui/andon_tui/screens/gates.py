@@ -113,10 +113,11 @@ class Gates(Face):
 
     def _detail(self, gate: GateView, width: int) -> list[Row]:
         look = palette.risk(gate.risk)
-        waits = f" · waits {self.desk.clock.age(gate.opened_at)}"
+        waits = f"waits {self.desk.clock.age(gate.opened_at)}"
+        risk = (Span(f"{look.glyph} risk {look.word}", look.ink), Span(" · ", "dim")) if gate.kind == "review" else ()
         rows: list[Row] = [
             between(row(Span(f" {gate.gate}", "strong"), Span(f" · {gate.kind} · {gate.task}", "dim")),
-                    row(Span(f"{look.glyph} risk {look.word}", look.ink), Span(waits, "dim")), width),
+                    row(*risk, Span(waits, "dim")), width),
             (),
             *(row(" ", Span(line, "strong")) for line in wrap(safe(gate.question), width - 1)),
         ]
