@@ -29,7 +29,7 @@ MEDDLED = ("merge-candidate.", "move-target.", "mirror-target.")
 """Points at which the full sweep also lets the person commit while the daemon is down."""
 KEEP = bool(os.environ.get("ANDON_SWEEP_KEEP"))
 """Whether factories with broken promises are left on disk, to be looked at."""
-PER_POINT = 5
+PER_POINT = 3
 """Passings of one point that the full sweep tries, spread evenly; 0 for all."""
 
 
