@@ -189,6 +189,9 @@ def _stops(
         kind, nobody = stations[name].kind, not any(stations[before].kind == "agent" for before in names[:number])
         if nobody and kind in ("check", "land"):
             raise blame(leaves, here, f"line `{line}` has `{name}` before any agent has worked", "put an agent first")
+        if kind == "agent" and not nobody:
+            what = f"line `{line}` has a second agent station, `{name}`; this release works on a change at one station"
+            raise blame(leaves, here, what, "name one agent station, and put the rest into another line")
         if kind == "land" and number != len(names) - 1:
             raise blame(leaves, here, f"line `{line}` goes on after `{name}`, where the change has landed", "put it last")
     return tuple(stations[name] for name in names)

@@ -104,6 +104,10 @@ WRONG: dict[str, tuple[str | bytes, str, str, str]] = {
     "a check before any work": (
         '[lines.build]\nstations = ["check", "build"]\n', "before any agent has worked", "2", "put an agent first",
     ),
+    "two agents on a line": (
+        '[stations.again]\nkind = "agent"\n[lines.build]\nstations = ["build", "again", "check"]\n', "a second agent station", "4",
+        "name one agent station",
+    ),
     "work after landing": ('[lines.build]\nstations = ["build", "land", "review"]\n', "goes on after `land`", "2", "put it last"),
     "not UTF-8": (b"[factory]\ntarget = '\xff'\n", "andon.toml is not UTF-8", "2", "save it as UTF-8"),
 }

@@ -45,7 +45,7 @@ class Station(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     """`agent`, `check`, `gate` or `land`."""
     wip: int = 0
-    """Tasks at this station at once; 0 means no limit of its own."""
+    """Agents at work at this station at once; 0 means no limit of its own."""
     agent: str = "default"
     """For `agent`: a name of `[agents]`."""
     checks: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""What each kind of event changes, one small function a kind. Pure."""

@@ -1,0 +1,70 @@
+"""What events about the factory, its repositories and its lines change."""
+
+from andon.core.folds.table import forget, on, replace, with_repo, without
+from andon.core.state import Cord, Repository, State, Trouble, cord_key
+from andon.schema import events as e
+
+
+@on(e.FactoryStarted)
+def _(state: State, event: e.FactoryStarted) -> State:
+    return replace(state, version=event.version, pid=event.pid, started_at=state.at)
+
+
+@on(e.FactoryConfigured)
+def _(state: State, event: e.FactoryConfigured) -> State:
+    return replace(state, factory=event.settings)
+
+
+@on(e.ProblemNoticed)
+def _(state: State, event: e.ProblemNoticed) -> State:
+    trouble = Trouble(what=event.what, where=event.where, mend=event.mend, repo=event.repo, task=event.task, at=state.at)
+    return replace(state, problems=state.problems.set(event.key, trouble))
+
+
+@on(e.ProblemCleared)
+def _(state: State, event: e.ProblemCleared) -> State:
+    return replace(state, problems=without(state.problems, event.key))
+
+
+@on(e.RepositoryRegistered)
+def _(state: State, event: e.RepositoryRegistered) -> State:
+    known = state.repos.get(event.repo)
+    repo = Repository(repo=event.repo, path=event.path, git_dir=event.git_dir)
+    repo = replace(known, path=event.path, git_dir=event.git_dir) if known else repo
+    return replace(state, repos=state.repos.set(event.repo, repo))
+
+
+@on(e.SettingsActivated)
+def _(state: State, event: e.SettingsActivated) -> State:
+    return with_repo(
+        state, event.repo, settings=event.settings, digest=event.digest, commands=event.commands, notes=event.notes,
+    )
+
+
+@on(e.CommandsTrusted)
+def _(state: State, event: e.CommandsTrusted) -> State:
+    return with_repo(state, event.repo, trusted=event.commands)
+
+
+@on(e.TargetObserved)
+def _(state: State, event: e.TargetObserved) -> State:
+    return with_repo(state, event.repo, trunk=event.oid, tree=event.tree)
+
+
+@on(e.TargetMirrored)
+def _(state: State, event: e.TargetMirrored) -> State:
+    return with_repo(
+        forget(state, event.repo, "mirror-target"), event.repo, mirror_tried=event.oid, mirrored=event.advanced,
+        mirror_because=event.because, mirror_mend=event.mend,
+    )
+
+
+@on(e.CordPulled)
+def _(state: State, event: e.CordPulled) -> State:
+    cord = Cord(because=event.because, by=event.by, at=state.at)
+    return replace(state, cords=state.cords.set(cord_key(event.repo, event.line), cord))
+
+
+@on(e.CordReleased)
+def _(state: State, event: e.CordReleased) -> State:
+    return replace(state, cords=without(state.cords, cord_key(event.repo, event.line)))

@@ -1,0 +1,56 @@
+"""What check runs and judged claims change."""
+
+from immutables import Map
+
+from andon.core.folds.table import forget, on, replace, with_task
+from andon.core.state import KEPT_PROOFS, RERUNS, Claim, Proof, Run, State, proof_key
+from andon.schema import events as e
+from andon.schema.ids import Oid
+
+
+@on(e.RunPlanned)
+def _(state: State, event: e.RunPlanned) -> State:
+    run = Run(
+        run=event.run, repo=event.repo, task=event.task, purpose=event.purpose, check=event.check, definition=event.definition,
+        commit=event.commit, tree=event.tree, landing=event.landing,
+    )
+    return replace(state, runs=state.runs.set(event.run, run), run_count=state.run_count + 1)
+
+
+@on(e.RunFinished)
+def _(state: State, event: e.RunFinished) -> State:
+    run = state.runs.get(event.run)
+    if run is None:
+        return state
+    state = forget(replace(state, runs=state.runs.delete(event.run)), event.run)
+    if event.result != "unevaluated" or run.purpose == "baseline":
+        state = remember(state, run, event)
+    return state
+
+
+def remember(state: State, run: Run, event: e.RunFinished) -> State:
+    """Keep the result as a proof of its tree, forgetting the oldest half at the bound."""
+    task = state.tasks.get(run.task)
+    compared = task.work.base_tree if task and task.work and run.purpose == "change" else Oid("")
+    proof = Proof(
+        run=event.run, result=event.result, because=event.because, names=event.names, base_tree=compared,
+        lost_tests=event.lost_tests, seq=state.seq,
+    )
+    proofs = state.proofs
+    if len(proofs) >= KEPT_PROOFS:
+        proofs = Map(sorted(proofs.items(), key=lambda item: item[1].seq)[KEPT_PROOFS // 2 :])
+    return replace(state, proofs=proofs.set(proof_key(run.repo, run.tree, run.definition), proof))
+
+
+@on(e.ClaimJudged)
+def _(state: State, event: e.ClaimJudged) -> State:
+    task = state.tasks.get(event.task)
+    if task is None:
+        return state
+    claim = Claim(
+        claim=event.claim, status=event.status, because=event.because, commit=event.commit, run=event.run, at=state.at,
+        detail=event.detail,
+    )
+    others = tuple(other for other in task.claims if other.claim != event.claim)
+    rerun = RERUNS if event.final else task.rerun + (event.status == "unevaluated")
+    return with_task(state, event.task, claims=(*others, claim), rerun=rerun)

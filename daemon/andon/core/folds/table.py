@@ -1,0 +1,98 @@
+"""The table of what events change, and the small tools that its entries share. It never refuses and never decides."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+from immutables import Map
+
+from andon.core.state import State
+from andon.schema.ids import AttemptId, GateId, LandingId, RepoId, TaskId
+
+K = TypeVar("K")
+V = TypeVar("V")
+replace = msgspec.structs.replace
+Handler = Callable[[State, Any], State]
+HANDLERS: dict[type, Handler] = {}
+"""By type of event. Filled by the modules of this folder."""
+
+
+def on(kind: type) -> Callable[[Handler], Handler]:
+    """Enter a handler into the table."""
+
+    def enter(handler: Handler) -> Handler:
+        HANDLERS[kind] = handler
+        return handler
+
+    return enter
+
+
+def with_task(state: State, task: TaskId, **changes: Any) -> State:
+    """The state with fields of one task changed."""
+    known = state.tasks.get(task)
+    return replace(state, tasks=state.tasks.set(task, replace(known, **changes))) if known else state
+
+
+def with_attempt(state: State, attempt: AttemptId, **changes: Any) -> State:
+    """The state with fields of one attempt changed."""
+    known = state.attempts.get(attempt)
+    return replace(state, attempts=state.attempts.set(attempt, replace(known, **changes))) if known else state
+
+
+def with_repo(state: State, repo: RepoId, **changes: Any) -> State:
+    """The state with fields of one repository changed."""
+    known = state.repos.get(repo)
+    return replace(state, repos=state.repos.set(repo, replace(known, **changes))) if known else state
+
+
+def with_landing(state: State, landing: LandingId, **changes: Any) -> State:
+    """The state with fields of one landing changed."""
+    known = state.landings.get(landing)
+    return replace(state, landings=state.landings.set(landing, replace(known, **changes))) if known else state
+
+
+def without(items: Map[K, V], key: K) -> Map[K, V]:
+    """The map without a key that may not be there."""
+    return items.delete(key) if key in items else items
+
+
+def finish(state: State, task: TaskId, outcome: str, because: str = "") -> State:
+    """The task is over: it leaves the open ones and sheds what only its work needed."""
+    known = state.tasks.get(task)
+    if known is None:
+        return state
+    gates = without(state.gates, known.gate)
+    state = replace(state, open=tuple(other for other in state.open if other != task), gates=gates)
+    state = end_landing(state, known.landing)
+    for attempt in known.attempts:
+        if attempt in state.attempts and state.attempts[attempt].phase == "removed":
+            state = replace(state, attempts=state.attempts.delete(attempt))
+    return with_task(state, task, outcome=outcome, because=because, since=state.at, gate=GateId(""), packet="", previous=None)
+
+
+def end_landing(state: State, landing: LandingId) -> State:
+    """The landing is no longer under way."""
+    known = state.landings.get(landing)
+    if known is None:
+        return state
+    state = forget(replace(state, landings=state.landings.delete(landing)), landing)
+    state = with_repo(state, known.repo, landing=LandingId(""))
+    return with_task(state, known.task, landing=LandingId(""))
+
+
+def forget(state: State, subject: str, effect: str = "") -> State:
+    """The counter of a deed that is done, or all counters of a subject that is gone."""
+    done = [key for key in state.tries if (key == f"{subject} {effect}" if effect else key.startswith(f"{subject} "))]
+    tries = state.tries
+    for key in done:
+        tries = tries.delete(key)
+    return replace(state, tries=tries) if done else state
+
+
+def prune(state: State, attempt: AttemptId) -> State:
+    """Forget an attempt that is removed and whose task is over; the ledger keeps it."""
+    known = state.attempts.get(attempt)
+    if known is None or known.phase != "removed":
+        return state
+    task = state.tasks.get(known.task)
+    return replace(state, attempts=state.attempts.delete(attempt)) if task is None or task.over else state
