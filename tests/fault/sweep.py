@@ -214,8 +214,7 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("GIT_AUTHOR_NAME", "Test")
-    for name in ("GIT_AUTHOR", "GIT_COMMITTER"):
-        os.environ.setdefault(f"{name}_NAME", "Test")
-        os.environ.setdefault(f"{name}_EMAIL", "test@example.org")
+    os.environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    os.environ |= {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER")
+                   for what, value in (("NAME", "Test"), ("EMAIL", "test@example.org"))}
     sys.exit(main(sys.argv[1:]))

@@ -18,4 +18,4 @@ def test_killed_anywhere_the_daemon_recovers_and_keeps_every_promise() -> None:
     play(cases, 2, quiet=True)
     bad = [f"{case.name}: {case.violations}\n{case.log}" for case in cases if not case.good]
     assert not bad, "\n".join(bad)
-    assert sum(case.killed > 0 for case in cases) >= SAMPLE - 1
+    assert sum(case.killed > 0 for case in cases) >= SAMPLE - 2

@@ -24,6 +24,10 @@ SETTINGS = """
 [agents.actor]
 command = ["{actor}", "{{prompt_file}}"]
 env = {{ OUTSIDE = "{outside}" }}
+[agents.brief]
+command = ["{actor}", "{{prompt_file}}"]
+env = {{ OUTSIDE = "{outside}" }}
+minutes = 0.02
 [stations.build]
 agent = "actor"
 [policy]
@@ -47,6 +51,7 @@ case $act in
   source) sleep 0.2; echo "$attempt" > "src/$task.txt"; keep; say 1 finished done ;;
   fix) if [ "$number" = 1 ]; then echo FAIL > "tests/$task.txt"; else echo ok > "tests/$task.txt"; fi; keep; say 1 finished done ;;
   lie) echo "never committed by $attempt" > left.txt; say 1 finished "all tests pass" ;;
+  long) for _ in 1 2 3 4 5 6 7 8 9 10; do sleep 0.15; done; echo "$attempt" > "notes/$task.txt"; keep; say 1 finished done ;;
   ask) say 1 ask "which way?" '["left","right"]'
        while [ ! -e "$ANDON_JOB/inbox/1.json" ]; do sleep 0.02; done
        sed 's/.*"text":"\([a-z]*\)".*/\1/' "$ANDON_JOB/inbox/1.json" > "notes/$task.txt"; keep; say 2 finished done ;;
@@ -55,8 +60,11 @@ case $act in
         say 1 progress waiting; while :; do sleep 0.1; done ;;
 esac
 """
-TASKS = ("proper", "source", "fix", "lie", "hang", "ask")
-"""The acts in order; `ask` waits for `proper`. `source` is reviewed, `hang` is cancelled when it hangs, `lie` ends at a gate."""
+TASKS = ("proper", "source", "fix", "lie", "hang", "long", "ask")
+"""The acts in order. `source` is reviewed, `lie` ends at a gate, `hang` is cancelled when it hangs, `long` runs into its time limit
+and is given more time, `ask` waits for `proper` and then for an answer."""
+ANSWERS = {"question": "right", "review": "approve", "limit": "extend"}
+"""What the person says to each kind of gate; at others the task rests."""
 
 
 def template(folder: Path, outside: Path) -> Path:
@@ -135,7 +143,9 @@ class Piece:
         after = (self.tasks["proper"],) if act == "ask" and "proper" in self.tasks else ()
         assert self.known is not None
         spec = f"Do what is to be done.\n\n[[act: {act}]]\n"
-        task = TaskId(client.do(i.AddTask(repo=self.known, title=f"{act} it", spec=spec, after=after, key=act)).ids[0])
+        agent = "brief" if act == "long" else ""
+        added = client.do(i.AddTask(repo=self.known, title=f"{act} it", spec=spec, after=after, key=act, agent=agent))
+        task = TaskId(added.ids[0])
         self._told("task.added", task)
         return task
 
@@ -168,16 +178,15 @@ class Piece:
         """Answer and cancel what is to be; whether everything rests."""
         views = client.views()
         for gate in views:
-            if isinstance(gate, GateView) and gate.kind in ("question", "review") and self.answers:
-                option = "right" if gate.kind == "question" else "approve"
-                client.do(i.AnswerGate(gate=gate.gate, option=option, bound=gate.bound))
+            if isinstance(gate, GateView) and gate.kind in ANSWERS and self.answers:
+                client.do(i.AnswerGate(gate=gate.gate, option=ANSWERS[gate.kind], bound=gate.bound))
                 self._told("gate.answered", gate.gate)
         cards = {view.task: view for view in views if isinstance(view, TaskView)}
         hanging = cards[self.tasks["hang"]] if "hang" in self.tasks else None
         if hanging is not None and hanging.state != "stopped" and self._hangs(hanging):
             client.do(i.CancelTask(task=hanging.task, because="it hangs"))
             self._told("task.cancelled", hanging.task)
-        asked = {gate.task for gate in views if isinstance(gate, GateView) and gate.kind not in ("question", "review")}
+        asked = {gate.task for gate in views if isinstance(gate, GateView) and gate.kind not in ANSWERS}
         over = all(card.state in ("done", "failed", "stopped") or card.task in asked for card in cards.values())
         return over and not any(isinstance(view, SessionView) for view in views) and settled(self.plant.layout.home, self.repo)
 
