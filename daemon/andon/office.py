@@ -118,6 +118,7 @@ class Office:
         target = await repository.read_target(seen.git_dir, seen.target)
         if isinstance(target, Diverged):
             raise diverged(target, str(seen.path))
+        await self._tell_landed(repo, target.oid)
         loaded = await self.load(seen.path, seen.git_dir, target.oid)
         known = self._loop.state.repos.get(repo)
         trusted = trust == loaded.commands or (known is not None and known.trusted == loaded.commands)
@@ -185,7 +186,17 @@ class Office:
             return
         if key in self._loop.state.problems:
             self._loop.give(i.TroubleGone(key=key))
+        await self._tell_landed(repo, seen.oid)
         self._loop.give(i.TargetSeen(repo=repo, oid=seen.oid, tree=seen.tree))
+
+    async def _tell_landed(self, repo: RepoId, oid: str) -> None:
+        """A landing that was done, not recorded, and built upon by the person since: the target was at its candidate, say so first."""
+        known = self._loop.state.repos.get(repo)
+        landing = self._loop.state.landings.get(known.landing) if known else None
+        if known is None or landing is None or not landing.candidate or landing.candidate == oid:
+            return
+        if await repository.is_ancestor(known.git_dir, landing.candidate, oid):
+            self._loop.give(i.TargetSeen(repo=repo, oid=landing.candidate, tree=landing.tree))
 
     async def read_person(self) -> None:
         """The person's own settings; bad ones leave the last good in force."""
