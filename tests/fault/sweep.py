@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from fault.checker import Violation, check
-from fault.workload import TASKS, Piece, remove
+from fault.workload import TASKS, Piece, end, remove
 
 DAEMON = ("-m", "andon.cli.main", "daemon")
 SECONDS = 90.0
@@ -101,7 +101,7 @@ def run(case: Case, root: Path, env: dict[str, str] | None = None, acts: tuple[s
         case.violations = check(piece.scene) if case.rested else [Violation("at-rest", f"the factory is {state}")]
         case.log = plant.log_text()[-3000:]
     finally:
-        plant.close()
+        end(plant)
         case.seconds = time.monotonic() - begun
         if not keep and (case.good or not KEEP):
             remove(root)

@@ -16,7 +16,7 @@ from andon.schema import inputs as i
 from andon.schema.errors import Mistake
 from andon.schema.views import FactoryView, ProblemView
 from fault.checker import check
-from fault.workload import Piece
+from fault.workload import Piece, end
 from fault.world import of, panes, rows
 from support import wait_until
 from tmuxkit import server_pid
@@ -30,7 +30,7 @@ def piece(tmp_path: Path) -> Iterator[Piece]:
     try:
         yield made
     finally:
-        made.plant.close()
+        end(made.plant)
 
 
 def factory_view(piece: Piece) -> FactoryView:
@@ -149,7 +149,7 @@ def small_disk(piece: Piece) -> Iterator[Path]:
     try:
         yield home
     finally:
-        piece.plant.close()
+        end(piece.plant)
         subprocess.run(("umount", "-l", str(home)), check=True)
 
 

@@ -16,6 +16,7 @@ from andon.schema.views import TaskView
 from factory import QUICK, Factory, git, small_repo
 from fault.checker import check, git_name
 from fault.sweep import program
+from fault.workload import end as finish
 from fault.workload import environment, settled
 from fault.world import Row, Scene, lines, of, person, reachable, refs, rows
 
@@ -141,7 +142,7 @@ def lab(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lab]:
         made.start()
         yield made
     finally:
-        made.plant.close()
+        finish(made.plant)
 
 
 @pytest.mark.parametrize("lab", SEEDS, indirect=True)

@@ -1,6 +1,9 @@
 """A fixed piece of work for a factory that may be killed at any moment, and the person who drives it to rest."""
 
+import contextlib
+import os
 import shutil
+import signal
 import sqlite3
 import stat
 import subprocess
@@ -17,7 +20,7 @@ from andon.schema.errors import Mistake
 from andon.schema.ids import RepoId, TaskId
 from andon.schema.views import GateView, SessionView, TaskView
 from factory import QUICK, Factory, git, small_repo
-from fault.world import Scene, lines, of, person, rows
+from fault.world import Scene, lines, of, person, processes, rows
 from support import wait_until
 
 SETTINGS = """
@@ -193,6 +196,15 @@ class Piece:
     def _hangs(self, card: TaskView) -> bool:
         return any(words[0] == card.attempt for words in lines(self.outside / "starts")) and (
             self.plant.layout.job(card.attempt) / "outbox" / "1.json").exists()
+
+
+def end(plant: Factory) -> None:
+    """End all that a factory started. A tmux server that waits for ever for a client whose reader was killed is killed too."""
+    plant.close()
+    for pid, argv, _, _ in processes(plant.layout.runtime):
+        if argv.startswith("tmux "):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def settled(home: Path, repo: Path) -> bool:
