@@ -10,16 +10,16 @@ from typing import cast
 
 import msgspec
 
-from andon.core.evolve import replay
+from andon.core.evolve import evolve, replay
 from andon.core.project import attempt_details, task_view
 from andon.core.schedule import busy_tasks
-from andon.core.state import State, Task
+from andon.core.state import Past, State, Task
 from andon.edges import repository, salvage
 from andon.edges.blobs import Blobs
 from andon.edges.pane import PaneWatch
 from andon.edges.repository import Diverged
 from andon.edges.tmux import Tmux
-from andon.ledger_reader import read_rows
+from andon.ledger_reader import read_log, read_rows
 from andon.loop import Loop
 from andon.schema import events as e
 from andon.schema import inputs as i
@@ -27,13 +27,16 @@ from andon.schema import wire
 from andon.schema.clean import clean
 from andon.schema.errors import Mistake
 from andon.schema.faults import point
-from andon.schema.ids import AttemptId, Digest, RepoId, session_name
+from andon.schema.ids import AttemptId, Digest, RepoId, TaskId, session_name
 from andon.schema.layout import Layout
 from andon.schema.sentences import sentence
 from andon.schema.settings import FactorySettings, Loaded
 from andon.schema.views import AnyView, AttemptDetail, Moment, TaskDetail
 
 SETTINGS = "andon.toml"
+ENDS = (e.TaskDone, e.TaskFailed, e.TaskCancelled)
+PAST_ROWS = 100_000
+"""Ledger rows that are read again for a task that was over long ago."""
 Push = Callable[[wire.AnyReply], None]
 LoadRepository = Callable[[Path, str | None, str, Path], Loaded]
 """(the working file, text of the target's file, where that is, the person's file) -> settings."""
@@ -208,16 +211,20 @@ class Office:
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
-    def _task(self, request: wire.GetTask) -> Task:
-        """A task, or a clear word."""
-        task = self._loop.state.tasks.get(request.task)
-        if task is None:
-            raise Mistake(f"there is no task {request.task}", mend="andon list shows them")
-        return task
+    async def _task(self, task: TaskId) -> tuple[State, Task]:
+        """A task with a state that knows it: ours, or for one that was over long ago what the ledger tells."""
+        state = self._loop.state
+        if task in state.tasks:
+            return state, state.tasks[task]
+        past = state.past.get(task)
+        told = await asyncio.to_thread(state_of_past, self._layout, state, task, past) if past else state
+        if task not in told.tasks:
+            raise Mistake(f"there is no task {task}", mend="andon list shows them")
+        return told, told.tasks[task]
 
     async def detail(self, request: wire.GetTask) -> TaskDetail:
         """A task, whole: its state and its timeline out of the ledger."""
-        task, state = self._task(request), self._loop.state
+        state, task = await self._task(request.task)
         rows = await asyncio.to_thread(read_rows, self._layout, task.history)
         moments = tuple(
             Moment(seq=row.seq, at=row.at, kind=e.kind_of(row.event), text=clean(sentence(row.event)), blobs=blobs_of(row.event))
@@ -255,8 +262,8 @@ class Office:
     async def undo(self, attempt: AttemptId) -> wire.AnyReply:
         """Lay the newest snapshot of an attempt out as a directory of its own."""
         state = self._loop.state
-        task = next((task for task in state.tasks.values() if attempt in task.attempts), None)
-        if task is None:
+        _, task = await self._task(TaskId(attempt.partition(".")[0]))
+        if attempt not in task.attempts:
             raise Mistake(f"there is no attempt {attempt}", mend="andon show TASK lists its attempts")
         into = self._layout.home / "restored" / attempt
         path = await salvage.restore(state.repos[task.repo].git_dir, attempt, into, self._layout)
@@ -292,10 +299,18 @@ def made(events: Sequence[e.Event]) -> tuple[str, ...]:
     return ()
 
 
+def state_of_past(layout: Layout, state: State, task: TaskId, past: Past) -> State:
+    """The state as far as the ledger's rows of a task tell it that was over long ago."""
+    told = State(repos=state.repos)
+    for row in read_log(layout, after=past.first - 1, limit=min(past.last - past.first + 1, PAST_ROWS)):
+        if not isinstance(row.event, ENDS) or row.event.task == task:
+            told = evolve(msgspec.structs.replace(told, seq=row.seq - 1), row.event, row.at)
+    return told
+
+
 def attempts_told(state: State, task: Task, rows: Sequence[e.Recorded]) -> tuple[AttemptDetail, ...]:
     """The attempts of a task out of its own history: the state forgets those of finished tasks, the ledger does not."""
-    ends = (e.TaskDone, e.TaskFailed, e.TaskCancelled)
-    told = replay(State(repos=state.repos), [row for row in rows if not isinstance(row.event, ends)])
+    told = replay(State(repos=state.repos), [row for row in rows if not isinstance(row.event, ENDS)])
     known = told.tasks.get(task.task)
     return attempt_details(told, known) if known else attempt_details(state, task)
 

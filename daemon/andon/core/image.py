@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from immutables import Map
 
-from andon.core.state import Attempt, Cord, Gate, Landing, Proof, Repository, Run, State, Task, Tries, Trouble
+from andon.core.state import Attempt, Cord, Gate, Landing, Past, Proof, Repository, Run, State, Task, Tries, Trouble
 from andon.schema.ids import AttemptId, GateId, LandingId, RepoId, RunId, TaskId
 from andon.schema.settings import FactorySettings
 
@@ -27,6 +27,8 @@ class Image(msgspec.Struct, kw_only=True):
     repos: dict[RepoId, Repository]
     tasks: dict[TaskId, Task]
     open: tuple[TaskId, ...]
+    over: tuple[TaskId, ...]
+    past: dict[TaskId, Past]
     attempts: dict[AttemptId, Attempt]
     runs: dict[RunId, Run]
     proofs: dict[str, Proof]

@@ -7,7 +7,7 @@ import msgspec
 from andon.core import schedule
 from andon.core.state import Attempt, Claim, Gate, Repository, State, Task, cord_key, station_of
 from andon.schema import views as v
-from andon.schema.ids import AttemptId, Digest, Oid, TaskId
+from andon.schema.ids import AttemptId, Digest, Oid
 
 OWN_CLAIMS = ("work", "scope")
 """Claims that the daemon makes by itself; they are shown first, those of the merged tree last."""
@@ -218,9 +218,4 @@ def attempt_details(state: State, task: Task) -> tuple[v.AttemptDetail, ...]:
 
 def over_tasks(state: State) -> tuple[Task, ...]:
     """The finished tasks that are still shown, oldest first."""
-    numbers = range(max(1, state.task_count - 5 * OVER_SHOWN), state.task_count + 1)
-    found = [state.tasks[TaskId(f"T{n}")] for n in numbers if TaskId(f"T{n}") in state.tasks]
-    over = sorted((task for task in found if task.over), key=lambda task: task.since)
-    return tuple(sorted(over[-OVER_SHOWN:], key=lambda task: task.added_seq))
-
-
+    return tuple(sorted((state.tasks[task] for task in state.over[-OVER_SHOWN:]), key=lambda task: task.added_seq))

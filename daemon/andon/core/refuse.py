@@ -8,6 +8,7 @@ from andon.core.state import Gate, State, cord_key
 from andon.core.stations import land
 from andon.schema import inputs as i
 from andon.schema.errors import Problem
+from andon.schema.ids import TaskId
 
 OPEN_TASKS = 2000
 """Tasks that may be open at once in one factory."""
@@ -47,7 +48,7 @@ def add(state: State, command: i.AddTask) -> Problem | None:
     if itself in command.after:
         return Problem(what=f"{itself} would wait for itself: a cycle", where="--after", mend="leave it out of --after")
     for other in command.after:
-        if other not in state.tasks:
+        if other not in state.tasks and other not in state.past:
             return Problem(what=f"there is no task {other}", where="--after", mend=nearest(other, state.tasks))
     if len(state.open) >= OPEN_TASKS:
         return Problem(what=f"{OPEN_TASKS} tasks are open, the most one factory takes", mend="land or cancel some first")
@@ -79,11 +80,19 @@ def answer_text(gate: Gate, command: i.AnswerGate) -> Problem | None:
     return None
 
 
+def unknown_task(state: State, task: TaskId) -> Problem:
+    """There is no such task, or it was over too long ago to do anything with it."""
+    past = state.past.get(task)
+    if past is None:
+        return Problem(what=f"there is no task {task}", mend=nearest(task, state.tasks))
+    return Problem(what=f"{task} was over long ago ({past.outcome})", mend="add a new task for what is still to be done")
+
+
 def cancel(state: State, command: i.CancelTask) -> Problem | None:
     """Only open tasks, and not in the moment in which one lands."""
     task = state.tasks.get(command.task)
     if task is None:
-        return Problem(what=f"there is no task {command.task}", mend=nearest(command.task, state.tasks))
+        return unknown_task(state, command.task)
     if task.over or task.landed:
         return Problem(what=f"{command.task} is over ({task.outcome or 'landed'})", mend="nothing to cancel")
     landing = state.landings.get(task.landing)
@@ -96,7 +105,7 @@ def retry(state: State, command: i.RetryTask) -> Problem | None:
     """What failed, was cancelled, or waits for an answer about a failure."""
     task = state.tasks.get(command.task)
     if task is None:
-        return Problem(what=f"there is no task {command.task}", mend=nearest(command.task, state.tasks))
+        return unknown_task(state, command.task)
     if task.landed or task.outcome == "done":
         return Problem(what=f"{command.task} has landed", mend="add a new task for what is still to be done")
     gate = state.gates.get(task.gate)

@@ -82,12 +82,12 @@ def unknown_agent(repo: Repository, agent: str) -> list[str]:
 
 def dependency(state: State, other: TaskId) -> str:
     """Why a dependency is not met; empty when it is."""
-    known = state.tasks.get(other)
+    known = state.tasks.get(other) or state.past.get(other)
     if known is None:
         return f"waits for {other}, which is not known"
     if known.landed or known.outcome == "done":
         return ""
-    if known.over:
+    if known.outcome:
         return f"waits for {other}, which {'was cancelled' if known.outcome == 'cancelled' else 'failed'}: retry it, or cancel this"
     return f"waits for {other}"
 

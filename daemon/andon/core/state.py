@@ -11,6 +11,8 @@ KEPT_HISTORY = 400
 """Ledger rows remembered for one task's timeline; older ones stay in the ledger alone."""
 KEPT_QUESTIONS = 20
 """Questions of one attempt that may wait at once; further ones are heard and get no gate."""
+KEPT_OVER = 1000
+"""Finished tasks that are remembered whole; of older ones only how they ended. The ledger keeps all of them."""
 KEPT_PROOFS = 2000
 """Proofs remembered for reuse; the oldest half is forgotten at the bound and would simply be proven again."""
 
@@ -157,6 +159,17 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.outcome)
 
 
+class Past(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What is remembered of a task that was over long ago."""
+
+    repo: RepoId
+    outcome: str
+    landed: Oid
+    first: int
+    last: int
+    """The ledger rows between which all of its own lie."""
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """A planned check run that has no result yet."""
 
@@ -283,6 +296,10 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     tasks: Map[TaskId, Task] = Map()
     open: tuple[TaskId, ...] = ()
     """Tasks that are not over, in order of arrival."""
+    over: tuple[TaskId, ...] = ()
+    """Tasks that are over and remembered whole, in the order in which they ended."""
+    past: Map[TaskId, Past] = Map()
+    """Tasks that were over before those."""
     attempts: Map[AttemptId, Attempt] = Map()
     """Attempts whose checkout is not yet removed, and those of open tasks."""
     runs: Map[RunId, Run] = Map()

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import msgspec
 from immutables import Map
 
-from andon.core.state import State
+from andon.core.state import KEPT_OVER, Past, State
 from andon.schema.ids import AttemptId, GateId, LandingId, RepoId, TaskId
 
 K = TypeVar("K")
@@ -67,7 +67,25 @@ def finish(state: State, task: TaskId, outcome: str, because: str = "") -> State
     for attempt in known.attempts:
         if attempt in state.attempts and state.attempts[attempt].phase == "removed":
             state = replace(state, attempts=state.attempts.delete(attempt))
-    return with_task(state, task, outcome=outcome, because=because, since=state.at, gate=GateId(""), packet="", previous=None)
+    state = with_task(state, task, outcome=outcome, because=because, since=state.at, gate=GateId(""), packet="", previous=None)
+    return retire(replace(state, over=(*(other for other in state.over if other != task), task)))
+
+
+def retire(state: State) -> State:
+    """Past the bound, of the task that ended first only its end is remembered. One whose checkout still stands is passed over."""
+    if len(state.over) <= KEPT_OVER:
+        return state
+    held = (task for task in state.over if not any(attempt in state.attempts for attempt in state.tasks[task].attempts))
+    oldest = next(held, None)
+    if oldest is None:
+        return state
+    known = state.tasks[oldest]
+    last = max(known.history, default=state.seq)
+    past = Past(repo=known.repo, outcome=known.outcome, landed=known.landed, first=known.added_seq, last=last)
+    return replace(
+        state, tasks=state.tasks.delete(oldest), past=state.past.set(oldest, past),
+        over=tuple(task for task in state.over if task != oldest),
+    )
 
 
 def end_landing(state: State, landing: LandingId) -> State:

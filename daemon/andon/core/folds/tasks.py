@@ -53,7 +53,8 @@ def _(state: State, event: e.TaskRetried) -> State:
     packet = f"{known.packet}\n\n{event.note}".strip() if event.note else known.packet
     state = leave_change(state, event.task, resume=known.work is not None or known.resume_previous)
     if event.task not in state.open:
-        state = replace(state, open=(*state.open, event.task))
+        over = tuple(task for task in state.over if task != event.task)
+        state = replace(state, open=(*state.open, event.task), over=over)
     return with_task(
         state, event.task, outcome="", because="", failures=(), packet=packet, not_before=0, gate=GateId(""), since=state.at,
     )
