@@ -38,6 +38,7 @@ async def timed(times: Times, name: str, deed: Callable[[], Awaitable[object]]) 
 async def one_attempt(shop: Floor, n: int, times: Times) -> str:
     """From clone to removal; the commit that it made."""
     name = f"T{n}.1"
+    await timed(times, "git alone: clone, checkout", lambda: asyncio.to_thread(plain, shop, n))
     await timed(times, "clone and checkout", lambda: checkout.prepare(shop.prepare(name), shop.layout))
     commit = gitkit.commit(shop.path(name), {f"src/d{n:03d}/e00/new.py": f"n = {n}\n"}, "Work")
     await timed(times, "import", lambda: checkout.import_work(shop.bring(name), shop.layout, Blobs()))
@@ -49,6 +50,13 @@ async def one_attempt(shop: Floor, n: int, times: Times) -> str:
     await timed(times, "linked worktree", lambda: checkout.prepare(shop.prepare(linked, isolation="worktree"), shop.layout))
     await checkout.remove(shop.remove(linked), shop.layout)
     return commit
+
+
+def plain(shop: Floor, n: int) -> None:
+    """What git needs for the same without us: the floor under "clone and checkout"."""
+    place = shop.layout.home / f"plain{n}"
+    gitkit.run(shop.person, "clone", "-q", "--shared", "--no-checkout", "--template=", str(shop.person), str(place))
+    gitkit.run(place, "checkout", "-q")
 
 
 async def snapshot(shop: Floor, name: str) -> object:
@@ -96,7 +104,7 @@ async def measure(root: Path, rounds: int, files: int) -> Times:
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table. On a busy machine look at the least time, and at the row "git alone"."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
     parser.add_argument("--json", type=Path, help="write the figures here")
