@@ -193,7 +193,7 @@ class Office:
         self._loop.give(i.TargetSeen(repo=repo, oid=seen.oid, tree=seen.tree))
 
     async def _tell_landed(self, repo: RepoId, oid: str) -> None:
-        """A landing that was done, not recorded, and built upon by the person since: the target was at its candidate, say so first."""
+        """A landing that was done and not recorded, and the person built upon it since: first tell that the target was there."""
         known = self._loop.state.repos.get(repo)
         landing = self._loop.state.landings.get(known.landing) if known else None
         if known is None or landing is None or not landing.candidate or landing.candidate == oid:
