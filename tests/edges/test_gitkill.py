@@ -79,7 +79,7 @@ def shops(tmp_path: Path) -> Iterator[Floor]:
             n += 1
             yield floor(tmp_path / f"s{n}", {"a.txt": "a\n", "b.txt": "b\n", ".gitignore": "*.log\n"})
 
-    return make()  # type: ignore[return-value]
+    return make()
 
 
 class Stage:

@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -208,13 +209,13 @@ async def test_no_git_of_the_daemon_is_given_the_agents_directory(
 ) -> None:
     poison(shop.path(), evil)
     seen: list[tuple[tuple[str, ...], dict[str, str]]] = []
-    start = module.asyncio.create_subprocess_exec
+    start = asyncio.create_subprocess_exec
 
-    async def spy(*argv: str, **words: object) -> object:
+    async def spy(*argv: str, **words: Any) -> object:
         seen.append((argv, {"cwd": str(words["cwd"]), **words["env"]}))  # type: ignore[dict-item]
-        return await start(*argv, **words)  # type: ignore[arg-type]
+        return await start(*argv, **words)
 
-    monkeypatch.setattr(module.asyncio, "create_subprocess_exec", spy)
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", spy)
     await checkout.import_work(shop.bring(), shop.layout, Blobs())
     await checkout.remove(shop.remove(), shop.layout)
     inside = str(shop.path())

@@ -29,14 +29,14 @@ def change(shop: Floor, files: dict[str, str | None], name: str = "task", onto: 
     return oid
 
 
-async def merged(shop: Floor, commit: str, **words: str) -> CandidateMerged:
-    done = await landing.merge_candidate(shop.merge(commit, **words))
+async def merged(shop: Floor, commit: str, *, onto: str = "", landing_id: str = "L1") -> CandidateMerged:
+    done = await landing.merge_candidate(shop.merge(commit, onto=onto, landing=landing_id))
     assert isinstance(done, CandidateMerged), done
     return done
 
 
 async def landed(shop: Floor, commit: str, old: str = "", name: str = "L1") -> str:
-    candidate = await merged(shop, commit, onto=old, landing=name)
+    candidate = await merged(shop, commit, onto=old, landing_id=name)
     swapped = await landing.move_target(shop.move(candidate.candidate, candidate.tree, commit, old=old, landing=name))
     assert isinstance(swapped, TargetSwapped), swapped
     return candidate.candidate
@@ -137,7 +137,7 @@ async def test_a_person_who_committed_first_wins_and_trunk_follows(shop: Floor) 
 
 async def test_of_two_landings_planned_on_one_trunk_one_lands(shop: Floor) -> None:
     one, two, base = change(shop, {"a.txt": "x\n"}, "one"), change(shop, {"c.txt": "y\n"}, "two"), shop.base
-    first, second = await merged(shop, one, landing="L1"), await merged(shop, two, landing="L2")
+    first, second = await merged(shop, one), await merged(shop, two, landing_id="L2")
     assert isinstance(await landing.move_target(shop.move(first.candidate, first.tree, one)), TargetSwapped)
     lost = await landing.move_target(shop.move(second.candidate, second.tree, two, old=base, landing="L2"))
     assert isinstance(lost, LandingRefused) and lost.oid == first.candidate
