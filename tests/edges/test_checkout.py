@@ -11,6 +11,7 @@ from andon.schema.errors import Mistake
 from andon.schema.ids import AttemptId, TaskId
 from checkoutkit import Blobs, Floor, floor
 from gitkit import run, write
+from support import wait_for
 
 FILES = {"a.txt": "a\n", "src/b.py": "b = 1\n", ".gitignore": "*.log\n.env\nnode_modules/\n"}
 
@@ -149,7 +150,7 @@ async def test_a_failed_setup_is_repeated_from_a_fresh_clone(shop: Floor, tmp_pa
 async def test_setup_leaves_no_process_behind(shop: Floor, tmp_path: Path) -> None:
     await checkout.prepare(shop.prepare(setup=(f"sleep 300 & echo $! > {tmp_path}/pid",)), shop.layout)
     pid = int((tmp_path / "pid").read_text())
-    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    await wait_for(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
 
 
 def test_the_environment_of_an_attempt_keeps_the_person_and_drops_the_daemon(shop: Floor) -> None:

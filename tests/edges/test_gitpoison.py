@@ -212,7 +212,7 @@ async def test_no_git_of_the_daemon_is_given_the_agents_directory(
     start = asyncio.create_subprocess_exec
 
     async def spy(*argv: str, **words: Any) -> object:
-        seen.append((argv, {"cwd": str(words["cwd"]), **words["env"]}))  # type: ignore[dict-item]
+        seen.append((argv, {"cwd": str(words["cwd"]), **words["env"]}))
         return await start(*argv, **words)
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", spy)
