@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import gitkit
-
 from andon.edges.jobs import read_outbox
 from andon.schema.agent import Assignment
 from andon.schema.ids import AttemptId, TaskId

@@ -7,10 +7,9 @@ import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from support import wait_until
-
 from andon.edges.tmux import Tmux, server_argv
 from andon.schema.layout import Layout, layout
+from support import wait_until
 
 
 def server_pid(place: Layout) -> int | None:

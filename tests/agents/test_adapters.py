@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from agentkit import Stage
 
+from agentkit import Stage
 from andon.schema.agent import Adapter, Installed, Launch
 from andon.schema.errors import Mistake
 from andon.schema.settings import AgentSettings

@@ -14,10 +14,10 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 
-import gitkit
 import msgspec
 import pytest
 
+import gitkit
 from andon.edges.jobs import read_outbox, write_answer
 from andon.schema.jobs import Answer
 from andon_agents.acting.deeds import DEEDS

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from agentkit import Stage
 
+from agentkit import Stage
 from andon.schema.errors import Mistake
 from andon_agents.acting import scenario as sc
 from andon_agents.acting.deeds import DEEDS

@@ -5,16 +5,16 @@ import signal
 import time
 from pathlib import Path
 
-import gitkit
 import psutil
 import pytest
-from agentkit import Stage
-from support import wait_until
 
+import gitkit
+from agentkit import Stage
 from andon.edges.jobs import write_answer
 from andon.schema.jobs import Answer
 from andon_agents.acting.misdeeds import JUNK
 from andon_agents.acting.shelf import bundled, opened
+from support import wait_until
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from agentkit import Stage, Terminal
 
 THINK = '[[step]]\nthink = "Pondering"\nseconds = 60\n[[step]]\nsay = "Next step"\n'

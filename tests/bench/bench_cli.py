@@ -13,9 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from fakeoffice import FakeDaemon, FakeOffice, a_gate, a_shop, a_task
-
 from andon.schema.layout import layout
+from fakeoffice import FakeDaemon, FakeOffice, a_gate, a_shop, a_task
 
 ROUNDS = 15
 VERBS = ("--help", "version", "list", "list --json", "status", "why T1", "gate ls")

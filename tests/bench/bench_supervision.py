@@ -20,14 +20,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tmuxkit import end_server, server_pid
-
 from andon.edges import jobs
 from andon.edges.pane import PaneWatch
 from andon.edges.tmux import News, Tmux, server_argv
 from andon.schema.ids import AttemptId
 from andon.schema.jobs import Job
 from andon.schema.layout import Layout, layout
+from tmuxkit import end_server, server_pid
 
 TICK = os.sysconf("SC_CLK_TCK")
 SPINNER = """

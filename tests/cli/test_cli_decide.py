@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from clikit import Caps, andon
-from fakeoffice import FakeDaemon, FakeOffice, a_gate, a_shop, a_task
 
 from andon.schema import wire
 from andon.schema.errors import Problem
@@ -15,6 +13,8 @@ from andon.schema.ids import Digest, RepoId
 from andon.schema.inputs import AnswerGate, TrustCommands
 from andon.schema.layout import layout
 from andon.schema.settings import Check, Loaded, Settings
+from clikit import Caps, andon
+from fakeoffice import FakeDaemon, FakeOffice, a_gate, a_shop, a_task
 
 DIFF = "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-old\n+new \x1b[2Jhidden\n"
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from clikit import Caps, a_repository, andon, git
 
 from andon.edges.store import Store
 from andon.schema import events as e
@@ -16,6 +15,7 @@ from andon.schema import mailbox
 from andon.schema.ids import AttemptId, GateId, RepoId, TaskId
 from andon.schema.jobs import INBOX, OUTBOX, Answer, Said
 from andon.schema.layout import layout
+from clikit import Caps, a_repository, andon, git
 
 
 def wrote(*events: e.Event, at: int = 1_000) -> None:

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from clikit import Caps, a_repository, andon, andon_apart, git
-from fakeoffice import FakeDaemon, FakeOffice, a_session, a_shop, a_task
 
 from andon.client import VERSION
 from andon.schema import wire
 from andon.schema.ids import Digest
 from andon.schema.layout import layout
 from andon.schema.settings import Check, Loaded, Settings
+from clikit import Caps, a_repository, andon, andon_apart, git
+from fakeoffice import FakeDaemon, FakeOffice, a_session, a_shop, a_task
 
 
 @pytest.fixture

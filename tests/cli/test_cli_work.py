@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from clikit import Caps, andon
-from fakeoffice import FakeDaemon, FakeOffice, a_gate, a_session, a_shop, a_task
-from support import wait_until
 
 from andon.schema import inputs, wire
 from andon.schema.errors import Problem
 from andon.schema.ids import AttemptId, RepoId, TaskId
 from andon.schema.layout import layout
 from andon.schema.views import AnyView, AttemptDetail, ClaimCell, Moment, ProblemView, TaskDetail
+from clikit import Caps, andon
+from fakeoffice import FakeDaemon, FakeOffice, a_gate, a_session, a_shop, a_task
+from support import wait_until
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from clikit import Caps, andon, andon_apart
-from fakeoffice import FakeDaemon, FakeOffice, a_gate, a_shop, a_task
 
 from andon.cli import codes
 from andon.cli.verbs import GROUPS, VERBS
 from andon.schema.layout import layout
+from clikit import Caps, andon, andon_apart
+from fakeoffice import FakeDaemon, FakeOffice, a_gate, a_shop, a_task
 
 HEAVY = ("textual", "rich", "asyncio", "libtmux", "watchfiles", "hypothesis", "aiosqlite", "junitparser", "psutil")
 HEAVY_SCRIPT = f"print('LOADED', sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)"

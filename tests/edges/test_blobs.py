@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from ledgerkit import factory
 
 from andon.edges.blobs import Blobs
 from andon.schema.errors import Mistake
 from andon.schema.ids import Digest
 from andon.schema.layout import Layout
+from ledgerkit import factory
 
 
 @pytest.fixture

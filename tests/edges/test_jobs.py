@@ -10,12 +10,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from support import wait_for, wait_until
 
 from andon.edges import jobs, process
 from andon.edges.jobs import Ended, Heard, Lost, NotStarted, Running
 from andon.schema.errors import Mistake
 from andon.schema.jobs import TOKEN_EXIT, Answer, Exit, Job, Said, Started
+from support import wait_for, wait_until
 
 
 def make(folder: Path, script: str, **more: object) -> Path:

@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from support import wait_for
-from tmuxkit import end_server, private_tmux, server_pid
 
 from andon.edges.pane import PaneWatch
 from andon.edges.tmux import Tmux
 from andon.schema.clean import clean, clean_row
 from andon.schema.ids import AttemptId
 from andon.schema.wire import PaneIs
+from support import wait_for
+from tmuxkit import end_server, private_tmux, server_pid
 
 ATTEMPT = AttemptId("T1.1")
 

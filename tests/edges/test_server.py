@@ -12,8 +12,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from fakeoffice import FakeDaemon, FakeOffice, a_task
-from support import wait_for
 
 from andon.aclient import Change, Feed
 from andon.client import Declined, connect
@@ -24,6 +22,8 @@ from andon.schema.ids import AttemptId, Digest, GateId, RepoId, TaskId
 from andon.schema.inputs import AddTask, AnswerGate, CancelTask
 from andon.schema.layout import Layout, layout
 from andon.schema.views import AnyView, TaskView
+from fakeoffice import FakeDaemon, FakeOffice, a_task
+from support import wait_for
 
 
 @pytest.fixture

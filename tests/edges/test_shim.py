@@ -14,11 +14,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from support import wait_until
 
 from andon.edges import jobs, process, shim
 from andon.schema import jobs as names
 from andon.schema.jobs import Exit, Job, Started
+from support import wait_until
 
 PYTHON = sys.executable
 

@@ -12,7 +12,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from ledgerkit import added, entered, factory, fill, rows_of, sql, tamper
 
 from andon.edges.ledger_file import BALLAST
 from andon.edges.store import GROUP, Store
@@ -22,6 +21,7 @@ from andon.schema.errors import Mistake
 from andon.schema.events import AttemptExited, TaskEntered, WorkImported
 from andon.schema.ids import AttemptId, Oid, TaskId
 from andon.schema.layout import Layout
+from ledgerkit import added, entered, factory, fill, rows_of, sql, tamper
 
 
 @pytest.fixture

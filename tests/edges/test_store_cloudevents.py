@@ -4,12 +4,12 @@ import json
 
 import pytest
 from cloudevents.core.formats.json import JSONFormat
-from ledgerkit import LOGS, read_rows
 
 from andon.schema.chain import Row
 from andon.schema.cloudevents import to_cloudevent
 from andon.schema.events import Recorded, kind_of
 from andon.schema.upcast import decode
+from ledgerkit import LOGS, read_rows
 
 ROWS = read_rows(sorted(LOGS.glob("*.jsonl"))[-1])
 

@@ -14,7 +14,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from ledgerkit import added, entered, factory, fill, rows_of, sql, wal
 
 from andon.edges import ledger_file
 from andon.edges.ledger_file import insert, open_for_writing, values
@@ -24,6 +23,7 @@ from andon.schema.chain import chain
 from andon.schema.errors import Mistake
 from andon.schema.events import ProblemNoticed
 from andon.schema.layout import Layout
+from ledgerkit import added, entered, factory, fill, rows_of, sql, wal
 
 FAULT = ProblemNoticed(key="store", what="The disk is full.")
 

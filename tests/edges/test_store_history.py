@@ -11,7 +11,6 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ledgerkit import LOGS, added, entered, factory, fill, read_rows, rows_of, sql, tamper
 
 from andon.edges.history import History
 from andon.edges.store import Store
@@ -22,6 +21,7 @@ from andon.schema.events import VERSIONS, AnyEvent, CordReleased, FactoryStarted
 from andon.schema.ids import RepoId, TaskId
 from andon.schema.layout import Layout
 from andon.schema.upcast import STEPS, decode, kinds, upcast
+from ledgerkit import LOGS, added, entered, factory, fill, read_rows, rows_of, sql, tamper
 
 RELEASES = sorted((path.stem for path in LOGS.glob("*.jsonl")), key=lambda name: [int(part) for part in name.split(".")])
 

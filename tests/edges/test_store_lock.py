@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
-from ledgerkit import factory
 
 from andon.edges.lock import Lock
 from andon.schema.errors import Mistake
 from andon.schema.layout import Layout
+from ledgerkit import factory
 
 HOLD = """
 import subprocess, sys

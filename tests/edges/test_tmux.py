@@ -12,8 +12,6 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from support import wait_for
-from tmuxkit import end_server, private_tmux, server_pid
 
 from andon.edges import jobs
 from andon.edges.control import Control, quote
@@ -22,6 +20,8 @@ from andon.schema.attach import attach_argv
 from andon.schema.errors import Mistake
 from andon.schema.jobs import Job
 from andon.schema.layout import layout
+from support import wait_for
+from tmuxkit import end_server, private_tmux, server_pid
 
 NASTY = [
     "plain", "", " ", "a b", "  lead and trail  ", "it's", '"double"', "'\"'\"'", "\\", "\\\\n", "a\\", "$HOME", "${HOME}", "$(id)",
