@@ -17,7 +17,8 @@ import core.test_core_retry as of_retry
 import core.test_core_schedule as of_schedule
 import core.test_core_settings as of_settings
 import core.test_core_time as of_time
-from andon.core import decide, evolve, failure, image, pending, schedule
+from andon.core import decide, failure, image, pending, schedule
+from andon.core.folds import table
 from andon.core.state import Repository, State
 from andon.core.stations import agent, check, gate, land
 from andon.schema import effects as f
@@ -60,13 +61,13 @@ def fence_of(state: State, read: Any) -> Any:
 
 def forgetful(patch: pytest.MonkeyPatch) -> None:
     """An event whose fold depends on more than the log."""
-    rule, count = evolve.HANDLERS[e.AttemptClaimed], [0]
+    rule, count = table.HANDLERS[e.AttemptClaimed], [0]
 
     def handler(state: State, event: Any) -> State:
         count[0] += 1
         return rule(state, msgspec.structs.replace(event, port=count[0]))
 
-    patch.setitem(evolve.HANDLERS, e.AttemptClaimed, handler)
+    patch.setitem(table.HANDLERS, e.AttemptClaimed, handler)
 
 
 def thin_image(patch: pytest.MonkeyPatch) -> None:

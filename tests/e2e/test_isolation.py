@@ -1,4 +1,4 @@
-"""Isolated checkouts as an agent finds them: clone and linked worktree, environment, ports, setup, and the level on the evidence."""
+"""Isolated checkouts as an agent finds them: clone and worktree, environment, ports, setup, the level on the evidence."""
 
 import json
 from collections.abc import Iterator
