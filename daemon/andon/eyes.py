@@ -71,8 +71,8 @@ class Eyes:
             await self._office.read_person()
             await self._reload_all()
         for repo in list(self._loop.state.repos.values()):
-            git_dir, branch = Path(repo.git_dir), branch_file(repo)
-            if any((path.parent == git_dir and path.name in GIT_FILES) or path == branch for path in paths):
+            git_dir = Path(repo.git_dir)
+            if paths & {git_dir, Path(repo.path), branch_file(repo), *(git_dir / name for name in GIT_FILES)}:
                 await self._office.read_target(repo.repo)
                 await self.mirror_again(repo.repo)
             if Path(repo.path) / SETTINGS in paths:

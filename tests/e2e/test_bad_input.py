@@ -175,6 +175,20 @@ def test_all_of_it_at_once_below_a_path_of_spaces_and_signs_lands(plant: Factory
     assert (path / "README.md").read_text() == "my own words, not committed\n" and (path / "untracked.txt").exists()
 
 
+def test_a_repository_that_was_moved_away_is_said_and_nothing_is_made_in_its_place(plant: Factory, tmp_path: Path) -> None:
+    path = small_repo(tmp_path / "wanderer")
+    name = plant.register(path)
+    plant.until_state(plant.add(name), "done")
+    path.rename(tmp_path / "elsewhere")
+    plant.until(lambda: f"{path / '.git'} is not a directory" in cli(plant, "status").out, what="the problem")
+    task = plant.add(name)
+    plant.until(lambda: any("tries again" in reason for reason in plant.task(task).why), what="a try")
+    assert not path.exists()
+    (tmp_path / "elsewhere").rename(path)
+    plant.until_state(task, "done")
+    plant.until(lambda: str(path / ".git") not in cli(plant, "status").out, what="the problem to go")
+
+
 # --- a seed that cannot become a task --------------------------------------------------------------------------------
 
 SEEDS: dict[str, tuple[tuple[str, ...], str | None, int, tuple[str, ...]]] = {

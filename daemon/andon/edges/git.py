@@ -162,6 +162,12 @@ def no_place(place: str) -> Mistake:
     return Mistake(f"{place} is not a directory.", where=place, mend="See whether it was moved or its disk is not mounted.")
 
 
+def need_place(git_dir: Path) -> None:
+    """A Mistake when a repository is not where it was: nothing of ours is made in its place."""
+    if not git_dir.is_dir():
+        raise no_place(str(git_dir))
+
+
 async def need_version() -> tuple[int, int]:
     """The version of the installed git, or a Mistake when it is missing or too old."""
     said = (await git("--version")).text
@@ -179,6 +185,7 @@ def room(git_dir: Path | str) -> tuple[Path, Path]:
     The directory is `<git_dir>/andon/room`: it has a configuration of our own and no refs; objects are the repository's.
     """
     common = Path(git_dir)
+    need_place(common)
     place = common / "andon" / "room"
     if not (place / "HEAD").is_file():
         make_git_dir(place, objects=(), like=common)
@@ -236,6 +243,7 @@ async def held(path: Path, deadline: float = 120.0) -> AsyncIterator[int]:
 @contextlib.asynccontextmanager
 async def common_lock(git_dir: Path | str) -> AsyncIterator[int]:
     """The lock of one repository, around everything that races in git itself: worktree add, remove, list, and fetch."""
+    need_place(Path(git_dir))
     async with held(Path(git_dir) / "andon" / "lock") as hold:
         yield hold
 

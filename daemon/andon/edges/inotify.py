@@ -11,9 +11,9 @@ import struct
 import sys
 from pathlib import Path
 
-_CLOSE_WRITE, _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x8, 0x40, 0x80, 0x100, 0x200
+_CLOSE_WRITE, _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE, _DELETE_SELF, _MOVE_SELF = 0x8, 0x40, 0x80, 0x100, 0x200, 0x400, 0x800
 _OVERFLOW, _IGNORED, _ONLYDIR = 0x4000, 0x8000, 0x01000000
-_MASK = _CLOSE_WRITE | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _ONLYDIR
+_MASK = _CLOSE_WRITE | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _DELETE_SELF | _MOVE_SELF | _ONLYDIR
 _RECORD = struct.Struct("iIII")
 _BYTES = 64 * 1024
 
@@ -43,7 +43,10 @@ class Inotify:
                 self._libc.inotify_rm_watch(self.fd, number)
 
     def read(self) -> tuple[set[Path], bool]:
-        """The files that changed since the last time, and whether some may be missing from them. Never waits."""
+        """The files that changed since the last time (a folder that moved or went names itself); whether some may be missing.
+
+        Never waits.
+        """
         changed: set[Path] = set()
         lost = False
         try:
@@ -67,7 +70,7 @@ class Inotify:
             lost |= bool(mask & _OVERFLOW)
             if mask & _IGNORED:
                 self._folders.pop(number, None)
-            elif name:
+            else:
                 changed.update(folder / name for folder in self._folders.get(number, ()))
         return lost
 
