@@ -51,7 +51,8 @@ def the_task(views: Sequence[AnyView], text: str) -> TaskView:
     for view in of(TaskView, views):
         if view.task == wanted:
             return view
-    raise Mistake(f"there is no task {wanted}", mend="`andon list --all` shows all tasks")
+    raise Mistake(f"there is no task {wanted} on the board",
+                  mend=f"`andon list --all` shows all that are; `andon show {wanted}` finds one that was over long ago")
 
 
 def the_gate(views: Sequence[AnyView], text: str) -> GateView:
