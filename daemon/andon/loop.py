@@ -9,6 +9,7 @@ be written the group is kept and decided again later: agents go on, nothing else
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import msgspec
@@ -35,8 +36,8 @@ GROUP = 256
 """Inputs decided in one group."""
 INPUTS_LIMIT = 10_000
 """Inputs that may wait. The edges are slower than this; a person's command beyond it is refused."""
-PUBLISH_S = 0.04
-"""Views are made at most this often."""
+PUBLISH_S, PUBLISH_SHARE = 0.04, 4
+"""Views are made at most this often; and where there are thousands, so seldom that this many times their own time lies between."""
 SNAPSHOT_EVERY = 5000
 """Events between two snapshots."""
 REOPEN_S = (1.0, 30.0)
@@ -74,6 +75,8 @@ class Loop:
         self._parked: set[str] = set()
         self._target_locks: dict[RepoId, asyncio.Lock] = {}
         self._dirty: asyncio.TimerHandle | None = None
+        self._drawing = 0.0
+        """Seconds that the latest views took to make."""
         self._snapshot_seq = state.seq
         self._saving: asyncio.Task[None] | None = None
         self._stopping = False
@@ -291,7 +294,8 @@ class Loop:
     def _publish_soon(self) -> None:
         """Make views once for all changes of the next moment."""
         if self._dirty is None:
-            self._dirty = asyncio.get_running_loop().call_later(PUBLISH_S, self._publish)
+            wait = max(PUBLISH_S, PUBLISH_SHARE * self._drawing)
+            self._dirty = asyncio.get_running_loop().call_later(wait, self._publish)
 
     def publish_now(self) -> None:
         """What was just recorded is in the views from here on: who asked sees its own deed."""
@@ -303,6 +307,7 @@ class Loop:
         if self._dirty is not None:
             self._dirty.cancel()
         self._dirty = None
+        began = time.perf_counter()
         views = project(self.state, self.sightings, over_tasks(self.state))
         factory = views["factory"]
         assert isinstance(factory, FactoryView)
@@ -311,6 +316,7 @@ class Loop:
         changed = {key: view for key, view in views.items() if self.views.get(key) != view}
         gone = [key for key in self.views if key not in views]
         self.views = {**{key: self.views[key] for key in views if key not in changed}, **changed}
+        self._drawing = time.perf_counter() - began
         if changed or gone:
             self._publish_to(changed, gone)
 
