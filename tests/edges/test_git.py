@@ -202,3 +202,15 @@ def test_two_who_make_the_same_git_directory_both_have_it(person: Path, tmp_path
         make_git_dir(tmp_path / "made", objects=(person / ".git/objects",), like=person / ".git")
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith((".tmp", "made"))) == ["made"]
     assert run(tmp_path / "made", "--git-dir=.", "cat-file", "-t", gitkit.ref(person, "HEAD")) == "commit"
+
+
+async def test_output_past_the_limit_never_holds_up_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = tmp_path / "tools" / "git"
+    tool.parent.mkdir()
+    tool.write_text(f"#!{sys.executable}\nimport fcntl, os\nfcntl.fcntl(1, fcntl.F_SETPIPE_SZ, 1 << 20)\n"
+                    "while True: os.write(1, b'x' * (1 << 20))\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}{os.pathsep}{os.environ['PATH']}")
+    async with asyncio.timeout(10):
+        told = await git("log", cwd=tmp_path, limit=10)
+    assert told.truncated and told.out == b"x" * 10

@@ -327,11 +327,11 @@ async def _finish(process: asyncio.subprocess.Process, limit: int | None, second
             out, truncated = await _bounded(process, limit) if limit is not None else (b"", False)
             if truncated:
                 _end(process, signal.SIGKILL)
-            await process.wait()
+            await _gone(process)
             return out, truncated
     except TimeoutError:
         _end(process, signal.SIGKILL)
-        await process.wait()
+        await _gone(process)
         raise Mistake(f"{what} took longer than {seconds:.0f} s and was ended.", where=what,
                       mend="See whether the disk is busy, then try again.") from None
     except asyncio.CancelledError:
@@ -339,9 +339,17 @@ async def _finish(process: asyncio.subprocess.Process, limit: int | None, second
             _end(process, signal.SIGTERM)  # git removes its lock files at SIGTERM
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds if finish else 5.0):
-                await process.wait()
+                await _gone(process)
         _end(process, signal.SIGKILL)
         raise
+
+
+async def _gone(process: asyncio.subprocess.Process) -> None:
+    """Wait for the end. asyncio tells of it only when the pipe was read to its end, so what is left in it is read and dropped."""
+    if process.stdout is not None:
+        while await process.stdout.read(65536):
+            pass
+    await process.wait()
 
 
 async def _bounded(process: asyncio.subprocess.Process, limit: int) -> tuple[bytes, bool]:
