@@ -56,14 +56,15 @@ def _(state: State, event: e.AttemptStopAsked) -> State:
 
 @on(e.AttemptPauseAsked)
 def _(state: State, event: e.AttemptPauseAsked) -> State:
-    return with_attempt(state, event.attempt, pause_asked=True)
+    return with_attempt(state, event.attempt, pause_asked=True, suspended=False)
 
 
 @on(e.AttemptResumeAsked)
 def _(state: State, event: e.AttemptResumeAsked) -> State:
     known = state.attempts.get(event.attempt)
     minutes = (known.allowed_minutes if known else 0.0) + event.minutes
-    return with_attempt(state, event.attempt, pause_asked=False, allowed_minutes=minutes)
+    # a suspension that was begun may have reached the processes and not the ledger: going on is owed until it was seen
+    return with_attempt(state, event.attempt, pause_asked=False, suspended=True, allowed_minutes=minutes)
 
 
 @on(e.AttemptSuspended)
