@@ -194,12 +194,18 @@ async def suspend(folder: Path, on: bool, seconds: float = 5.0) -> bool:
     end, pause, calm = time.monotonic() + seconds, 0.002, 0
     while time.monotonic() < end:
         tree = process.descendants(started.pid)
-        calm = calm + 1 if tree and all((one.state in "Tt") == on for one in tree) else 0
+        calm = calm + 1 if tree and _all_follow(tree, on) else 0
         if calm == 2:  # one look may miss what was just forked
             return True
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, 0.05)
     return False
+
+
+def _all_follow(tree: list[process.Process], on: bool) -> bool:
+    """Whether every process is suspended (or none is). One that waits for a child which it forked with vfork counts as the child."""
+    held = {one.parent for one in tree if one.state in "Tt"}
+    return all((one.state in "Tt" or (one.state == "D" and one.pid in held)) == on for one in tree)
 
 
 def read_outbox(folder: Path, after: int) -> list[Said]:
