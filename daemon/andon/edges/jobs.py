@@ -203,7 +203,7 @@ async def suspend(folder: Path, on: bool, seconds: float = 5.0) -> bool:
 
 
 def _all_follow(tree: list[process.Process], on: bool) -> bool:
-    """Whether every process is suspended (or none is). One that waits for a child which it forked with vfork counts as the child."""
+    """Whether every process is suspended (or none is). One that waits in vfork for its child counts as the child."""
     held = {one.parent for one in tree if one.state in "Tt"}
     return all((one.state in "Tt" or (one.state == "D" and one.pid in held)) == on for one in tree)
 
