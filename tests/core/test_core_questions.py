@@ -144,6 +144,7 @@ def test_a_limit_that_comes_while_a_question_is_open_pauses_the_agent_and_keeps_
         >> answer("G1", "answer", "blue") << like(e.GateAnswered) << like(e.GateOpened, kind="limit")
         << like(f.DeliverAnswer, text="blue")
         >> answer("G2", "extend") << like(e.GateAnswered) << like(e.AttemptResumeAsked)
+        << f.SuspendSession(attempt=A, suspend=False)
     )
 
 
