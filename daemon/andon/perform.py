@@ -186,9 +186,8 @@ class Performer:
     # --- landing -----------------------------------------------------------------------------------------------------
 
     async def merge(self, effect: f.MergeCandidate) -> i.Input:
-        """The merged tree as objects."""
-        async with self._git:
-            return await landing.merge_candidate(effect)
+        """The merged tree as objects. A landing never waits behind checkouts: there is one a repository, and it is quick."""
+        return await landing.merge_candidate(effect)
 
     async def move(self, effect: f.MoveTarget) -> i.Input:
         """The one commit point."""
