@@ -115,6 +115,8 @@ class Tmux:
 
     async def ensure(self) -> None:
         """Have a server and a connection to it: adopt the one that runs, else start it. Raises Mistake when that cannot be."""
+        if self.client_pid is not None:
+            return  # a connection that stands is all of that, and was made here
         await self._check_version()
         for folder in (self.layout.home, self.layout.runtime):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
