@@ -135,7 +135,7 @@ async def test_a_session_of_the_same_name_is_not_started_twice(server: Tmux, tmp
     command = ["sh", "-c", f"echo ran >> '{tmp_path}/ran'; cat"]
     first = await server.new_session("T1_1", command, "/", {})
     assert (await server.new_session("T1_1", command, "/", {})).pid == first.pid
-    await wait_for((tmp_path / "ran").exists)
+    await wait_for(lambda: (tmp_path / "ran").exists() and (tmp_path / "ran").read_text())
     assert (tmp_path / "ran").read_text() == "ran\n"
 
 

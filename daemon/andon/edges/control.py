@@ -16,6 +16,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import cast
 
+from andon.edges.spawn import uncut
+
 ANSWER_BYTES = 32 * 1024 * 1024
 """At most this much of one answer or one line; past it the connection is given up."""
 OUTSTANDING = 1000
@@ -99,9 +101,13 @@ class Control(asyncio.SubprocessProtocol):
         made = cls(on_notice, on_lost)
         argv = (*tmux, "-N", "-u", "-C", "attach-session", "-t", target, "-f", flags)
         try:
-            await loop.subprocess_exec(lambda: made, *argv, stderr=asyncio.subprocess.PIPE, env=environment())
+            starting = loop.subprocess_exec(lambda: made, *argv, stderr=asyncio.subprocess.PIPE, env=environment())
+            _, cancelled = await uncut(starting)
         except OSError as error:
             raise TmuxError(f"{tmux[0]}: {error.strerror}", lost=True) from error
+        if cancelled:
+            await made.close()
+            raise asyncio.CancelledError
         try:
             async with asyncio.timeout(ANSWER_S):
                 await asyncio.shield(made._ready)

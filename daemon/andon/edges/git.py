@@ -22,6 +22,7 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
+from andon.edges.spawn import reap, uncut
 from andon.schema.errors import Mistake
 from andon.schema.ids import Oid
 
@@ -125,12 +126,16 @@ async def git(
             files[2].write(stdin)
             files[2].seek(0)
         try:
-            process = await asyncio.create_subprocess_exec(
+            starting = asyncio.create_subprocess_exec(
                 *argv, stdin=files[2] if stdin else asyncio.subprocess.DEVNULL, stderr=files[1],
                 stdout=files[0] if limit is None else asyncio.subprocess.PIPE, cwd=place, env=environment,
                 start_new_session=True, pass_fds=() if hold is None else (hold,))
+            process, cancelled = await uncut(starting)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise (no_place(place) if error.filename == place else no_git()) from None
+        if cancelled:
+            await _leave(process, seconds, finish)
+            raise asyncio.CancelledError
         out, truncated = await _finish(process, limit, seconds, finish, f"git {args[0]} in {place}")
         output = Output(process.returncode or 0, _read(files[0], args) if limit is None else out,
                         os.fsdecode(_read(files[1], args)), truncated)
@@ -327,29 +332,26 @@ async def _finish(process: asyncio.subprocess.Process, limit: int | None, second
             out, truncated = await _bounded(process, limit) if limit is not None else (b"", False)
             if truncated:
                 _end(process, signal.SIGKILL)
-            await _gone(process)
+            await reap(process)
             return out, truncated
     except TimeoutError:
         _end(process, signal.SIGKILL)
-        await _gone(process)
+        await reap(process)
         raise Mistake(f"{what} took longer than {seconds:.0f} s and was ended.", where=what,
                       mend="See whether the disk is busy, then try again.") from None
     except asyncio.CancelledError:
-        if not finish:
-            _end(process, signal.SIGTERM)  # git removes its lock files at SIGTERM
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds if finish else 5.0):
-                await _gone(process)
-        _end(process, signal.SIGKILL)
+        await _leave(process, seconds, finish)
         raise
 
 
-async def _gone(process: asyncio.subprocess.Process) -> None:
-    """Wait for the end. asyncio tells of it only when the pipe was read to its end, so what is left in it is read and dropped."""
-    if process.stdout is not None:
-        while await process.stdout.read(65536):
-            pass
-    await process.wait()
+async def _leave(process: asyncio.subprocess.Process, seconds: float, finish: bool) -> None:
+    """Nobody waits for it any more: end it, or, when it must finish, see it through."""
+    if not finish:
+        _end(process, signal.SIGTERM)  # git removes its lock files at SIGTERM
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds if finish else 5.0):
+            await reap(process)
+    _end(process, signal.SIGKILL)
 
 
 async def _bounded(process: asyncio.subprocess.Process, limit: int) -> tuple[bytes, bool]:

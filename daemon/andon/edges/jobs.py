@@ -19,6 +19,7 @@ from typing import TypeVar
 import msgspec
 
 from andon.edges import process, shim
+from andon.edges.spawn import spawn
 from andon.schema.clean import clean
 from andon.schema.errors import Mistake
 from andon.schema.faults import point
@@ -134,7 +135,7 @@ async def start_detached(folder: Path) -> Seen:
     if not isinstance(seen := probe(folder), NotStarted):
         return seen
     try:
-        starter = await asyncio.create_subprocess_exec(
+        starter = await spawn(
             *shim_argv(folder), "--detach", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE, env={"PATH": os.environ.get("PATH", os.defpath)}, start_new_session=True)
     except OSError as error:

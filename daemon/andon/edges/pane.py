@@ -17,6 +17,7 @@ from typing import Literal
 import msgspec
 
 from andon.edges.control import Control, TmuxError
+from andon.edges.spawn import spawn
 from andon.edges.tmux import server_argv
 from andon.schema.clean import clean_row
 from andon.schema.ids import AttemptId, session_name
@@ -152,7 +153,7 @@ class PaneWatch:
 
     async def _server_answers(self) -> bool:
         """Whether there is still a server; its session may then be attached to, or told gone, by the next try."""
-        tries = await asyncio.create_subprocess_exec(
+        tries = await spawn(
             *self._argv, "list-sessions", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL)
         return await tries.wait() == 0

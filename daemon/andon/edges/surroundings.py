@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from andon.edges.git import git
+from andon.edges.spawn import spawn
 from andon.schema.errors import Mistake
 from andon.schema.ids import AttemptId, TaskId
 from andon.schema.layout import Layout
@@ -59,7 +60,7 @@ async def run_commands(commands: Sequence[str], cwd: Path, env: Mapping[str, str
     begun = time.monotonic()
     for command in commands:
         with tempfile.TemporaryFile() as log:
-            process = await asyncio.create_subprocess_exec(
+            process = await spawn(
                 "sh", "-c", command, cwd=cwd, env=dict(env), stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True)
             try:

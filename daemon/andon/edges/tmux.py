@@ -23,6 +23,7 @@ import msgspec
 
 from andon.edges import process, shim
 from andon.edges.control import Control, TmuxError, environment, literal
+from andon.edges.spawn import spawn
 from andon.schema.clean import clean
 from andon.schema.errors import Mistake
 from andon.schema.layout import Layout
@@ -299,7 +300,7 @@ class Tmux:
     async def _run(self, *words: str, program: Sequence[str] = ()) -> tuple[int, str]:
         """One tmux process: exit code, and what it said."""
         try:
-            ran = await asyncio.create_subprocess_exec(
+            ran = await spawn(
                 *(program or self._argv), *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT, env=environment(), cwd="/", start_new_session=True)
         except FileNotFoundError as error:
