@@ -32,6 +32,8 @@ GIT_AT_ONCE = 4
 """Deeds that are mostly git, at once."""
 STARTS_AT_ONCE = 4
 SCREEN_LINES = 500
+LAST_LOOKS_S = (0.05, 0.2, 0.0)
+"""Pauses after each look at a last screen that was still empty."""
 
 Emit = Callable[[i.Input], None]
 AdapterFor = Callable[[AgentSettings], Adapter]
@@ -130,12 +132,21 @@ class Performer:
         self.hear(effect.attempt)
         seen = await jobs.wait(folder)
         self._watch.drop([folder / OUTBOX])
-        screen = await self._tmux.capture_text(effect.session, SCREEN_LINES)
+        screen = await self._last_screen(effect.session)
         self.hear(effect.attempt)
         blob = self._blobs.put(screen.encode()) if screen.strip() else Digest("")
         if isinstance(seen, jobs.Ended):
             return i.SessionEnded(attempt=effect.attempt, exit=seen.exit, screen=blob)
         return i.SessionEnded(attempt=effect.attempt, screen=blob, because="its wrapper is gone and left no exit file")
+
+    async def _last_screen(self, session: str) -> str:
+        """What the pane showed at the end. tmux may draw the last of it a moment after the process is gone."""
+        for pause in LAST_LOOKS_S:
+            screen = await self._tmux.capture_text(session, SCREEN_LINES)
+            if screen.strip():
+                return screen
+            await asyncio.sleep(pause)
+        return ""
 
     def hear(self, attempt: AttemptId, after: int = 0) -> None:
         """Tell what lies in an attempt's outbox; the core takes each message once."""
