@@ -127,7 +127,11 @@ async def dead(server: Tmux, name: str) -> bool:
 async def test_a_session_keeps_its_exit_status_and_its_last_screen(server: Tmux) -> None:
     await server.new_session("T1_1", ["sh", "-c", "printf '\\033[31mlast\\033[0m words'; exit 7"], "/", {})
     await wait_for(lambda: ended_with(server, "T1_1", 7))
-    assert (await server.capture_text("T1_1")).strip() == "last words"
+
+    async def drawn() -> bool:
+        return (await server.capture_text("T1_1")).strip() == "last words"
+
+    await wait_for(drawn)  # tmux may draw what was printed a moment after it saw the exit
     assert await server.capture_text("T9_9") == ""
 
 
