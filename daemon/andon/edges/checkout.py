@@ -309,7 +309,7 @@ async def _dirty(common: Path, path: Path, head: Oid, layout: Layout) -> bool:
     """Whether the files differ from `head`: the daemon's own index is asked, never the agent's."""
     async with scratch(common, path, layout, exact=False) as room:
         await room.git("update-ref", "--no-deref", "HEAD", head)
-        await room.git("read-tree", "-m", head)
+        await room.change_index("read-tree", "-m", head)
         seen = await room.git("status", "--porcelain", "-z", "--untracked-files=normal", "--ignore-submodules=all",
                               files=True, limit=4096)
         return bool(seen.out)

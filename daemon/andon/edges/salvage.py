@@ -194,7 +194,7 @@ async def _files(room: Scratch, head: Oid, staged: frozenset[str]) -> Oid:
         await room.git("read-tree", head)
     links = {item.partition("\t")[2]: item for item in (await room.git("ls-files", "-s", "-z")).items if item.startswith("160000 ")}
     if links:  # git would run inside them: take them out while it looks
-        await room.git("update-index", "--force-remove", "-z", "--stdin", stdin=_joined(sorted(links)))
+        await room.change_index("update-index", "--force-remove", "-z", "--stdin", stdin=_joined(sorted(links)))
     added = await room.git("add", "-A", "--", ".", files=True, check=False)
     if added.code != 0:
         empty = re.findall(r"error: '(.*?)/?' does not have a commit checked out", added.err)

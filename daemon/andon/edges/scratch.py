@@ -52,6 +52,14 @@ class Scratch(msgspec.Struct, frozen=True):
                          cwd=self.checkout if files else self.place, stdin=stdin, check=check, env=env, limit=limit,
                          config=_NO_SYNC, seconds=600)
 
+    async def change_index(self, *args: str, stdin: bytes = b"") -> None:
+        """Change the index without the files, and give it back its time: by it git knows which files to look into, because they
+        may have changed within the second in which they were checked out."""
+        before = self.index.stat() if self.index.exists() else None
+        await self.git(*args, stdin=stdin)
+        if before is not None:
+            os.utime(self.index, ns=(before.st_atime_ns, before.st_mtime_ns))
+
 
 @contextlib.asynccontextmanager
 async def scratch(git_dir: Path, checkout: Path, layout: Layout, *, exact: bool) -> AsyncIterator[Scratch]:
