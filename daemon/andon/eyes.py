@@ -79,7 +79,9 @@ class Eyes:
                 await self.reload(repo.repo)
 
     async def reload(self, repo: RepoId) -> None:
-        """Read settings again; a bad file is already a problem on the board."""
+        """Read settings again, and a target that could not be read; a bad file is already a problem on the board."""
+        if f"diverged:{repo}" in self._loop.state.problems:
+            await self._office.read_target(repo)
         try:
             await self._office.reload(repo)
         except Mistake:

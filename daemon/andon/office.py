@@ -187,8 +187,7 @@ class Office:
         if isinstance(seen, Diverged):
             self._loop.give(i.TroubleSeen(key=key, repo=repo, problem=diverged(seen, known.path).problem))
             return
-        if key in self._loop.state.problems:
-            self._loop.give(i.TroubleGone(key=key))
+        self._loop.give(i.TroubleGone(key=key))
         await self._tell_landed(repo, seen.oid)
         self._loop.give(i.TargetSeen(repo=repo, oid=seen.oid, tree=seen.tree))
 
