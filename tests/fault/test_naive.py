@@ -19,7 +19,7 @@ CAUGHT = {
     "sweeping": (("salvage.trashed:2",), ("proper",), "no-stuck-clone"),
 }
 """Protection: where the daemon is killed, the work, and the promise that is then broken."""
-TRIES = 3
+TRIES = 8
 """A race that is let loose need not end badly each time."""
 
 
