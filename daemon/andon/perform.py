@@ -5,6 +5,7 @@ EffectFailed; nothing is raised across this wall but cancellation and broken inv
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -187,7 +188,16 @@ class Performer:
             await self._tmux.kill_session(session_name(effect.attempt))
         where = effect.path or str(self._layout.checkout(effect.repo, effect.attempt))
         async with self._git:
-            return await checkout.remove(msgspec.structs.replace(effect, path=where), self._layout)
+            gone = await checkout.remove(msgspec.structs.replace(effect, path=where), self._layout)
+        await self._clear_scratch(effect.attempt)
+        return gone
+
+    async def _clear_scratch(self, attempt: AttemptId) -> None:
+        """The attempt's TMPDIR goes, which may be large; the few small files of its job stay: they say what was started."""
+        aside = self._layout.jobs / f".tmp-{attempt}"
+        with contextlib.suppress(OSError):  # not there, or an earlier one is still on its way out
+            (self._layout.job(attempt) / "tmp").rename(aside)
+        await salvage.destroy(aside, self._layout)
 
     async def deliver(self, effect: f.DeliverAnswer) -> i.Input:
         """A person's answer into the inbox."""

@@ -48,6 +48,8 @@ def test_an_attempt_has_its_own_place_environment_and_ports(plant: Factory, tmp_
     assert int(env["ANDON_PORT"]) >= 20_000
     assert Path(env["TMPDIR"]).is_relative_to(plant.layout.home) and env["PWD"].endswith(f"{task}.1")
     assert {"setup.txt", "local.env"} <= set(found("files.txt").split())
+    plant.until(lambda: "checkout.removed" in plant.kinds(), what="the checkout to go")
+    assert not Path(env["TMPDIR"]).exists() and plant.layout.job(f"{task}.1").is_dir()
     shared = Path(found("common.txt")).resolve() == (repo / ".git").resolve()
     assert shared == (isolation == "worktree")
 
@@ -63,3 +65,13 @@ def test_evidence_states_the_isolation_that_was_reached(plant: Factory, tmp_path
     assert statement["_type"] == "https://in-toto.io/Statement/v1"
     assert statement["predicate"]["isolation"] == "none" and statement["predicate"]["checkout"] == "worktree"
     assert statement["subject"][0]["digest"]["gitTree"]
+
+
+def test_what_a_killed_daemon_left_of_an_attempts_scratch_goes_at_the_next_start(plant: Factory, tmp_path: Path) -> None:
+    plant.register(small_repo(tmp_path / "repo"))
+    left = plant.layout.jobs / ".tmp-T9.1"
+    (left / "deep").mkdir(parents=True)
+    (left / "deep" / "big.bin").write_bytes(b"x" * 1000)
+    plant.kill()
+    plant.start()
+    plant.until(lambda: not left.exists(), what="the leftover to go")

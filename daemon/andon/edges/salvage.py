@@ -324,8 +324,9 @@ def _our_entries(git_dir: Path, checkout: Path, layout: Layout) -> list[Path]:
 
 def _leftovers(layout: Layout) -> list[Path]:
     rooms = (layout.trash, *(layout.home / "checkouts").glob("*"), *(layout.home / "proving").glob("*"), layout.home / "scratch")
-    return [path for room in rooms if room.is_dir() for path in sorted(room.iterdir())
-            if room == layout.trash or path.name.startswith(".tmp-")]
+    found = [path for room in rooms if room.is_dir() for path in sorted(room.iterdir())
+             if room == layout.trash or path.name.startswith(".tmp-")]
+    return [*found, *sorted(layout.jobs.glob(".tmp-T*"))]  # a check's (.tmp-R*) goes only after its processes were ended
 
 
 def _copy_index(agent: Path, copy: Path) -> bool:
