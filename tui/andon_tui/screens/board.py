@@ -267,7 +267,7 @@ def _panel(task: TaskView, width: int, height: int, age: str) -> list[Row]:
     if task.attention:
         out.append(row(Span("! ", "asking"), Span(fit(safe(task.attention), width - 2), "asking")))
     for why in task.why if task.state not in OVER else ():
-        out += [row(Span(line, "dim")) for line in wrap(f"waits: {safe(why)}", width, 2)]
+        out += [row(Span(line, "dim")) for line in wrap(safe(why), width, 2)]
     out += columns(claim_cells(task.claims), width, "  ")
     if task.says:
         out.append(row(Span(fit(f"the agent says: “{safe(task.says)}”", width), "said")))
