@@ -17,9 +17,10 @@ import msgspec
 from andon.core.decide import decide
 from andon.core.evolve import fold, replay
 from andon.core.image import freeze
-from andon.core.pending import next_deadline, pending
+from andon.core.pending import pending
 from andon.core.project import Sighting, over_tasks, project
 from andon.core.refuse import refuse
+from andon.core.schedule import next_deadline
 from andon.core.state import State
 from andon.edges.clock import Clock
 from andon.edges.ledger_file import MOST_ROWS

@@ -11,9 +11,9 @@ from typing import Any
 
 from andon.core.evolve import replay
 from andon.core.image import freeze, thaw
-from andon.core.pending import next_deadline, pending
+from andon.core.pending import pending
 from andon.core.refuse import refuse
-from andon.core.schedule import why
+from andon.core.schedule import next_deadline, why
 from andon.core.state import State, Task, cord_key
 from andon.schema import effects as f
 from andon.schema import events as e

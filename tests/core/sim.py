@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from andon.core.decide import decide
 from andon.core.evolve import evolve
-from andon.core.pending import next_deadline, pending
+from andon.core.pending import pending
 from andon.core.refuse import refuse
-from andon.core.schedule import why
+from andon.core.schedule import next_deadline, why
 from andon.core.state import Attempt, Gate, State, Task
 from andon.schema import effects as f
 from andon.schema import events as e

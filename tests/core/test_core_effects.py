@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from andon.core.pending import next_deadline, pending
+from andon.core.pending import pending
+from andon.core.schedule import next_deadline
 from andon.schema import effects as f
 from andon.schema import events as e
 from andon.schema import inputs as i

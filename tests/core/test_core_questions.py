@@ -1,7 +1,7 @@
 """Questions of agents and limits of time: both become gates, none is lost, none times out into a yes or a kill."""
 
-from andon.core.pending import next_deadline
 from andon.core.refuse import refuse
+from andon.core.schedule import next_deadline
 from andon.schema import effects as f
 from andon.schema import events as e
 from andon.schema import inputs as i

@@ -6,8 +6,7 @@ import msgspec
 import pytest
 
 from andon.core.evolve import evolve
-from andon.core.pending import next_deadline
-from andon.core.schedule import PORT_BASE, free_port, next_station, station_wanted
+from andon.core.schedule import PORT_BASE, free_port, next_deadline, next_station, station_wanted
 from andon.schema import effects as f
 from andon.schema import events as e
 from andon.schema import inputs as i

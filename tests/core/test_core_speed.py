@@ -10,8 +10,9 @@ import pytest
 from andon.core import decide as module
 from andon.core.decide import decide
 from andon.core.evolve import fold
-from andon.core.pending import next_deadline, pending
+from andon.core.pending import pending
 from andon.core.project import over_tasks, project
+from andon.core.schedule import next_deadline
 from andon.core.state import State
 from andon.schema import events as e
 from andon.schema import inputs as i

@@ -1,6 +1,6 @@
 """Time alone: which deadline the core names, and that a passed one is never named again."""
 
-from andon.core.pending import next_deadline
+from andon.core.schedule import next_deadline
 from andon.schema import effects as f
 from andon.schema import inputs as i
 from andon.schema.ids import AttemptId, RepoId

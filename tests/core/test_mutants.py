@@ -149,7 +149,7 @@ MUTANTS: dict[str, tuple[Patch, Hunt]] = {
         instead(pending, "due", lambda *args: True),
         lambda: of_effects.test_a_deed_that_fails_for_a_moment_waits_and_is_owed_again(f.RunCheck)),
     "passed deadlines are named again": (
-        instead(of_time, "next_deadline", lambda state, at: pending.next_deadline(state)),
+        instead(of_time, "next_deadline", lambda state, at: schedule.next_deadline(state, 0)),
         of_time.test_a_backoff_that_has_passed_behind_a_cord_is_not_named_again),
     "nobody says why": (
         instead(schedule, "stopped", lambda *args: []), of_land.test_nothing_is_planned_or_moved_while_the_cord_is_pulled),

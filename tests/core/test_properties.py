@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from andon.core.decide import HANDLERS, decide
 from andon.core.evolve import fold, replay
 from andon.core.image import freeze, thaw
-from andon.core.pending import next_deadline, pending
+from andon.core.pending import pending
 from andon.core.project import over_tasks, project
 from andon.core.refuse import refuse
-from andon.core.schedule import why
+from andon.core.schedule import next_deadline, why
 from andon.core.state import State
 from andon.schema import events as e
 from andon.schema import inputs as i

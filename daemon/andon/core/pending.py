@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import msgspec
 
-from andon.core import schedule
 from andon.core.prompt import prompt_for
 from andon.core.state import Attempt, Landing, Repository, Run, State, proof_key
 from andon.core.stations import check, land
@@ -177,8 +176,3 @@ def repository_owes(state: State, repo: Repository, at: int) -> Iterator[f.Effec
         yield f.MirrorTarget(
             repo=repo.repo, git_dir=repo.git_dir, path=repo.path, target=repo.settings.target, oid=repo.trunk,
         )
-
-
-def next_deadline(state: State, at: int = 0) -> int:
-    """The earliest moment after `at` at which something becomes owed or decided by time alone; 0 when there is none."""
-    return schedule.next_deadline(state, at)

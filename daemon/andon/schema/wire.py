@@ -10,8 +10,7 @@ from typing import Literal
 import msgspec
 
 from andon.schema.errors import Problem
-from andon.schema.events import Recorded
-from andon.schema.ids import AttemptId, Digest, GateId, RepoId, TaskId
+from andon.schema.ids import AttemptId, Digest, RepoId, TaskId
 from andon.schema.inputs import AnyCommand
 from andon.schema.settings import Loaded
 from andon.schema.views import AnyView, TaskDetail
@@ -204,19 +203,3 @@ class PaneIs(Message, frozen=True, kw_only=True, tag="pane-is"):
 
 AnyReply = Welcome | Refused | Done | Failed | Snapshot | Changes | TaskIs | BlobIs | SettingsAre | PaneIs
 """What the daemon may send."""
-
-
-class LogRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A ledger row for people: `andon log` reads the ledger itself, read-only, also when the daemon is down."""
-
-    recorded: Recorded
-    kind: str
-    subject: str
-    text: str
-
-
-class GateTarget(msgspec.Struct, frozen=True, kw_only=True):
-    """How a face names what it answers: a gate, or the open gate of a task."""
-
-    gate: GateId = GateId("")
-    task: TaskId = TaskId("")
