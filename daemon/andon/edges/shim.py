@@ -260,11 +260,18 @@ class Shim:
                     send(process, signal.SIGCONT)
 
     def _suspend(self) -> None:
-        """Stop the whole tree: pass after pass until two in a row found nobody running (a first may miss what was just forked)."""
-        calm = 0
+        """Stop the whole tree: pass after pass until two in a row found nobody new (a first may miss what was just forked).
+
+        A parent in vfork sleeps uninterruptibly (D) while its stopped child has not executed yet: its stop stays pending,
+        which is as good as stopped, so it is told once and then left.
+        """
+        calm, told = 0, set[int]()
         for _ in range(200):
-            running = [process for process in descendants(os.getpid()) if process.state not in "Tt"]
-            calm = 0 if [process for process in running if send(process, signal.SIGSTOP)] else calm + 1
+            running = [one for one in descendants(os.getpid())
+                       if one.state not in "Tt" and not (one.state == "D" and one.pid in told)]
+            sent = [one.pid for one in running if send(one, signal.SIGSTOP)]
+            told.update(sent)
+            calm = 0 if sent else calm + 1
             if calm == 2:
                 return
             time.sleep(0.001)
