@@ -179,7 +179,8 @@ def test_a_repository_that_was_moved_away_is_said_and_nothing_is_made_in_its_pla
     path = small_repo(tmp_path / "wanderer")
     name = plant.register(path)
     plant.until_state(plant.add(name), "done")
-    plant.until(lambda: any(isinstance(row.event, e.TargetMirrored) and row.event.repo == name for row in plant.events()),
+    landed = git(path, "rev-parse", "refs/andon/trunk/main")
+    plant.until(lambda: any(isinstance(row.event, e.TargetMirrored) and row.event.oid == landed for row in plant.events()),
                 what="the checkout to follow: git must not be at work in what is moved")
     path.rename(tmp_path / "elsewhere")
     plant.until(lambda: f"{path / '.git'} is not a directory" in cli(plant, "status").out, what="the problem")
