@@ -24,10 +24,12 @@ $(VENV)/dev.stamp: $(BIN)/python pyproject.toml requirements.lock
 demo: $(VENV)/run.stamp  ## a whole factory at work on a sample project (ARGS=--no-tui for plain lines)
 	@$(BIN)/andon demo $(ARGS)
 
-test: $(VENV)/dev.stamp  ## all tests, and the checks of the house
+check: $(VENV)/dev.stamp  ## style, types and walls
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+test: check  ## all tests, and the checks of the house
 	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
 sweep: $(VENV)/dev.stamp  ## kill -9 at every fault point, judged by an independent checker

@@ -13,9 +13,7 @@ from pathlib import Path
 from andon.client import Client, connect
 from andon.edges.jobs import Running, probe
 from andon.ledger_reader import read_log
-from andon.schema import events as e
-from andon.schema import inputs as i
-from andon.schema import wire
+from andon.schema import events as e, inputs as i, wire
 from andon.schema.errors import Mistake
 from andon.schema.ids import Digest, GateId, RepoId, TaskId
 from andon.schema.layout import Layout, layout

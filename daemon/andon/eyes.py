@@ -8,8 +8,7 @@ from andon.edges.watch import Watch
 from andon.loop import Loop
 from andon.office import SETTINGS, Office
 from andon.perform import Performer
-from andon.schema import effects as f
-from andon.schema import events as e
+from andon.schema import effects as f, events as e
 from andon.schema.errors import Mistake
 from andon.schema.ids import AttemptId, RepoId
 from andon.schema.jobs import OUTBOX

@@ -18,19 +18,18 @@ from andon.core.decide import decide
 from andon.core.evolve import fold, replay
 from andon.core.image import freeze
 from andon.core.pending import pending
-from andon.core.project import Sighting, over_tasks, project
+from andon.core.project import over_tasks, project
 from andon.core.refuse import refuse
 from andon.core.schedule import next_deadline
 from andon.core.state import State
 from andon.edges.clock import Clock
 from andon.edges.ledger_file import MOST_ROWS
 from andon.edges.store import Store
-from andon.schema import effects as f
-from andon.schema import events as e
-from andon.schema import inputs as i
+from andon.schema import effects as f, events as e, inputs as i
 from andon.schema.errors import Mistake, Problem
 from andon.schema.faults import point
 from andon.schema.ids import AttemptId, RepoId
+from andon.schema.signals import Verdict
 from andon.schema.views import AnyView, FactoryView
 
 GROUP = 256
@@ -63,7 +62,7 @@ class Loop:
 
     def __init__(self, store: Store, state: State, clock: Clock, group: asyncio.TaskGroup, publish: Publish) -> None:
         self.state, self.store, self.clock = state, store, clock
-        self.sightings: dict[AttemptId, Sighting] = {}
+        self.sightings: dict[AttemptId, Verdict] = {}
         self.views: dict[str, AnyView] = {}
         self.perform: Perform | None = None
         self.on_recorded: Callable[[list[e.Event]], None] | None = None
@@ -281,7 +280,7 @@ class Loop:
 
     # --- views and snapshots -----------------------------------------------------------------------------------------
 
-    def see(self, attempt: AttemptId, sighting: Sighting | None) -> None:
+    def see(self, attempt: AttemptId, sighting: Verdict | None) -> None:
         """What an edge saw of a live session; None forgets it."""
         known = self.sightings.get(attempt)
         if sighting is None:

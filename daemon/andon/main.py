@@ -35,8 +35,7 @@ from andon.eyes import Eyes
 from andon.loop import Loop
 from andon.office import Office
 from andon.perform import Performer
-from andon.schema import events as e
-from andon.schema import inputs as i
+from andon.schema import events as e, inputs as i
 from andon.schema.errors import Mistake
 from andon.schema.faults import point
 from andon.schema.layout import Layout

@@ -21,9 +21,7 @@ from andon.edges.repository import Diverged
 from andon.edges.tmux import Tmux
 from andon.ledger_reader import read_log, read_rows
 from andon.loop import Loop
-from andon.schema import events as e
-from andon.schema import inputs as i
-from andon.schema import wire
+from andon.schema import events as e, inputs as i, wire
 from andon.schema.clean import clean
 from andon.schema.errors import Mistake
 from andon.schema.faults import point

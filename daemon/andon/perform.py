@@ -19,8 +19,7 @@ from andon.edges.proving import Proving
 from andon.edges.surroundings import attempt_env
 from andon.edges.tmux import Tmux, TmuxError
 from andon.edges.watch import Watch
-from andon.schema import effects as f
-from andon.schema import inputs as i
+from andon.schema import effects as f, inputs as i
 from andon.schema.agent import Adapter, Assignment
 from andon.schema.errors import Mistake, Problem
 from andon.schema.faults import point

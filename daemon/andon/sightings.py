@@ -2,13 +2,12 @@
 
 import asyncio
 
-from andon.core.project import Sighting
 from andon.edges.tmux import News, PanesChanged, PaneSeen
 from andon.loop import Loop
-from andon.schema import events as e
-from andon.schema import inputs as i
+from andon.schema import events as e, inputs as i
 from andon.schema.errors import Problem
 from andon.schema.ids import AttemptId, attempt_of_session
+from andon.schema.signals import Verdict
 
 QUIET_S = 60.0
 """A pane without output for this long is no longer called working."""
@@ -50,7 +49,7 @@ class Sightings:
             return
         self._activity[attempt] = pane.activity
         now = self._loop.clock.now()
-        self._loop.see(attempt, Sighting(health="working", because="its screen changes", source="pane", since=now))
+        self._loop.see(attempt, Verdict(health="working", because="its screen changes", source="pane", since=now))
         self._disarm(attempt)
         self._timers[attempt] = asyncio.get_running_loop().call_later(QUIET_S, self._quiet, attempt)
 
@@ -58,7 +57,7 @@ class Sightings:
         """Nothing was drawn for a while. That is a fact; what it means is not known."""
         self._timers.pop(attempt, None)
         because = f"its process is there, its screen has not changed for {QUIET_S:.0f} s"
-        self._loop.see(attempt, Sighting(health="unknown", because=because, source="pane", since=self._loop.clock.now()))
+        self._loop.see(attempt, Verdict(health="unknown", because=because, source="pane", since=self._loop.clock.now()))
 
     def _disarm(self, attempt: AttemptId) -> None:
         """Stop waiting for quiet."""

@@ -27,9 +27,7 @@ from andon.edges.clock import Clock
 from andon.edges.store import Store
 from andon.edges.tmux import server_argv
 from andon.loop import Loop
-from andon.schema import effects as f
-from andon.schema import events as e
-from andon.schema import inputs as i
+from andon.schema import effects as f, events as e, inputs as i
 from andon.schema.ids import AttemptId, RepoId, TaskId
 from andon.schema.jobs import Said
 from andon.schema.layout import layout

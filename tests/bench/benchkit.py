@@ -10,8 +10,7 @@ import msgspec
 
 from andon.core.image import freeze
 from andon.edges import ledger_file, snapshots
-from andon.schema import events as e
-from andon.schema import inputs as i
+from andon.schema import events as e, inputs as i
 from andon.schema.chain import GENESIS, Row, chain
 from andon.schema.jobs import Said
 from andon.schema.layout import layout

@@ -10,8 +10,7 @@ import msgspec
 import pytest
 
 from andon.edges.store import Store
-from andon.schema import events as e
-from andon.schema import mailbox
+from andon.schema import events as e, mailbox
 from andon.schema.ids import AttemptId, GateId, RepoId, TaskId
 from andon.schema.jobs import INBOX, OUTBOX, Answer, Said
 from andon.schema.layout import layout

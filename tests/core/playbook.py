@@ -17,9 +17,7 @@ from andon.core.decide import decide
 from andon.core.evolve import fold
 from andon.core.pending import pending
 from andon.core.state import State
-from andon.schema import effects as f
-from andon.schema import events as e
-from andon.schema import inputs as i
+from andon.schema import effects as f, events as e, inputs as i
 from core.sim import Sim
 
 

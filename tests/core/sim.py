@@ -10,9 +10,7 @@ from andon.core.pending import pending
 from andon.core.refuse import refuse
 from andon.core.schedule import next_deadline, why
 from andon.core.state import Attempt, Gate, State, Task
-from andon.schema import effects as f
-from andon.schema import events as e
-from andon.schema import inputs as i
+from andon.schema import effects as f, events as e, inputs as i
 from andon.schema.errors import Problem
 from andon.schema.ids import AttemptId, Digest, Oid, RepoId, TaskId
 from andon.schema.jobs import Exit, Said

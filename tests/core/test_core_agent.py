@@ -4,9 +4,7 @@ from typing import Any
 
 import pytest
 
-from andon.schema import effects as f
-from andon.schema import events as e
-from andon.schema import inputs as i
+from andon.schema import effects as f, events as e, inputs as i
 from andon.schema.ids import AttemptId, Oid
 from andon.schema.jobs import Exit, Said
 from andon.schema.settings import Policy

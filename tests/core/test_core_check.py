@@ -8,9 +8,7 @@ from immutables import Map
 
 from andon.core.pending import pending
 from andon.core.state import KEPT_PROOFS
-from andon.schema import effects as f
-from andon.schema import events as e
-from andon.schema import inputs as i
+from andon.schema import effects as f, events as e, inputs as i
 from andon.schema.ids import Digest, RepoId, RunId, TaskId
 from andon.schema.settings import Check, Checkout, Line, Station
 from core.playbook import Given, like, nothing

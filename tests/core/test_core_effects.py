@@ -6,9 +6,7 @@ import pytest
 
 from andon.core.pending import pending
 from andon.core.schedule import next_deadline
-from andon.schema import effects as f
-from andon.schema import events as e
-from andon.schema import inputs as i
+from andon.schema import effects as f, events as e, inputs as i
 from andon.schema.ids import AttemptId, Oid
 from andon.schema.jobs import Exit, Said
 from andon.schema.settings import AgentSettings

@@ -9,9 +9,7 @@ from andon.core.evolve import evolve
 from andon.core.policy import bound_of, classify
 from andon.core.refuse import refuse
 from andon.core.state import Work
-from andon.schema import effects as f
-from andon.schema import events as e
-from andon.schema import inputs as i
+from andon.schema import effects as f, events as e, inputs as i
 from andon.schema.ids import AttemptId, Digest, Oid, TaskId
 from andon.schema.settings import Budget, Line, Policy, Station
 from core.playbook import Given, like, nothing

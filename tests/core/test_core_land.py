@@ -4,9 +4,7 @@ from typing import Any
 
 from andon.core.pending import pending
 from andon.core.refuse import refuse
-from andon.schema import effects as f
-from andon.schema import events as e
-from andon.schema import inputs as i
+from andon.schema import effects as f, events as e, inputs as i
 from andon.schema.ids import LandingId, RepoId, RunId, TaskId
 from andon.schema.settings import Check, Line, Station
 from core.playbook import Given, like, nothing

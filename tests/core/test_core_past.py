@@ -10,8 +10,7 @@ from andon.core.image import freeze, thaw
 from andon.core.project import over_tasks, project
 from andon.core.refuse import refuse
 from andon.core.state import State
-from andon.schema import effects as f
-from andon.schema import inputs as i
+from andon.schema import effects as f, inputs as i
 from andon.schema.ids import RepoId, TaskId
 from core.sim import Sim
 

@@ -2,9 +2,7 @@
 
 from andon.core.refuse import refuse
 from andon.core.schedule import next_deadline
-from andon.schema import effects as f
-from andon.schema import events as e
-from andon.schema import inputs as i
+from andon.schema import effects as f, events as e, inputs as i
 from andon.schema.ids import AttemptId, GateId, TaskId
 from andon.schema.jobs import Exit, Said
 from andon.schema.settings import AgentSettings

@@ -6,9 +6,7 @@ import pytest
 
 from andon.core.pending import pending
 from andon.core.refuse import refuse
-from andon.schema import effects as f
-from andon.schema import events as e
-from andon.schema import inputs as i
+from andon.schema import effects as f, events as e, inputs as i
 from andon.schema.ids import AttemptId, RepoId, TaskId
 from andon.schema.jobs import Exit
 from andon.schema.settings import AgentSettings

@@ -8,9 +8,7 @@ from andon.core.evolve import replay
 from andon.core.failure import backoff_ms, first_line, packet_of
 from andon.core.image import freeze, thaw
 from andon.core.state import State
-from andon.schema import effects as f
-from andon.schema import events as e
-from andon.schema import inputs as i
+from andon.schema import effects as f, events as e, inputs as i
 from andon.schema.ids import AttemptId, TaskId
 from andon.schema.jobs import Exit
 from andon.schema.settings import Budget, Retry, Settings

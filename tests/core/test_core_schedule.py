@@ -7,9 +7,7 @@ import pytest
 
 from andon.core.evolve import evolve
 from andon.core.schedule import PORT_BASE, free_port, next_deadline, next_station, station_wanted
-from andon.schema import effects as f
-from andon.schema import events as e
-from andon.schema import inputs as i
+from andon.schema import effects as f, events as e, inputs as i
 from andon.schema.ids import Oid, RepoId, TaskId
 from andon.schema.settings import AgentSettings, Checkout, FactorySettings, Line, Policy, Station
 from core.sim import STATIONS, Sim, loaded, oid, settings

@@ -3,9 +3,7 @@
 from andon.core.pending import pending
 from andon.core.refuse import refuse
 from andon.core.state import State
-from andon.schema import effects as f
-from andon.schema import events as e
-from andon.schema import inputs as i
+from andon.schema import effects as f, events as e, inputs as i
 from andon.schema.errors import Problem
 from andon.schema.ids import AttemptId, Digest, Oid, RepoId
 from andon.schema.settings import AgentSettings, Check, Checkout, FactorySettings, Line, Loaded, Station

@@ -14,8 +14,7 @@ from andon.core.pending import pending
 from andon.core.project import over_tasks, project
 from andon.core.schedule import next_deadline
 from andon.core.state import State
-from andon.schema import events as e
-from andon.schema import inputs as i
+from andon.schema import events as e, inputs as i
 from andon.schema.ids import AttemptId, Digest, RepoId, TaskId
 from andon.schema.settings import Check, Policy
 from core.sim import Sim, loaded, oid, settings

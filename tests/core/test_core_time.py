@@ -1,8 +1,7 @@
 """Time alone: which deadline the core names, and that a passed one is never named again."""
 
 from andon.core.schedule import next_deadline
-from andon.schema import effects as f
-from andon.schema import inputs as i
+from andon.schema import effects as f, inputs as i
 from andon.schema.ids import AttemptId, RepoId
 from andon.schema.settings import AgentSettings
 from core.sim import Sim, loaded, settings

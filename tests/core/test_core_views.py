@@ -7,22 +7,20 @@ import pytest
 
 from andon.core.evolve import replay
 from andon.core.image import freeze, thaw
-from andon.core.project import OVER_SHOWN, Sighting, attempt_details, over_tasks, project
+from andon.core.project import OVER_SHOWN, attempt_details, over_tasks, project
 from andon.core.state import State
-from andon.schema import effects as f
-from andon.schema import events as e
-from andon.schema import inputs as i
-from andon.schema import views as v
+from andon.schema import effects as f, events as e, inputs as i, views as v
 from andon.schema.errors import Problem
 from andon.schema.ids import AttemptId, RepoId, TaskId
 from andon.schema.jobs import Exit
 from andon.schema.settings import AgentSettings, Line, Policy, Station
+from andon.schema.signals import Verdict
 from core.chaos import factory
 from core.sim import STATIONS, Sim, loaded, oid, settings
 
 R, A, T1 = RepoId("r0"), AttemptId("T1.1"), TaskId("T1")
 AFTER = Station(name="celebrate", kind="gate", when="always")
-SEEN = Sighting(health="working", because="its screen changes", source="pane", since=7)
+SEEN = Verdict(health="working", because="its screen changes", source="pane", since=7)
 
 
 def at(kind: type[f.Effect], **changes: object) -> Sim:
@@ -39,7 +37,7 @@ def rest(**changes: object) -> Sim:
     return sim
 
 
-def view(sim: Sim, key: str = "task:T1", sightings: dict[AttemptId, Sighting] | None = None) -> v.AnyView:
+def view(sim: Sim, key: str = "task:T1", sightings: dict[AttemptId, Verdict] | None = None) -> v.AnyView:
     return project(sim.state, sightings or {}, over_tasks(sim.state))[key]
 
 
@@ -49,7 +47,7 @@ def card(sim: Sim) -> v.TaskView:
     return found
 
 
-def session(sim: Sim, sightings: dict[AttemptId, Sighting] | None = None) -> v.SessionView:
+def session(sim: Sim, sightings: dict[AttemptId, Verdict] | None = None) -> v.SessionView:
     found = view(sim, f"session:{A}", sightings)
     assert isinstance(found, v.SessionView)
     return found

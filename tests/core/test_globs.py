@@ -1,8 +1,7 @@
 """Globs on paths: what they cover, and when two of them could name one path."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from andon.core.globs import matches, may_overlap
 

@@ -21,8 +21,7 @@ from andon.core import decide, failure, image, pending, schedule
 from andon.core.folds import table
 from andon.core.state import Repository, State
 from andon.core.stations import agent, check, gate, land
-from andon.schema import effects as f
-from andon.schema import events as e
+from andon.schema import effects as f, events as e
 from core.chaos import factory
 
 Patch = Callable[[pytest.MonkeyPatch], None]

@@ -2,9 +2,7 @@
 
 import pytest
 
-from andon.schema import effects as f
-from andon.schema import events as e
-from andon.schema import inputs as i
+from andon.schema import effects as f, events as e, inputs as i
 from andon.schema.ids import RepoId
 from core.playbook import Given, like, nothing
 from core.sim import Sim

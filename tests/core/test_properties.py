@@ -9,9 +9,7 @@ from typing import Any, cast, get_args
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, Phase, given
-from hypothesis import settings as effort
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, Phase, given, settings as effort, strategies as st
 
 from andon.core.decide import HANDLERS, decide
 from andon.core.evolve import fold, replay
@@ -21,8 +19,7 @@ from andon.core.project import over_tasks, project
 from andon.core.refuse import refuse
 from andon.core.schedule import next_deadline, why
 from andon.core.state import State
-from andon.schema import events as e
-from andon.schema import inputs as i
+from andon.schema import events as e, inputs as i
 from andon.schema.errors import Problem
 from andon.schema.ids import Digest, Oid
 from andon.schema.jobs import Exit, Said

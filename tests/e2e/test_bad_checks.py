@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from andon.schema import events as e
-from andon.schema import inputs as i
+from andon.schema import events as e, inputs as i
 from andon.schema.ids import TaskId
 from factory import Factory, factory, git, small_repo
 

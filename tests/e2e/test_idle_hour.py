@@ -11,9 +11,7 @@ from andon.edges.store import Store
 from andon.edges.tmux import PanesChanged, PaneSeen
 from andon.loop import Loop
 from andon.main import load_state
-from andon.schema import effects as f
-from andon.schema import events as e
-from andon.schema import inputs as i
+from andon.schema import effects as f, events as e, inputs as i
 from andon.schema.errors import Problem
 from andon.schema.ids import AttemptId, Digest, Oid, RepoId, session_name
 from andon.schema.layout import layout

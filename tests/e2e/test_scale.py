@@ -14,9 +14,7 @@ import psutil
 import pytest
 
 from andon.client import Declined
-from andon.schema import events as e
-from andon.schema import inputs as i
-from andon.schema import wire
+from andon.schema import events as e, inputs as i, wire
 from andon.schema.ids import Digest, GateId, RepoId, TaskId
 from andon.schema.views import TaskView
 from factory import Factory, factory, git, small_repo

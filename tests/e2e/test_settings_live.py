@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from andon.schema import events as e
-from andon.schema import inputs as i
-from andon.schema import wire
+from andon.schema import events as e, inputs as i, wire
 from andon.schema.ids import RepoId
 from andon.schema.views import ProblemView, RepositoryView
 from factory import Factory, factory, git, small_repo

@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from andon.schema import events as e
-from andon.schema import inputs as i
-from andon.schema import wire
+from andon.schema import events as e, inputs as i, wire
 from andon.schema.errors import Mistake
 from andon.schema.ids import AttemptId, Digest, TaskId
 from factory import Factory, factory, git, small_repo

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 import gitkit
-from andon.edges import checkout, landing, salvage
-from andon.edges import git as module
+from andon.edges import checkout, git as module, landing, salvage
 from andon.edges.proving import Proving
 from andon.edges.repository import inspect, read_target, show_file
 from andon.schema.errors import Mistake

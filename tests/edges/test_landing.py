@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 import gitkit
-from andon.edges import git as git_module
-from andon.edges import landing
+from andon.edges import git as git_module, landing
 from andon.edges.repository import Diverged, Target, read_target
 from andon.schema.ids import Oid
 from andon.schema.inputs import CandidateConflicted, CandidateMerged, EffectFailed, LandingRefused, TargetSwapped

@@ -13,8 +13,7 @@ from andon.edges import jobs, landing, repository, salvage
 from andon.edges.check import Checks
 from andon.edges.git import git
 from andon.edges.repository import trunk_ref
-from andon.schema import effects as f
-from andon.schema import inputs as i
+from andon.schema import effects as f, inputs as i
 from andon.schema.faults import point
 from andon.schema.ids import Oid, session_name
 from andon.schema.layout import layout

@@ -8,16 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from andon.schema import inputs as i
-from andon.schema import wire
+from andon.schema import inputs as i, wire
 from andon.schema.errors import Mistake
 from andon.schema.ids import AttemptId, RepoId, TaskId
 from andon.schema.views import TaskView
 from factory import QUICK, Factory, git, small_repo
 from fault.checker import check, git_name
 from fault.sweep import program
-from fault.workload import end as finish
-from fault.workload import environment, settled
+from fault.workload import end as finish, environment, settled
 from fault.world import Row, Scene, lines, of, person, reachable, refs, rows
 
 SEEDS = range(int(os.environ.get("ANDON_SEEDS", "3")))

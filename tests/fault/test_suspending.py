@@ -11,8 +11,7 @@ import pytest
 from andon.core.evolve import fold
 from andon.core.pending import pending
 from andon.edges import jobs
-from andon.schema import effects as f
-from andon.schema import events as e
+from andon.schema import effects as f, events as e
 from andon.schema.ids import AttemptId
 from andon.schema.jobs import Job
 from core.sim import Sim

@@ -162,8 +162,7 @@ def _chain(layout: Layout) -> Finding:
 
 def _foreign(layout: Layout) -> Problem | None:
     """The first event that this release cannot read; None when it reads them all."""
-    from andon.ledger_reader import connect as reader
-    from andon.ledger_reader import release_hint
+    from andon.ledger_reader import connect as reader, release_hint
     from andon.schema.upcast import known
 
     with closing(reader(layout.ledger)) as db:

@@ -8,15 +8,14 @@ State each time, so a lost or doubled input can only cost time.
 from collections.abc import Callable
 from typing import Any
 
-from andon.core import schedule
+from andon.core import money, race, schedule, sessions
 from andon.core.evolve import fold
 from andon.core.failure import backoff_ms
 from andon.core.refuse import refuse
 from andon.core.state import Attempt, State, Task, cord_key, line_of, station_of
 from andon.core.stations import agent, check, gate, land
 from andon.core.stations.table import KINDS
-from andon.schema import events as e
-from andon.schema import inputs as i
+from andon.schema import events as e, inputs as i
 from andon.schema.ids import AttemptId, LandingId, RepoId, RunId, task_id
 
 PARKED = 999
@@ -80,7 +79,7 @@ def mended(state: State) -> list[e.Event]:
 
 def advance(state: State, task: Task, at: int) -> list[e.Event]:
     """What a task wants at its station: to go on, or something that the station does."""
-    wanted = agent.asks(state, task, at)
+    wanted = next((events for ask in (agent.asks, sessions.asks, money.asks, race.advance) if (events := ask(state, task, at))), [])
     if wanted:
         return wanted
     station = station_of(state, task)
@@ -494,7 +493,7 @@ def ticked(state: State, given: i.Ticked, at: int) -> list[e.Event]:
             continue
         because = f"{attempt.attempt} has worked {round((at - attempt.started_at) / 60_000)} minutes, its limit"
         events.append(e.AttemptPauseAsked(attempt=attempt.attempt, because=because))
-    return events
+    return [*events, *sessions.ticked(state, at), *money.ticked(state, at)]
 
 
 Handler = Callable[[State, Any, int], list[e.Event]]
@@ -507,5 +506,5 @@ HANDLERS: dict[type, Handler] = {
     i.SessionEnded: session_ended, i.AgentSaid: said, i.StopDone: stop_done, i.SuspendDone: suspended, i.WorkRead: work_read,
     i.CheckoutGone: checkout_gone, i.CheckoutBack: checkout_back, i.AnswerGiven: answer_given, i.CheckRan: check_ran,
     i.CandidateMerged: merged, i.CandidateConflicted: conflicted, i.TargetSwapped: swapped, i.LandingRefused: refused,
-    i.MirrorSeen: mirror_seen,
+    i.MirrorSeen: mirror_seen, **sessions.HANDLERS, **money.HANDLERS,
 }

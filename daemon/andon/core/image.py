@@ -6,11 +6,26 @@ from typing import Any
 import msgspec
 from immutables import Map
 
-from andon.core.state import Attempt, Cord, Gate, Landing, Past, Proof, Repository, Run, State, Task, Tries, Trouble
+from andon.core.state import (
+    Account,
+    Attempt,
+    Cord,
+    Gate,
+    Landing,
+    Past,
+    Proof,
+    Repository,
+    Run,
+    Spending,
+    State,
+    Task,
+    Tries,
+    Trouble,
+)
 from andon.schema.ids import AttemptId, GateId, LandingId, RepoId, RunId, TaskId
 from andon.schema.settings import FactorySettings
 
-FORMAT = 1
+FORMAT = 2
 """A snapshot of another format is ignored, and the ledger is replayed from its start."""
 
 
@@ -43,6 +58,12 @@ class Image(msgspec.Struct, kw_only=True):
     gate_count: int
     landing_count: int
     fence: int
+    message_count: int
+    accounts: dict[str, Account]
+    strained: str
+    days: dict[str, Spending]
+    starts: tuple[int, ...]
+    failing_starts: int
 
 
 def freeze(state: State) -> bytes:

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-import msgspec
-
 from andon.core import schedule
 from andon.core.state import Attempt, Claim, Gate, Repository, State, Task, cord_key, station_of
 from andon.schema import views as v
 from andon.schema.ids import AttemptId, Digest, Oid
+from andon.schema.signals import Verdict
 
 OWN_CLAIMS = ("work", "scope")
 """Claims that the daemon makes by itself; they are shown first, those of the merged tree last."""
@@ -15,16 +14,7 @@ OVER_SHOWN = 200
 """Finished tasks that stay on the board; older ones are in the ledger."""
 
 
-class Sighting(msgspec.Struct, frozen=True, kw_only=True):
-    """What the edges last saw of a live session. Never recorded: it is seen again."""
-
-    health: v.Health
-    because: str
-    source: str
-    since: int
-
-
-def project(state: State, sightings: Mapping[AttemptId, Sighting], over: tuple[Task, ...] = ()) -> dict[str, v.AnyView]:
+def project(state: State, sightings: Mapping[AttemptId, Verdict], over: tuple[Task, ...] = ()) -> dict[str, v.AnyView]:
     """All views by key. `over` are the finished tasks that are still shown."""
     views: list[v.AnyView] = [factory_view(state)]
     busy, live = schedule.busy_tasks(state), schedule.live_attempts(state)
@@ -106,7 +96,7 @@ def task_state(state: State, task: Task) -> v.TaskState:
 
 
 def task_view(
-    state: State, task: Task, sightings: Mapping[AttemptId, Sighting], busy: Sequence[Task], held: Sequence[Attempt] | None = None,
+    state: State, task: Task, sightings: Mapping[AttemptId, Verdict], busy: Sequence[Task], held: Sequence[Attempt] | None = None,
 ) -> v.TaskView:
     """One card."""
     latest = task.attempts[-1] if task.attempts else AttemptId("")
@@ -163,24 +153,24 @@ def claim_cell(claim: Claim) -> v.ClaimCell:
     )
 
 
-def health_of(state: State, attempt: Attempt, sightings: Mapping[AttemptId, Sighting]) -> Sighting:
+def health_of(state: State, attempt: Attempt, sightings: Mapping[AttemptId, Verdict]) -> Verdict:
     """The health of a live attempt: what its phase and its own question prove, else what was seen, else unknown."""
     if attempt.suspended:
-        return Sighting(health="suspended", because="its time limit was reached", source="process", since=attempt.started_at)
+        return Verdict(health="suspended", because="its time limit was reached", source="process", since=attempt.started_at)
     if attempt.phase in ("claimed", "prepared"):
         because = "its checkout is being made" if attempt.phase == "claimed" else "its session is being started"
-        return Sighting(health="starting", because=because, source="none", since=attempt.claimed_at)
+        return Verdict(health="starting", because=because, source="none", since=attempt.claimed_at)
     if attempt.phase == "ended":
-        return Sighting(health="finished", because="its process has ended", source="exit file", since=attempt.ended_at)
+        return Verdict(health="finished", because="its process has ended", source="exit file", since=attempt.ended_at)
     asked = state.gates.get(state.tasks[attempt.task].gate)
     if asked is not None and asked.kind == "question" and asked.attempt == attempt.attempt:
         because = f"it asked a question and waits: {asked.gate}"
-        return Sighting(health="waiting-answer", because=because, source="outbox", since=asked.opened_at)
-    unknown = Sighting(health="unknown", because="nothing was seen of it yet", source="none", since=attempt.started_at)
+        return Verdict(health="waiting-answer", because=because, source="outbox", since=asked.opened_at)
+    unknown = Verdict(health="unknown", because="nothing was seen of it yet", source="none", since=attempt.started_at)
     return sightings.get(attempt.attempt, unknown)
 
 
-def session_view(state: State, attempt: Attempt, sightings: Mapping[AttemptId, Sighting]) -> v.SessionView:
+def session_view(state: State, attempt: Attempt, sightings: Mapping[AttemptId, Verdict]) -> v.SessionView:
     """One live attempt."""
     seen = health_of(state, attempt, sightings)
     return v.SessionView(

@@ -63,6 +63,73 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     diff: Digest = Digest("")
 
 
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
+    """A permission or question that an agent stands at, as its channel names it."""
+
+    ask: str
+    tool: str = ""
+    deed: str = ""
+    target: str = ""
+    paths: tuple[str, ...] = ()
+    text: str = ""
+    options: tuple[str, ...] = ()
+    by_keys: bool = False
+    by_message: bool = False
+    decided: bool = False
+    allow: bool = False
+    answer: str = ""
+    at: int = 0
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """Words that are owed to an agent."""
+
+    message: str
+    kind: str
+    text: str
+    by: str
+    at: int
+
+
+class Stuck(msgspec.Struct, frozen=True, kw_only=True):
+    """A cause that stands, and what was done about it so far."""
+
+    cause: str
+    health: str
+    because: str
+    since: int
+    until: int = 0
+    evidence: tuple[str, ...] = ()
+    last: int = 0
+    """When the latest rung was taken (unix milliseconds); 0: none yet."""
+
+
+class Spending(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens and dollars."""
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    usd: float = 0.0
+    metered: str = ""
+    requests: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Those that a cap counts: input and output; what a cache gave is not counted."""
+        return self.input + self.output
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """A provider account at a limit."""
+
+    account: str
+    until: int
+    because: str
+    since: int
+
+
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt. `phase` only ever moves to the right."""
 
@@ -102,6 +169,47 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     suspended: bool = False
     outcome: str = ""
     salvage: str = ""
+    sitting: int = 1
+    """1: first start; each resume in its checkout counts one more."""
+    resume: str = ""
+    """The conversation that the present sitting goes on with."""
+    resume_note: str = ""
+    not_before: int = 0
+    """For a resumed sitting: when it may start."""
+    conversation: str = ""
+    channel: str = ""
+    interactive: bool = False
+    metered: str = ""
+    turns: int = 0
+    """Ended turns of this sitting."""
+    turn_text: str = ""
+    turn_trouble: str = ""
+    looked: int = 0
+    """The turn at whose end the checkout was last looked at."""
+    finish_asked: str = ""
+    finish_done: bool = False
+    taken: str = ""
+    open_asks: tuple[Ask, ...] = ()
+    outbox: tuple[Message, ...] = ()
+    """Oldest first."""
+    sent_keys: tuple[str, ...] = ()
+    nudged: int = 0
+    """Nudges about work that was not there at the end of a turn."""
+    interrupts: int = 0
+    interrupts_done: int = 0
+    stuck: Stuck | None = None
+    rungs: tuple[tuple[str, str], ...] = ()
+    """(cause, rung) of each step taken in this attempt, oldest first."""
+    contradicted: tuple[str, ...] = ()
+    account: str = ""
+    reserve_usd: float = 0.0
+    spent: Spending = Spending()
+    spent_before: Spending = Spending()
+    """By the sittings before this one; part of `spent`."""
+    budget_hit: str = ""
+    """The cap that was reached; empty when none, or when a person raised it."""
+    raised_usd: float = 0.0
+    raised_tokens: int = 0
 
     @property
     def live(self) -> bool:
@@ -152,6 +260,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """Empty while open; `done`, `failed`, `cancelled`."""
     because: str = ""
     history: tuple[int, ...] = ()
+    race: str = ""
+    spent: Spending = Spending()
+    """By its attempts that are over; what live ones spend is theirs until then."""
 
     @property
     def over(self) -> bool:
@@ -214,6 +325,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     bound: Digest
     station: str
     opened_at: int
+    ask: str = ""
 
 
 class Landing(msgspec.Struct, frozen=True, kw_only=True):
@@ -318,6 +430,18 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     gate_count: int = 0
     landing_count: int = 0
     fence: int = 0
+    message_count: int = 0
+    accounts: Map[str, Account] = Map()
+    """Those at a limit."""
+    strained: str = ""
+    """Why the machine takes nothing new; empty when it does."""
+    days: Map[str, Spending] = Map()
+    """Spending by `DAY WHAT` (`2026-11-20 repo:x`, `… line:x/build`, `… agent:x/claude`, `… account:y`, `… factory`), of today
+    and the day before."""
+    starts: tuple[int, ...] = ()
+    """When (unix milliseconds) the latest attempts started, and how the ramp counts them: at most 8."""
+    failing_starts: int = 0
+    """Attempts in a row that ended within seconds of their start, over all agents."""
 
 
 def proof_key(repo: RepoId, tree: Oid, definition: Digest) -> str:

@@ -71,11 +71,15 @@ class StartSession(Step, frozen=True, kw_only=True, tag="start-session"):
     port: int
     ports: int
     try_: int = 0
+    sitting: int = 1
+    """2 and more: started again in the same checkout; the job directory of the sitting before is set aside first."""
+    resume: str = ""
+    """The conversation to go on with."""
 
     @property
     def key(self) -> str:
-        """Once per attempt and try; the start token makes a second start impossible."""
-        return f"{self.attempt}/start/{self.try_}"
+        """Once per sitting and try; the start token makes a second start impossible."""
+        return f"{self.attempt}/start/{self.sitting}/{self.try_}"
 
 
 class WatchSession(Effect, frozen=True, kw_only=True, tag="watch-session"):
@@ -83,11 +87,12 @@ class WatchSession(Effect, frozen=True, kw_only=True, tag="watch-session"):
 
     attempt: AttemptId
     session: str
+    sitting: int = 1
 
     @property
     def key(self) -> str:
-        """Once per attempt."""
-        return f"{self.attempt}/watch"
+        """Once per sitting."""
+        return f"{self.attempt}/watch/{self.sitting}"
 
 
 class StopSession(Step, frozen=True, kw_only=True, tag="stop-session"):
@@ -241,8 +246,88 @@ class MirrorTarget(Effect, frozen=True, kw_only=True, tag="mirror-target"):
         return f"{self.repo}/mirror/{self.oid}"
 
 
+class LookAtWork(Effect, frozen=True, kw_only=True, tag="look-at-work"):
+    """See whether the checkout of an agent that ended its turn holds a new commit, and what lies beside it.
+
+    Answered by WorkSeen."""
+
+    attempt: AttemptId
+    n: int
+    path: str
+    base: Oid
+    """The commit that its branch started at."""
+    text: str = ""
+    """Its last words, for what they assert."""
+
+    @property
+    def key(self) -> str:
+        """Once per turn."""
+        return f"{self.attempt}/look/{self.n}"
+
+
+class EndSession(Step, frozen=True, kw_only=True, tag="end-session"):
+    """End an interactive session whose turn is over: politely, then the whole tree. Nothing is thrown away.
+
+    Answered by FinishDone."""
+
+    sitting: int = 1
+
+    @property
+    def key(self) -> str:
+        """Once per sitting."""
+        return f"{self.attempt}/end/{self.sitting}"
+
+
+class AnswerAsk(Effect, frozen=True, kw_only=True, tag="answer-ask"):
+    """Tell the agent's channel what was decided. Answered by AskAnswered or EffectFailed."""
+
+    attempt: AttemptId
+    ask: str
+    allow: bool
+    text: str = ""
+    by_keys: bool = False
+
+    @property
+    def key(self) -> str:
+        """Once per ask."""
+        return f"{self.attempt}/ask/{self.ask}"
+
+
+class DeliverMessage(Effect, frozen=True, kw_only=True, tag="deliver-message"):
+    """Put words into a session, once, by its best channel. Messages of one session go one at a time. Answered by MessageSent,
+    MessageRefused or EffectFailed."""
+
+    attempt: AttemptId
+    message: str
+    text: str
+    try_: int = 0
+
+    @property
+    def key(self) -> str:
+        """Once per message and try; what the session itself shows of it is looked at first."""
+        return f"{self.attempt}/message/{self.message}/{self.try_}"
+
+    @property
+    def lane(self) -> str:
+        """One message at a time."""
+        return f"{self.attempt}/messages"
+
+
+class InterruptTurn(Effect, frozen=True, kw_only=True, tag="interrupt-turn"):
+    """End the running turn by the best channel. Answered by Interrupted or EffectFailed."""
+
+    attempt: AttemptId
+    n: int
+
+    @property
+    def key(self) -> str:
+        """Once per request."""
+        return f"{self.attempt}/interrupt/{self.n}"
+
+
 AnyEffect = (
     PrepareCheckout | StartSession | WatchSession | StopSession | SuspendSession | ImportWork | RemoveCheckout
     | DeliverAnswer | RunCheck | MergeCandidate | MoveTarget | MirrorTarget
+    | LookAtWork | EndSession | AnswerAsk | DeliverMessage | InterruptTurn
 )
 """The closed union of effects."""

@@ -8,20 +8,54 @@ from typing import Literal
 
 import msgspec
 
+from andon.schema.eventbase import (
+    ClaimStatus as ClaimStatus,
+    Event as Event,
+    FailureClass as FailureClass,
+    Result as Result,
+    Risk as Risk,
+)
 from andon.schema.ids import AttemptId, Digest, GateId, LandingId, Oid, RepoId, RunId, TaskId
+from andon.schema.landing_events import (
+    LandingAbandoned as LandingAbandoned,
+    LandingConflicted as LandingConflicted,
+    LandingMerged as LandingMerged,
+    LandingPlanned as LandingPlanned,
+    TargetMoved as TargetMoved,
+)
+from andon.schema.session_events import (
+    AccountFreed as AccountFreed,
+    AccountLimited as AccountLimited,
+    AnySessionEvent as AnySessionEvent,
+    BudgetRaised as BudgetRaised,
+    BudgetReached as BudgetReached,
+    ClaimContradicted as ClaimContradicted,
+    FinishAsked as FinishAsked,
+    InterruptAsked as InterruptAsked,
+    InterruptDone as InterruptDone,
+    MachineEased as MachineEased,
+    MachineStrained as MachineStrained,
+    MessageDelivered as MessageDelivered,
+    MessageKind as MessageKind,
+    MessageQueued as MessageQueued,
+    MessageReturned as MessageReturned,
+    PermissionAsked as PermissionAsked,
+    PermissionDecided as PermissionDecided,
+    PermissionSettled as PermissionSettled,
+    QuestionSeen as QuestionSeen,
+    RaceDecided as RaceDecided,
+    RungTaken as RungTaken,
+    SessionGivenBack as SessionGivenBack,
+    SessionKnown as SessionKnown,
+    SessionResumed as SessionResumed,
+    SessionTaken as SessionTaken,
+    StuckGone as StuckGone,
+    StuckSeen as StuckSeen,
+    TurnSeen as TurnSeen,
+    UsageCounted as UsageCounted,
+    WorkLooked as WorkLooked,
+)
 from andon.schema.settings import FactorySettings, Settings
-
-Result = Literal["pass", "fail", "unevaluated"]
-"""What a check run says. Only `pass` opens anything."""
-ClaimStatus = Literal["asserted", "proven", "refuted", "unevaluated"]
-FailureClass = Literal["transient", "crash", "contract", "test", "conflict", "unevaluated", "rejected", "limit"]
-"""Why an attempt did not lead on. `transient` is no fault of the change and is counted apart."""
-Risk = Literal["ship", "review", "stop"]
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
-    """Base of all events."""
-
 
 # --- the factory -----------------------------------------------------------------------------------------------------
 
@@ -153,6 +187,8 @@ class TaskAdded(Event, frozen=True, kw_only=True, tag="task.added"):
     """Higher goes first."""
     agent: str = ""
     """A name of `[agents]` instead of the station's."""
+    race: str = ""
+    """Tasks of one race bear the same word (the first one's id): the better-proven change goes on."""
     may_remove_tests: bool = False
     key: str = ""
     """Idempotency key of the request: the same key never adds twice."""
@@ -233,6 +269,9 @@ class AttemptClaimed(Event, frozen=True, kw_only=True, tag="attempt.claimed"):
     """The commit its branch starts at when it goes on from an earlier attempt; empty means base."""
     port: int = 0
     ports: int = 0
+    account: str = ""
+    reserve_usd: float = 0.0
+    """Held back of every cap while it lives."""
 
 
 class CheckoutPrepared(Event, frozen=True, kw_only=True, tag="checkout.prepared"):
@@ -460,7 +499,7 @@ class GateOpened(Event, frozen=True, kw_only=True, tag="gate.opened"):
 
     gate: GateId
     task: TaskId
-    kind: Literal["review", "question", "failure", "limit", "unevaluated", "trust"]
+    kind: Literal["review", "question", "failure", "limit", "unevaluated", "trust", "permission", "stuck", "budget"]
     question: str
     options: tuple[Option, ...]
     recommendation: str = ""
@@ -469,6 +508,8 @@ class GateOpened(Event, frozen=True, kw_only=True, tag="gate.opened"):
     attempt: AttemptId = AttemptId("")
     n: int = 0
     """For `question`: the number of the agent's message."""
+    ask: str = ""
+    """For `permission`, and a `question` by the agent's own means: what the channel calls it."""
     commit: Oid = Oid("")
     bound: Digest = Digest("")
     """What an answer is bound to: sha256 over diff digest, commit and claims. Empty: nothing to bind."""
@@ -499,50 +540,6 @@ class AnswerDelivered(Event, frozen=True, kw_only=True, tag="answer.delivered"):
     n: int
 
 
-# --- landing ---------------------------------------------------------------------------------------------------------
-
-class LandingPlanned(Event, frozen=True, kw_only=True, tag="landing.planned"):
-    """A change is next in the queue of its target."""
-
-    landing: LandingId
-    repo: RepoId
-    task: TaskId
-    commit: Oid
-    onto: Oid
-    """The trunk commit it is merged with."""
-
-
-class LandingMerged(Event, frozen=True, kw_only=True, tag="landing.merged"):
-    """The merged tree exists as a pinned candidate commit."""
-
-    landing: LandingId
-    candidate: Oid
-    tree: Oid
-
-
-class LandingConflicted(Event, frozen=True, kw_only=True, tag="landing.conflicted"):
-    """The merge has textual conflicts; nothing moved."""
-
-    landing: LandingId
-    paths: tuple[str, ...]
-    message: str = ""
-
-
-class LandingAbandoned(Event, frozen=True, kw_only=True, tag="landing.abandoned"):
-    """It ended without moving the target."""
-
-    landing: LandingId
-    because: str
-
-
-class TargetMoved(Event, frozen=True, kw_only=True, tag="target.moved"):
-    """The one commit point: trunk was moved by compare-and-swap to the proven candidate."""
-
-    landing: LandingId
-    old: Oid
-    new: Oid
-
-
 AnyEvent = (
     FactoryStarted | FactoryStopped | FactoryConfigured | ProblemNoticed | ProblemCleared
     | RepositoryRegistered | SettingsActivated | CommandsTrusted | TargetObserved | TargetMirrored
@@ -555,6 +552,7 @@ AnyEvent = (
     | RunPlanned | RunFinished | ClaimJudged
     | GateOpened | GateAnswered | GateVoided | AnswerDelivered
     | LandingPlanned | LandingMerged | LandingConflicted | LandingAbandoned | TargetMoved
+    | AnySessionEvent
 )
 """The closed union of events. `msgspec.json.decode(data, type=AnyEvent)` reads a ledger row's `data`."""
 

@@ -1,23 +1,41 @@
 """Everything that can reach the core: a person's commands and what the edges saw. An expected failure is an Input too."""
 
-import msgspec
-
 from andon.schema.errors import Problem
 from andon.schema.events import Result
 from andon.schema.ids import AttemptId, Digest, GateId, LandingId, Oid, RepoId, RunId, TaskId
+from andon.schema.inputbase import (
+    Command as Command,
+    Input as Input,
+)
 from andon.schema.jobs import Exit, Said
+from andon.schema.session_inputs import (
+    AnySessionCommand as AnySessionCommand,
+    AnySessionInput as AnySessionInput,
+    AskAnswered as AskAnswered,
+    AskGone as AskGone,
+    AskSeen as AskSeen,
+    AssertionSeen as AssertionSeen,
+    ConversationSeen as ConversationSeen,
+    FinishDone as FinishDone,
+    FreeAccount as FreeAccount,
+    GiveBack as GiveBack,
+    HealthSeen as HealthSeen,
+    Interrupt as Interrupt,
+    Interrupted as Interrupted,
+    MachineSeen as MachineSeen,
+    MessageRefused as MessageRefused,
+    MessageSent as MessageSent,
+    Nudge as Nudge,
+    ReassignTask as ReassignTask,
+    ReceiptSeen as ReceiptSeen,
+    RestartSession as RestartSession,
+    SendMessage as SendMessage,
+    TakeOver as TakeOver,
+    TurnOver as TurnOver,
+    UsageSeen as UsageSeen,
+    WorkSeen as WorkSeen,
+)
 from andon.schema.settings import FactorySettings, Loaded
-
-
-class Input(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
-    """Base of all inputs. The loop stamps the time; inputs carry none."""
-
-
-class Command(Input, frozen=True, kw_only=True):
-    """Base of what a person may ask for. `by` is the person's login name, filled in by the daemon from the socket."""
-
-    by: str = ""
-
 
 # --- a person's commands ---------------------------------------------------------------------------------------------
 
@@ -33,6 +51,8 @@ class AddTask(Command, frozen=True, kw_only=True, tag="add"):
     paths: tuple[str, ...] = ()
     priority: int = 0
     agent: str = ""
+    race: tuple[str, ...] = ()
+    """Agents of which each gets the task as its own; the better-proven change goes on. Makes one task for each."""
     may_remove_tests: bool = False
     key: str = ""
 
@@ -340,7 +360,7 @@ class MirrorSeen(Input, frozen=True, kw_only=True, tag="mirror-seen"):
     mend: str = ""
 
 
-AnyCommand = AddTask | AnswerGate | CancelTask | RetryTask | PullCord | ReleaseCord | TrustCommands
+AnyCommand = AddTask | AnswerGate | CancelTask | RetryTask | PullCord | ReleaseCord | TrustCommands | AnySessionCommand
 """What may come over the operator's socket and goes to the core as it is."""
 
 AnyInput = (
@@ -349,6 +369,6 @@ AnyInput = (
     | TargetSeen | TroubleSeen | TroubleGone
     | EffectFailed | CheckoutReady | SessionStarted | SessionEnded | AgentSaid | StopDone | SuspendDone | WorkRead
     | CheckoutGone | CheckoutBack | AnswerGiven | CheckRan | CandidateMerged | CandidateConflicted | TargetSwapped
-    | LandingRefused | MirrorSeen
+    | LandingRefused | MirrorSeen | AnySessionInput
 )
 """The closed union of inputs."""

@@ -14,6 +14,8 @@ JOB, START, EXIT, LOG, OUTBOX, INBOX, PROMPT, CONTEXT = (
     "job.json", "start", "exit.json", "log", "outbox", "inbox", "prompt.md", "context.json",
 )
 """Names inside a job directory."""
+HOOKS, CHANNEL, GATEWAY, ASKS, ROUTE = "hooks.jsonl", "channel.jsonl", "gateway.jsonl", "asks", "route.json"
+"""Further names: raw lines by source (`andon.schema.signals.Line`), the decisions for hooks that wait, the route."""
 TOKEN_EXIT = 75
 """Exit code of a shim that found the token taken (EX_TEMPFAIL)."""
 
@@ -84,3 +86,21 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     n: int
     text: str
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """A decision about an ask of a hook that waits: a file `asks/<ask>.json`, written aside and renamed."""
+
+    ask: str
+    allow: bool
+    text: str = ""
+    """Told to the agent when it is denied."""
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the gateway sends the model calls of one session: the file `route.json`."""
+
+    token: str
+    """A part of the address that only this session was given."""
+    upstream: str
+    """Base address of the provider: `https://api.anthropic.com`."""

@@ -72,6 +72,20 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
         """The job directory of an attempt or a run."""
         return self.jobs / name
 
+    def session_home(self, attempt: AttemptId) -> Path:
+        """The private home of an attempt's agent: its configuration, login and transcripts, over all sittings."""
+        return self.home / "homes" / attempt
+
+    @property
+    def gateway(self) -> Path:
+        """Where the loopback gateway keeps its port, token and log."""
+        return self.home / "gateway"
+
+    @property
+    def person_rules(self) -> Path:
+        """The person's own rules of judging."""
+        return self.config / "rules.toml"
+
     def blob(self, digest: Digest) -> Path:
         """The file of a blob."""
         return self.home / "blobs" / digest[:2] / digest[2:]

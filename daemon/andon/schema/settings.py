@@ -2,6 +2,7 @@
 
 import msgspec
 
+from andon.schema.health import Cause, Rung
 from andon.schema.ids import Digest
 
 
@@ -23,6 +24,15 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     """With `junit`: fewer executed tests than this is unevaluated, never a pass."""
 
 
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """US dollars per million tokens."""
+
+    input: float
+    output: float
+    cache_read: float = 0.0
+    cache_write: float = 0.0
+
+
 class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     """A named way to start an agent."""
 
@@ -36,6 +46,24 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     env: dict[str, str] = {}
     minutes: float = 90.0
     """Wall-clock limit of one attempt; at it the attempt is paused and a gate asks."""
+    model: str = ""
+    """The model to ask for; empty leaves it to the agent."""
+    account: str = ""
+    """Agents of one account share its quota and its limits; empty means the adapter's name."""
+    approve: str = "policy"
+    """`policy`: the agent asks before each tool and `[permissions]` answers; `all`: it is told to ask nothing."""
+    gateway: str = "auto"
+    """`auto`: our loopback gateway stands before the provider when an API key is set; `on`; `off`."""
+    upstream: str = ""
+    """The provider's base address behind the gateway; empty: the agent's own variable, else its provider's."""
+    login: str = "none"
+    """`copy`: the person's own login of this agent is copied into each session's private home; `none`: an API key only."""
+    usd_day: float = 0.0
+    """What this agent may spend a day in this repository; 0: no limit of its own."""
+    reserve_usd: float = 0.0
+    """Held back of every cap for one attempt before it starts; 0: the budget's `reserve_usd`."""
+    prices: dict[str, "Price"] = {}
+    """By model name (a prefix will do): what a token costs where the agent does not say."""
 
 
 class Station(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +89,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     stations: tuple[Station, ...]
     wip: int = 0
     """Tasks in work on this line at once; 0 means no limit of its own."""
+    usd_day: float = 0.0
+    """What this line may spend a day; 0: no limit of its own."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +109,28 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     """Attempts of an agent before a person is asked."""
     minutes: float = 0.0
     """Agent minutes of a task over all attempts; 0 means attempts x the agent's own limit."""
+    usd: float = 0.0
+    """What a task may spend over all attempts; 0: no limit."""
+    tokens: int = 0
+    """Input and output tokens of a task over all attempts; 0: no limit."""
+    attempt_usd: float = 0.0
+    """What one attempt may spend; 0: no limit of its own."""
+    day_usd: float = 0.0
+    """What this repository may spend a day, from midnight UTC; 0: no limit."""
+    reserve_usd: float = 1.0
+    """Held back of every cap in force before an attempt starts, so that what runs cannot overspend it together."""
+
+
+class Permissions(msgspec.Struct, frozen=True, kw_only=True):
+    """Who answers an agent's request. Patterns are `deed` or `deed(glob)`: `read`, `edit(src/**)`, `shell(git status*)`,
+    `fetch(docs.python.org)`, `mcp(server.tool)`. `deny` beats `ask` beats `allow`; what touches anything outside the checkout is
+    never allowed by a pattern."""
+
+    default: str = "ask"
+    """`allow`, `ask` or `deny`: for what no pattern names."""
+    allow: tuple[str, ...] = ()
+    ask: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,6 +176,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     budget: Budget = Budget()
     retry: Retry = Retry()
     checkout: Checkout = Checkout()
+    permissions: Permissions = Permissions()
 
     def commands(self) -> tuple[str, ...]:
         """Every shell command and argv that these settings would run, in a fixed order: what a person trusts."""
@@ -132,8 +185,33 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         told += [f"teardown: {command}" for command in self.checkout.teardown]
         told += [f"agent {agent.name}: {' '.join((agent.use, *agent.command, *agent.args))}"
                  + "".join(f" {key}={value}" for key, value in sorted(agent.env.items()))
+                 + "".join(f" {name}={value}" for name, value in (("approve", agent.approve), ("login", agent.login))
+                           if value not in ("policy", "none"))
                  for _, agent in sorted(self.agents.items())]
+        told += [f"allow {pattern}" for pattern in self.permissions.allow]
+        told += ["allow everything that no pattern names"] if self.permissions.default == "allow" else []
         return tuple(told)
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One rung of a ladder."""
+
+    do: Rung
+    after_s: float = 0.0
+    """So long must the cause stand (after the rung before) until this is done."""
+    times: int = 1
+    """At most so often in one attempt; then the next rung."""
+
+
+class Admission(msgspec.Struct, frozen=True, kw_only=True):
+    """When the machine takes another agent. 0 turns a limit off."""
+
+    load_per_core: float = 4.0
+    """Load average of one minute for each core."""
+    free_memory_mb: int = 1024
+    free_disk_mb: int = 2048
+    ramp_s: float = 1.0
+    """Seconds between two starts while the factory comes back after a crash; doubles as what starts keeps failing."""
 
 
 class FactorySettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,6 +219,15 @@ class FactorySettings(msgspec.Struct, frozen=True, kw_only=True):
 
     wip: int = 6
     """Agents at work at once over all repositories."""
+    day_usd: float = 0.0
+    """What the whole factory may spend a day, from midnight UTC; 0: no limit."""
+    admission: Admission = Admission()
+    ladders: dict[Cause, tuple[Step, ...]] = {}
+    """What is done about each cause, in order. Empty: the ladders of the rules that come with the program."""
+    breaker: int = 6
+    """Rungs above `wait` that may be taken in one attempt before everything further is a gate."""
+    restarts: int = 3
+    """How often one attempt may be started again in its checkout (crash, reboot, limit, ladder)."""
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):

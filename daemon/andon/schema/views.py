@@ -8,15 +8,11 @@ from typing import Literal
 import msgspec
 
 from andon.schema.events import ClaimStatus, Option, Risk
+from andon.schema.health import Cause as Cause, Health as Health
 from andon.schema.ids import AttemptId, Digest, GateId, Oid, RepoId, RunId, TaskId
 
 TaskState = Literal["queued", "building", "checking", "waiting", "landing", "landed", "done", "failed", "stopped", "paused"]
 """`waiting` is a gate; `paused` is a limit, a cord or trust; `stopped` is cancelled."""
-Health = Literal[
-    "starting", "working", "thinking", "background", "waiting-permission", "waiting-answer", "idle-at-prompt", "rate-limited",
-    "auth", "compacting", "looping", "thrashing", "hung", "suspended", "crashed", "finished", "unknown",
-]
-
 
 class View(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     """Base of all views."""
@@ -126,6 +122,15 @@ class TaskView(View, frozen=True, kw_only=True, tag="task"):
     attempts: int = 0
     agent: str = ""
     health: Health | Literal[""] = ""
+    cause: Cause = ""
+    """What keeps its session; empty when nothing does."""
+    usd: float = 0.0
+    """Spent by all its attempts so far, as far as it was metered."""
+    tokens: int = 0
+    metered: bool = True
+    """Whether every attempt's spending is known; when not, `usd` and `tokens` are a lower bound."""
+    race: str = ""
+    """Tasks of one race bear the same word; the better-proven change goes on."""
     says: str = ""
     """The agent's latest words: asserted."""
     claims: tuple[ClaimCell, ...] = ()
@@ -192,12 +197,40 @@ class SessionView(View, frozen=True, kw_only=True, tag="session"):
     because: str
     """Why it is shown so, in one sentence."""
     source: str
-    """`exit file`, `outbox`, `pane`, `process`, `none`."""
+    """`exit file`, `api`, `hook`, `gateway`, `outbox`, `pane`, `process`, `none` …"""
     since: int
     started: int = 0
     says: str = ""
     path: str = ""
     port: int = 0
+    cause: Cause = ""
+    rule: str = ""
+    evidence: tuple[str, ...] = ()
+    confidence: Literal["certain", "likely", "guess"] = "certain"
+    until: int = 0
+    """When a limit ends, as told."""
+    conflict: str = ""
+    """What another source says instead."""
+    account: str = ""
+    channel: str = ""
+    """The best structured channel of this session: `app-server`, `http`, `hooks`, `acp`, `none`."""
+    conversation: str = ""
+    """By which it can be resumed; empty when not known."""
+    sitting: int = 1
+    """1: first start; more: how often it was started again in its checkout."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    usd: float = 0.0
+    metered: str = ""
+    """`reported`, `gateway`, `priced` or `unmetered`; empty when nothing was spent yet."""
+    context: float = 0.0
+    """Share of its context window in use; 0: not told."""
+    taken: str = ""
+    """The person who took it over; nothing is done to it meanwhile."""
+    ladder: tuple[str, ...] = ()
+    """What was done about the present cause so far."""
+    outbox: int = 0
+    """Messages that wait to be delivered."""
 
     @property
     def key(self) -> str:
@@ -222,7 +255,24 @@ class ProblemView(View, frozen=True, kw_only=True, tag="problem"):
         return f"problem:{self.problem}"
 
 
-AnyView = FactoryView | LineView | RepositoryView | TaskView | GateView | SessionView | ProblemView
+class AccountView(View, frozen=True, kw_only=True, tag="account"):
+    """One provider account. Key `account:NAME`. A limit of it stops only its own agents."""
+
+    account: str
+    limited_until: int = 0
+    """Unix milliseconds; 0: not limited."""
+    because: str = ""
+    live: int = 0
+    usd_today: float = 0.0
+    tokens_today: int = 0
+
+    @property
+    def key(self) -> str:
+        """By name."""
+        return f"account:{self.account}"
+
+
+AnyView = AccountView | FactoryView | LineView | RepositoryView | TaskView | GateView | SessionView | ProblemView
 """The closed union of views in the feed."""
 
 

@@ -16,7 +16,7 @@ def _(state: State, event: e.AttemptClaimed) -> State:
     attempt = Attempt(
         attempt=event.attempt, task=event.task, repo=task.repo, number=event.number, station=event.station, fence=event.fence,
         agent=event.agent, base=event.base, start=event.start or event.base, port=event.port, ports=event.ports,
-        claimed_at=state.at,
+        claimed_at=state.at, account=event.account, reserve_usd=event.reserve_usd,
     )
     state = replace(state, attempts=state.attempts.set(event.attempt, attempt), fence=event.fence)
     state = with_repo(state, task.repo, last_claim=state.seq)

@@ -11,7 +11,7 @@ def _(state: State, event: e.GateOpened) -> State:
     gate = Gate(
         gate=event.gate, task=event.task, kind=event.kind, question=event.question, options=event.options,
         recommendation=event.recommendation, because=event.because, risk=event.risk, attempt=event.attempt, n=event.n,
-        commit=event.commit, bound=event.bound, station=event.station, opened_at=state.at,
+        commit=event.commit, bound=event.bound, station=event.station, opened_at=state.at, ask=event.ask,
     )
     state = replace(state, gates=state.gates.set(event.gate, gate), gate_count=state.gate_count + 1)
     return with_task(state, event.task, gate=event.gate, since=state.at)

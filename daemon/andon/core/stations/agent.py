@@ -3,8 +3,7 @@
 from andon.core.failure import fingerprint, gate_id, packet_of, send_back
 from andon.core.globs import matches
 from andon.core.state import Attempt, State, Task
-from andon.schema import events as e
-from andon.schema import inputs as i
+from andon.schema import events as e, inputs as i
 from andon.schema.sentences import plural
 from andon.schema.settings import Station
 

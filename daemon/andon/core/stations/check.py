@@ -8,8 +8,7 @@ import msgspec
 
 from andon.core.failure import fingerprint, gate_id, packet_of, send_back
 from andon.core.state import RERUNS, Claim, Proof, Repository, Run, State, Task, proof_key
-from andon.schema import events as e
-from andon.schema import inputs as i
+from andon.schema import events as e, inputs as i
 from andon.schema.ids import Digest, LandingId, Oid, RunId
 from andon.schema.sentences import plural
 from andon.schema.settings import Check, Settings, Station

@@ -5,8 +5,7 @@ import msgspec
 from andon.core.failure import fingerprint, packet_of, send_back
 from andon.core.state import Landing, Repository, State, Task, cord_key, open_tasks, station_of
 from andon.core.stations import check
-from andon.schema import events as e
-from andon.schema import inputs as i
+from andon.schema import events as e, inputs as i
 from andon.schema.ids import LandingId, Oid
 from andon.schema.settings import Check, Station
 

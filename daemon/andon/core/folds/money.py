@@ -1,0 +1,1 @@
+"""What events about spending, accounts and the machine change."""

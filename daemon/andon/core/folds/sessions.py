@@ -1,0 +1,1 @@
+"""What events about running sessions change."""
