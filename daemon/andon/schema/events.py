@@ -36,6 +36,7 @@ from andon.schema.session_events import (
     MachineEased as MachineEased,
     MachineStrained as MachineStrained,
     MessageDelivered as MessageDelivered,
+    MessageGiven as MessageGiven,
     MessageKind as MessageKind,
     MessageQueued as MessageQueued,
     MessageReturned as MessageReturned,
@@ -51,6 +52,7 @@ from andon.schema.session_events import (
     SessionTaken as SessionTaken,
     StuckGone as StuckGone,
     StuckSeen as StuckSeen,
+    TaskReassigned as TaskReassigned,
     TurnSeen as TurnSeen,
     UsageCounted as UsageCounted,
     WorkLooked as WorkLooked,
@@ -310,6 +312,9 @@ class AttemptStopAsked(Event, frozen=True, kw_only=True, tag="attempt.stop-asked
     attempt: AttemptId
     because: str
     by: str = ""
+    then: Literal["", "restart", "fresh", "reassign"] = ""
+    """`restart`, `fresh`: it is started again in its checkout, with its conversation or a new one; empty: it gives nothing more."""
+    note: str = ""
 
 
 class AttemptPauseAsked(Event, frozen=True, kw_only=True, tag="attempt.pause-asked"):
@@ -541,14 +546,12 @@ class AnswerDelivered(Event, frozen=True, kw_only=True, tag="answer.delivered"):
 
 
 AnyEvent = (
-    FactoryStarted | FactoryStopped | FactoryConfigured | ProblemNoticed | ProblemCleared
+    FactoryStarted | FactoryStopped | FactoryConfigured | ProblemNoticed | ProblemCleared | CordPulled | CordReleased
     | RepositoryRegistered | SettingsActivated | CommandsTrusted | TargetObserved | TargetMirrored
-    | CordPulled | CordReleased
     | TaskAdded | TaskEntered | TaskLanded | TaskDone | TaskFailed | TaskCancelled | TaskRetried | RetryScheduled
     | AttemptClaimed | CheckoutPrepared | AttemptStarted | AttemptSaid | AttemptStopAsked | AttemptPauseAsked
     | AttemptResumeAsked | AttemptSuspended | EffectRetried | AttemptExited | AttemptLost | WorkImported | AttemptFailed
-    | AttemptAccepted
-    | WorkSalvaged | CheckoutRemoved | CheckoutRestored
+    | AttemptAccepted | WorkSalvaged | CheckoutRemoved | CheckoutRestored
     | RunPlanned | RunFinished | ClaimJudged
     | GateOpened | GateAnswered | GateVoided | AnswerDelivered
     | LandingPlanned | LandingMerged | LandingConflicted | LandingAbandoned | TargetMoved

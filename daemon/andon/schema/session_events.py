@@ -7,7 +7,7 @@ from typing import Literal
 
 from andon.schema.eventbase import Event
 from andon.schema.health import Cause, Health, Rung
-from andon.schema.ids import AttemptId
+from andon.schema.ids import AttemptId, TaskId
 
 MessageKind = Literal["send", "nudge", "hand-back", "answer", "divergence"]
 """Why a message goes into a session. `send`: a person's words. The others are the factory's own, each bounded."""
@@ -133,6 +133,15 @@ class MessageQueued(Event, frozen=True, kw_only=True, tag="message.queued"):
     by: str
     sender: str = ""
     """For text from another agent: whose it is; it is quoted, never an instruction of the factory."""
+    key: str = ""
+    """Idempotency key of the request: the same key is never queued twice for one attempt."""
+
+
+class MessageGiven(Event, frozen=True, kw_only=True, tag="message.given"):
+    """It was given to the session and its receipt is still to come: it is not given again."""
+
+    attempt: AttemptId
+    message: str
 
 
 class MessageDelivered(Event, frozen=True, kw_only=True, tag="message.delivered"):
@@ -151,6 +160,16 @@ class MessageReturned(Event, frozen=True, kw_only=True, tag="message.returned"):
     message: str
     because: str
     unsure: bool = False
+
+
+class TaskReassigned(Event, frozen=True, kw_only=True, tag="task.reassigned"):
+    """Another agent gets the task from here on; a live attempt is stopped first, and its work is offered."""
+
+    task: TaskId
+    agent: str
+    note: str = ""
+    """Markdown appended to the prompt of the next attempt."""
+    by: str
 
 
 class InterruptAsked(Event, frozen=True, kw_only=True, tag="session.interrupt-asked"):
@@ -276,7 +295,7 @@ class RaceDecided(Event, frozen=True, kw_only=True, tag="race.decided"):
 AnySessionEvent = (
     SessionKnown | TurnSeen | WorkLooked | FinishAsked | SessionResumed | SessionTaken | SessionGivenBack
     | PermissionAsked | PermissionDecided | PermissionSettled | QuestionSeen
-    | MessageQueued | MessageDelivered | MessageReturned | InterruptAsked | InterruptDone
+    | MessageQueued | MessageGiven | MessageDelivered | MessageReturned | TaskReassigned | InterruptAsked | InterruptDone
     | StuckSeen | StuckGone | RungTaken | AccountLimited | AccountFreed
     | UsageCounted | BudgetReached | BudgetRaised | ClaimContradicted | MachineStrained | MachineEased | RaceDecided
 )
