@@ -34,13 +34,17 @@ from andon.edges.watch import Watch
 from andon.eyes import Eyes
 from andon.loop import Loop
 from andon.office import Office
-from andon.perform import Performer
+from andon.perform import Performer, Tools
 from andon.schema import events as e, inputs as i
+from andon.schema.agent import Channel
 from andon.schema.errors import Mistake
 from andon.schema.faults import point
+from andon.schema.ids import AttemptId
 from andon.schema.layout import Layout
+from andon.schema.rules import Rules
 from andon.schema.settings import Loaded
 from andon.sightings import SERVER, Sightings
+from andon.steering import Steering
 
 INTENSITY, PERIOD_S = 5, 60.0
 LOG_BYTES = 8 * 1024 * 1024
@@ -148,7 +152,9 @@ class Daemon:
         async with asyncio.TaskGroup() as group:
             loop = Loop(store, state, Clock(), group, lambda changed, gone: server.publish(changed, gone))
             blobs, proving = Blobs(layout), Proving(layout)
-            performer = Performer(layout, blobs, tmux, proving, adapter_for, loop.give, watch)
+            rules, tools = Rules(), Tools(adapter_for=adapter_for)
+            steering = Steering(layout, tmux, Alone(), lambda: rules, lambda attempt: adapter_of(loop.state, attempt))
+            performer = Performer(layout, blobs, tmux, proving, tools, loop.give, watch, steering, Alone())
             office = Office(layout, loop, blobs, tmux, group, version(), load_repository, load_person, self.leave)
             eyes = Eyes(layout, loop, office, performer, watch)
             server = Server(layout, office)
@@ -208,6 +214,25 @@ class Daemon:
             point("stop.told")
             loop.stop()
             await loop.save_snapshot()
+
+
+class Alone:
+    """No connection to any agent, and no gateway."""
+
+    def of(self, attempt: AttemptId) -> Channel | None:
+        """None."""
+        return None
+
+    async def address(self, attempt: AttemptId, upstream: str) -> str:
+        """None."""
+        return ""
+
+
+def adapter_of(state: State, attempt: AttemptId) -> str:
+    """The adapter of an attempt's agent; empty when its settings are gone."""
+    known = state.attempts.get(attempt)
+    agent = state.repos[known.repo].settings.agents.get(known.agent) if known else None
+    return agent.use if agent else ""
 
 
 async def load_state(store: Store) -> State:

@@ -8,11 +8,11 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
-from andon.edges import checkout, jobs, landing, salvage
+from andon.edges import checkout, homes, jobs, landing, salvage
 from andon.edges.blobs import Blobs
 from andon.edges.check import Checks
 from andon.edges.proving import Proving
@@ -20,13 +20,14 @@ from andon.edges.surroundings import attempt_env
 from andon.edges.tmux import Tmux, TmuxError
 from andon.edges.watch import Watch
 from andon.schema import effects as f, inputs as i
-from andon.schema.agent import Adapter, Assignment
+from andon.schema.agent import Adapter, Assignment, Launch, Profile, Supervised
 from andon.schema.errors import Mistake, Problem
 from andon.schema.faults import point
 from andon.schema.ids import AttemptId, Digest, Oid, session_name
-from andon.schema.jobs import CONTEXT, OUTBOX, PROMPT, Answer, Job
+from andon.schema.jobs import ASKS, CONTEXT, OUTBOX, PROMPT, Answer, Job
 from andon.schema.layout import Layout
 from andon.schema.settings import AgentSettings
+from andon.steering import Steering
 
 GIT_AT_ONCE = 4
 """Deeds that are mostly git, at once."""
@@ -39,13 +40,31 @@ Emit = Callable[[i.Input], None]
 AdapterFor = Callable[[AgentSettings], Adapter]
 
 
+class Address(Protocol):
+    """The model gateway, as far as a start needs it."""
+
+    async def address(self, attempt: AttemptId, upstream: str) -> str:
+        """The address that stands before this provider for this session; empty when there can be none."""
+        ...
+
+
+class Tools(msgspec.Struct, frozen=True, kw_only=True):
+    """What sessions are given beside their prompt, and by whom they are started."""
+
+    adapter_for: AdapterFor
+    hook: tuple[str, ...] = ()
+    """argv of the program that an agent's hooks call."""
+    verbs: tuple[str, ...] = ()
+    """argv of the server with the agents' own verbs."""
+
+
 class Performer:
     """The hands of one daemon."""
 
-    def __init__(self, layout: Layout, blobs: Blobs, tmux: Tmux, proving: Proving, adapter_for: AdapterFor, emit: Emit,
-                 watch: Watch) -> None:
-        self._layout, self._blobs, self._tmux, self._adapter_for, self._emit = layout, blobs, tmux, adapter_for, emit
-        self._watch = watch
+    def __init__(self, layout: Layout, blobs: Blobs, tmux: Tmux, proving: Proving, tools: Tools, emit: Emit,
+                 watch: Watch, steering: Steering, gateway: Address) -> None:
+        self._layout, self._blobs, self._tmux, self._tools, self._emit = layout, blobs, tmux, tools, emit
+        self._watch, self._gateway = watch, gateway
         self.checks = Checks(layout, proving, blobs)
         self._git = asyncio.Semaphore(GIT_AT_ONCE)
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
@@ -53,7 +72,8 @@ class Performer:
             f.PrepareCheckout: self.prepare, f.StartSession: self.start, f.WatchSession: self.watch, f.StopSession: self.stop,
             f.SuspendSession: self.suspend, f.ImportWork: self.read, f.RemoveCheckout: self.remove,
             f.DeliverAnswer: self.deliver, f.RunCheck: self.checks.run, f.MergeCandidate: self.merge, f.MoveTarget: self.move,
-            f.MirrorTarget: self.mirror,
+            f.MirrorTarget: self.mirror, f.LookAtWork: steering.look, f.EndSession: steering.end, f.AnswerAsk: steering.answer,
+            f.DeliverMessage: steering.deliver, f.InterruptTurn: steering.interrupt,
         }
 
     async def perform(self, effect: f.Effect) -> i.Input:
@@ -84,9 +104,10 @@ class Performer:
         """The agent under its shim in a session of our tmux server. A token that is held means it was started before."""
         folder, name = self._layout.job(effect.attempt), session_name(effect.attempt)
         async with self._starts:
+            await asyncio.to_thread(jobs.begin_sitting, folder, effect.sitting)
             seen = jobs.probe(folder)
             if isinstance(seen, jobs.NotStarted):
-                await asyncio.to_thread(self._write_job, effect, folder)
+                await self._write_job(effect, folder)
                 await self._tmux.ensure()
                 if name in await self._tmux.sessions():
                     seen = await jobs.await_start(folder)
@@ -100,27 +121,62 @@ class Performer:
             raise Mistake("the agent's wrapper did not start", where=str(folder), mend="it is tried again; see andon doctor")
         return i.SessionStarted(attempt=effect.attempt, pid=started.pid, ticks=started.ticks, boot=started.boot, session=name)
 
-    def _write_job(self, effect: f.StartSession, folder: Path) -> None:
-        """The job directory with prompt, context and the exact command."""
+    async def _write_job(self, effect: f.StartSession, folder: Path) -> None:
+        """The job directory with prompt, context and the exact command; the session's home with what its adapter seeds."""
+        env = attempt_env(
+            self._layout, attempt=effect.attempt, task=effect.task, path=Path(effect.path), port=effect.port, ports=effect.ports,
+        )
+        env |= effect.agent.env
+        adapter = self._adapter(effect.agent)
+        profile = adapter.profile() if isinstance(adapter, Supervised) else Profile()
+        gateway = await self._address(effect, profile, env)
+        await asyncio.to_thread(self._lay_out, effect, folder, adapter, env, gateway)
+
+    def _adapter(self, agent: AgentSettings) -> Adapter:
+        """The adapter of a configured agent; a wrong setting is no fault that passes."""
+        try:
+            return self._tools.adapter_for(agent)
+        except Mistake as mistake:
+            raise Refusal(mistake.problem) from mistake
+
+    async def _address(self, effect: f.StartSession, profile: Profile, env: dict[str, str]) -> str:
+        """The gateway's address for this session; empty when none is wanted or possible."""
+        agent = effect.agent
+        keyed = any(env.get(key) for key in profile.keys)
+        if not profile.upstream or agent.gateway == "off" or (agent.gateway == "auto" and not keyed):
+            return ""
+        upstream = agent.upstream or env.get(profile.base_variable, "") or profile.upstream
+        return await self._gateway.address(effect.attempt, upstream)
+
+    def _lay_out(self, effect: f.StartSession, folder: Path, adapter: Adapter, env: dict[str, str], gateway: str) -> None:
+        """Everything on disk that the shim and the agent read."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        prompt_file = folder / PROMPT
+        prompt_file, home = folder / PROMPT, self._layout.session_home(effect.attempt)
         prompt_file.write_text(effect.prompt)
         context = {"task": effect.task, "attempt": effect.attempt, "title": effect.title, "base": effect.base, "repo": effect.repo}
         (folder / CONTEXT).write_bytes(msgspec.json.encode(context))
         assignment = Assignment(
             attempt=effect.attempt, task=effect.task, title=effect.title, prompt=effect.prompt, prompt_file=prompt_file,
-            checkout=Path(effect.path), job=folder, agent=effect.agent,
+            checkout=Path(effect.path), job=folder, agent=effect.agent, home=home, repository=Path(effect.repository),
+            resume=effect.resume, gateway=gateway, hook=self._tools.hook, mcp=self._tools.verbs, person=env,
         )
         try:
-            launch = self._adapter_for(effect.agent).launch(assignment)
+            launch = adapter.launch(assignment)
+            homes.lay(home, launch.seeds, copies=effect.agent.login == "copy") if launch.seeds else None
         except Mistake as mistake:
             raise Refusal(mistake.problem) from mistake
-        env = attempt_env(
-            self._layout, attempt=effect.attempt, task=effect.task, path=Path(effect.path), port=effect.port, ports=effect.ports,
-        )
-        jobs.write_job(folder, Job(
-            name=effect.attempt, argv=launch.argv, cwd=effect.path, env={**env, **effect.agent.env, **launch.env},
-        ))
+        (folder / ASKS).mkdir(exist_ok=True, mode=0o700)
+        self._tell_facts(effect, launch, adapter)
+        kept = {key: value for key, value in env.items() if key not in launch.drop}
+        jobs.write_job(folder, Job(name=effect.attempt, argv=launch.argv, cwd=effect.path, env={**kept, **launch.env}))
+
+    def _tell_facts(self, effect: f.StartSession, launch: Launch, adapter: Adapter) -> None:
+        """What is known of the session before it runs: its kind, and its conversation where that can be chosen."""
+        if isinstance(adapter, Supervised):
+            conversation = launch.conversation or effect.resume
+            self._emit(i.ConversationSeen(
+                attempt=effect.attempt, conversation=conversation, channel=launch.channel, interactive=launch.interactive,
+            ))
 
     async def watch(self, effect: f.WatchSession) -> i.Input:
         """See the attempt through to its end. Its last words are heard before its end is told."""
@@ -192,11 +248,13 @@ class Performer:
         return gone
 
     async def _clear_scratch(self, attempt: AttemptId) -> None:
-        """The attempt's TMPDIR goes, which may be large; the few small files of its job stay: they say what was started."""
-        aside = self._layout.jobs / f".tmp-{attempt}"
-        with contextlib.suppress(OSError):  # not there, or an earlier one is still on its way out
-            (self._layout.job(attempt) / "tmp").rename(aside)
-        await salvage.destroy(aside, self._layout)
+        """The attempt's TMPDIRs and its private home go; the few small files of its jobs stay: they say what was started."""
+        folders = (self._layout.job(attempt), *self._layout.jobs.glob(f"{attempt}~*"))
+        for place in (*(folder / "tmp" for folder in folders), self._layout.session_home(attempt)):
+            aside = self._layout.jobs / f".tmp-{place.parent.name}-{place.name}"
+            with contextlib.suppress(OSError):  # not there, or an earlier one is still on its way out
+                place.rename(aside)
+            await salvage.destroy(aside, self._layout)
 
     async def deliver(self, effect: f.DeliverAnswer) -> i.Input:
         """A person's answer into the inbox."""

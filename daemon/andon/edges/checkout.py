@@ -20,7 +20,7 @@ from andon.edges import marker, salvage
 from andon.edges.git import EMAIL, FETCH, NAME, NONE, GitFailed, common_lock, drop_ref, git, held, look, read_ref, set_ref
 from andon.edges.marker import Marker
 from andon.edges.repository import is_ancestor, tree_of
-from andon.edges.scratch import excludes, read_plain, scratch
+from andon.edges.scratch import excludes, head_of, read_plain, scratch
 from andon.edges.surroundings import attempt_env, include, run_commands
 from andon.schema.effects import ImportWork, PrepareCheckout, RemoveCheckout
 from andon.schema.errors import Mistake
@@ -84,6 +84,32 @@ async def import_work(effect: ImportWork, layout: Layout, blobs: Blobs) -> WorkR
         base_tree=base_tree, descends=await is_ancestor(common, effect.base, head), foreign=await _foreign(effect, common, head),
         paths=changes.paths[:PATHS_LIMIT], paths_total=len(changes.paths), insertions=changes.insertions,
         deletions=changes.deletions, diff=changes.diff, dirty=await _dirty(common, path, head, layout), refused=refused)
+
+
+class Looked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a checkout held at one moment. Nothing was fetched and nothing changed."""
+
+    head: Oid | None
+    dirty: bool
+    """Files differ from that head, or from the base when there is none."""
+    there: tuple[str, ...] = ()
+    """Of the paths that were asked for, those that exist inside it."""
+
+
+async def look_at(git_dir: Path, path: Path, base: Oid, layout: Layout, wanted: tuple[str, ...] = ()) -> Looked:
+    """HEAD and dirtiness of a checkout at work, read with the daemon's own git directory; and which wanted paths are there."""
+    async with scratch(git_dir, path, layout, exact=False) as room:
+        head = await head_of(room, git_dir)
+        known = head is not None and (await room.git("cat-file", "-e", f"{head}^{{commit}}", check=False)).code == 0
+    seen = head if known and head else base
+    there = await asyncio.to_thread(lambda: tuple(name for name in wanted if _inside(path, name)))
+    return Looked(head=head if known else None, dirty=await _dirty(git_dir, path, seen, layout), there=there)
+
+
+def _inside(path: Path, name: str) -> bool:
+    """Whether a relative or absolute name is something that exists in the checkout."""
+    place = path / name
+    return os.path.lexists(place) and place.resolve().is_relative_to(path.resolve())
 
 
 async def remove(effect: RemoveCheckout, layout: Layout) -> CheckoutGone:

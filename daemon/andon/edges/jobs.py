@@ -29,6 +29,8 @@ MESSAGES, MESSAGE_BYTES, ENTRIES = 100, 64 * 1024, 10_000
 """At most: messages a read, bytes of one, directory entries looked at."""
 RECORD_BYTES = 64 * 1024
 """At most: bytes of `start` and `exit.json`."""
+SITTING = "sitting"
+"""The file that says which sitting a job directory belongs to; absent in the first."""
 KILL_S = shim.GIVE_UP_S + 2.0
 """So long has a shim that was told to kill before it is killed itself."""
 
@@ -83,6 +85,22 @@ def write_job(folder: Path, job: Job) -> None:
     if not os.path.lexists(folder / START):
         shim.write_whole(str(folder / JOB), msgspec.json.encode(job))
     point("jobs.written")
+
+
+def begin_sitting(folder: Path, sitting: int) -> None:
+    """Set the directory of the sitting before aside as `NAME~K`, so that the same name begins anew. Harmless when repeated.
+
+    Only one whose job is over is moved: a directory of this sitting, or one that still runs, stays.
+    """
+    mark = folder / SITTING
+    known = int(mark.read_text()) if mark.is_file() else 1
+    if sitting == 1 or (folder.is_dir() and (known >= sitting or isinstance(probe(folder), Running))):
+        return
+    if folder.is_dir():
+        folder.rename(folder.with_name(f"{folder.name}~{known}"))
+        point("jobs.set-aside")
+    folder.mkdir(parents=True, mode=0o700)
+    shim.write_whole(str(mark), str(sitting).encode())
 
 
 def read_job(folder: Path) -> Job | None:

@@ -112,6 +112,12 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     metered: Literal["reported", "gateway", "unmetered"] = "unmetered"
     install: str = ""
     """What a person types when the program is missing."""
+    upstream: str = ""
+    """The provider's base address, where the gateway sends model calls; empty: this agent cannot go through it."""
+    base_variable: str = ""
+    """The variable by which a person names another provider: it is the upstream then."""
+    keys: tuple[str, ...] = ()
+    """Variables that hold an API key. With one of them set, `gateway = "auto"` means on."""
     processes: tuple[str, ...] = ()
     """Names of the agent's own processes, so that they are not taken for its work."""
 

@@ -71,6 +71,8 @@ class StartSession(Step, frozen=True, kw_only=True, tag="start-session"):
     port: int
     ports: int
     try_: int = 0
+    repository: str = ""
+    """The top level of the person's own checkout."""
     sitting: int = 1
     """2 and more: started again in the same checkout; the job directory of the sitting before is set aside first."""
     resume: str = ""
@@ -254,6 +256,7 @@ class LookAtWork(Effect, frozen=True, kw_only=True, tag="look-at-work"):
     attempt: AttemptId
     n: int
     path: str
+    git_dir: str
     base: Oid
     """The commit that its branch started at."""
     text: str = ""

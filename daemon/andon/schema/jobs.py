@@ -14,8 +14,10 @@ JOB, START, EXIT, LOG, OUTBOX, INBOX, PROMPT, CONTEXT = (
     "job.json", "start", "exit.json", "log", "outbox", "inbox", "prompt.md", "context.json",
 )
 """Names inside a job directory."""
-HOOKS, CHANNEL, GATEWAY, ASKS, ROUTE = "hooks.jsonl", "channel.jsonl", "gateway.jsonl", "asks", "route.json"
-"""Further names: raw lines by source (`andon.schema.signals.Line`), the decisions for hooks that wait, the route."""
+HOOKS, CHANNEL, GATEWAY, ASKS, ROUTE, MESSAGES = (
+    "hooks.jsonl", "channel.jsonl", "gateway.jsonl", "asks", "route.json", "messages",
+)
+"""Further names: raw lines by source (`andon.schema.signals.Line`), the decisions for hooks that wait, the route, marks of messages."""
 TOKEN_EXIT = 75
 """Exit code of a shim that found the token taken (EX_TEMPFAIL)."""
 
@@ -89,7 +91,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """A decision about an ask of a hook that waits: a file `asks/<ask>.json`, written aside and renamed."""
+    """A decision about an ask of a hook that waits: a file `asks/<ask>.json`, written aside and renamed.
+
+    Who waits for it renames it to `asks/<ask>.taken` when it was read: that is the receipt.
+    """
 
     ask: str
     allow: bool
