@@ -12,7 +12,7 @@ class Verb(NamedTuple):
     group: str
 
 
-GROUPS = ("Set up", "Work", "Look", "Decide", "Repair", "Inside a session")
+GROUPS = ("Set up", "Work", "Steer", "Look", "Decide", "Repair", "Inside a session")
 """In the order of help. A verb of group "" is not listed."""
 
 _TABLE = (
@@ -20,7 +20,7 @@ _TABLE = (
     ("up", "Set up", "start the daemon"),
     ("down", "Set up", "stop the daemon; agents go on"),
     ("trust", "Set up", "trust the commands that a repository brings"),
-    ("agents", "Set up", "agent CLIs found on this machine"),
+    ("agents", "Set up", "agents: programs, logins, limits, pages, conformance"),
     ("config", "Set up", "settings with their origin, their check, their schema"),
     ("doctor", "Set up", "look whether everything that is needed is here"),
     ("demo", "Set up", "watch a whole factory at work on a sample repository"),
@@ -28,7 +28,12 @@ _TABLE = (
     ("cancel", "Work", "end a task; its work is kept"),
     ("retry", "Work", "give a task another attempt"),
     ("wait", "Work", "wait until tasks have landed"),
-    ("send", "Work", "type a line into an agent's session"),
+    ("send", "Steer", "words for a running agent, once, with a receipt"),
+    ("interrupt", "Steer", "end an agent's turn, not its session"),
+    ("nudge", "Steer", "tell an agent that stands still to go on"),
+    ("take", "Steer", "drive a session yourself; --back gives it to the factory again"),
+    ("restart", "Steer", "start a session again in its checkout"),
+    ("reassign", "Steer", "give a task to another agent; the work so far is offered to it"),
     ("status", "Look", "the factory at a glance"),
     ("list", "Look", "tasks, those that need you first"),
     ("show", "Look", "one task on one page"),
