@@ -14,6 +14,7 @@ from pathlib import Path
 _CLOSE_WRITE, _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE, _DELETE_SELF, _MOVE_SELF = 0x8, 0x40, 0x80, 0x100, 0x200, 0x400, 0x800
 _OVERFLOW, _IGNORED, _ONLYDIR = 0x4000, 0x8000, 0x01000000
 _MASK = _CLOSE_WRITE | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _DELETE_SELF | _MOVE_SELF | _ONLYDIR
+_MODIFY = 0x2
 _RECORD = struct.Struct("iIII")
 _BYTES = 64 * 1024
 
@@ -21,14 +22,14 @@ _BYTES = 64 * 1024
 class Inotify:
     """One descriptor and the folders that it watches: their own files, not what is below. Made by `opened`."""
 
-    def __init__(self, fd: int, libc: ctypes.CDLL) -> None:
+    def __init__(self, fd: int, libc: ctypes.CDLL, mask: int = _MASK) -> None:
         self.fd = fd
-        self._libc = libc
+        self._libc, self._mask = libc, mask
         self._folders: dict[int, set[Path]] = {}
 
     def add(self, folder: Path) -> bool:
         """Watch a folder. False when there is no such folder, or the system watches no more for us."""
-        number: int = self._libc.inotify_add_watch(self.fd, os.fsencode(folder), ctypes.c_uint32(_MASK))
+        number: int = self._libc.inotify_add_watch(self.fd, os.fsencode(folder), ctypes.c_uint32(self._mask))
         if number < 0:
             return False
         self._folders.setdefault(number, set()).add(folder)
@@ -75,8 +76,9 @@ class Inotify:
         return lost
 
 
-def opened() -> Inotify | None:
-    """A new descriptor; None where the system has no inotify, or gives us none."""
+def opened(*, writes: bool = False) -> Inotify | None:
+    """A new descriptor; None where the system has no inotify, or gives us none. With `writes` each write into a file that stays
+    open is told too, not only its closing."""
     if sys.platform != "linux":
         return None
     try:
@@ -84,4 +86,4 @@ def opened() -> Inotify | None:
         fd: int = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, AttributeError):
         return None
-    return Inotify(fd, libc) if fd >= 0 and ctypes.get_errno() != errno.ENOSYS else None
+    return Inotify(fd, libc, _MASK | (_MODIFY if writes else 0)) if fd >= 0 and ctypes.get_errno() != errno.ENOSYS else None

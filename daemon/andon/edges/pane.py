@@ -6,20 +6,25 @@ is always a whole finished screen. While a flood is on, tmux is told to hold its
 flood costs us no more than a spinner. A silent pane rings nothing: no command is sent and no timer runs.
 
 Rows come from the agent: they pass `clean_row`, and a screen that forges protocol lines can only spoil its own picture.
+
+`Glances` reads the rows of many panes in one round trip, on a connection of their own. Each pane's rows lie between two marks
+that no agent can know. When a mark is not where it belongs, some screen forged the protocol's own lines: the connection is
+given up, every pane is read alone, and the one that spoils its reading is left unread.
 """
 
 import asyncio
 import re
+import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import msgspec
 
 from andon.edges.control import Control, TmuxError
 from andon.edges.spawn import spawn
-from andon.edges.tmux import server_argv
-from andon.schema.clean import clean_row
+from andon.edges.tmux import HUB, server_argv
+from andon.schema.clean import clean, clean_row
 from andon.schema.ids import AttemptId, session_name
 from andon.schema.layout import Layout
 from andon.schema.wire import PaneIs
@@ -29,6 +34,10 @@ FRAME_S = 0.1
 FLOOD_BYTES = 32 * 1024
 """Output between two frames past which tmux is told to hold it back."""
 RETRY_S = (0.2, 5.0)
+TOGETHER = 50
+"""Panes of one command line of glances."""
+SPOILED_S = 60.0
+"""A pane whose screen spoiled its reading is not read again for so long."""
 _FACTS = "@#{pane_width} #{pane_height} #{cursor_x} #{cursor_y} #{cursor_flag} #{pane_dead}"
 _NUMBERS = re.compile(r"@(\d+) (\d+) (\d+) (\d+) (\d) (\d)")
 
@@ -163,3 +172,87 @@ class PaneWatch:
         if control:
             self.sent += control.sent
             await control.close()
+
+
+class Glances:
+    """What the panes of one server show, on demand: plain rows without colours. Asks nothing while nobody asks."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.looks = 0
+        """Panes read so far, for tests that count."""
+        self._argv = server_argv(layout)
+        self._control: Control | None = None
+        self._spoiled: dict[str, float] = {}
+        self._lock = asyncio.Lock()
+
+    @property
+    def client_pid(self) -> int | None:
+        """The process at our end of the connection, while there is one."""
+        return self._control.pid if self._control and not self._control.lost else None
+
+    async def rows(self, panes: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """The cleaned rows of each pane (`%12`), the blank ones at the end left out. One that is gone is left out."""
+        now = time.monotonic()
+        self._spoiled = {pane: at for pane, at in self._spoiled.items() if now - at < SPOILED_S}
+        wanted = [pane for pane in dict.fromkeys(panes) if pane not in self._spoiled]
+        found: dict[str, tuple[str, ...]] = {}
+        async with self._lock:
+            for start in range(0, len(wanted), TOGETHER):
+                part = wanted[start : start + TOGETHER]
+                found |= await self._together(part) or await self._one_by_one(part)
+        return found
+
+    async def close(self) -> None:
+        """Let go of the connection; the next glance makes another."""
+        control, self._control = self._control, None
+        if control:
+            await control.close()
+
+    async def _together(self, panes: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """All in one round trip; empty when one of them is gone or spoils it."""
+        mark = secrets.token_hex(8)
+        commands: list[tuple[str, ...]] = []
+        for pane in panes:
+            commands += [("display-message", "-p", f"{mark} {pane}"), ("capture-pane", "-p", "-t", pane)]
+        self.looks += len(panes)
+        try:
+            told = await (await self._connected()).sequence(*commands, ("display-message", "-p", mark))
+        except TmuxError:
+            return {}
+        marks = [*(f"{mark} {pane}" for pane in panes), mark]
+        if [" ".join(rows) for rows in told[::2]] != marks:
+            await self.close()
+            return {}
+        return {pane: cleaned(rows) for pane, rows in zip(panes, told[1::2], strict=True)}
+
+    async def _one_by_one(self, panes: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        found: dict[str, tuple[str, ...]] = {}
+        for pane in panes:
+            one = await self._together([pane])
+            if one:
+                found |= one
+            elif self._control is None:
+                self._spoiled[pane] = time.monotonic()
+        return found
+
+    async def _connected(self) -> Control:
+        if self._control is None or self._control.lost:
+            await self.close()
+            self._control = await Control.open(self._argv, f"={HUB}", "no-output,ignore-size", _heed_nothing, _do_nothing)
+        return self._control
+
+
+def cleaned(rows: Sequence[str]) -> tuple[str, ...]:
+    """Plain rows without what a terminal would obey; blank ones at the end are left out."""
+    last = len(rows)
+    while last and not rows[last - 1].strip():
+        last -= 1
+    return tuple(row if row.isprintable() else clean(row).replace("\n", " ").replace("\t", " ") for row in rows[:last])
+
+
+def _heed_nothing(kind: str, rest: bytes) -> None:
+    """What tmux pushes on this connection is for nobody."""
+
+
+def _do_nothing() -> None:
+    """The next glance finds out by itself."""

@@ -11,7 +11,10 @@ from pathlib import Path
 from andon.edges import proctable
 from andon.edges.proctable import Process, boot_id
 
-__all__ = ["Process", "alive", "boot_id", "by_marker", "descendants", "end_marked", "end_tree", "start_ticks", "tell", "wait_gone"]
+__all__ = [
+    "Process", "alive", "boot_id", "by_marker", "descendants", "end_marked", "end_tree", "on_gone", "start_ticks", "tell",
+    "wait_gone",
+]
 
 MARKER = "ANDON_ATTEMPT"
 """The environment variable that names the attempt or run in each process of a job."""
@@ -55,6 +58,36 @@ async def wait_gone(pid: int, ticks: int) -> None:
     finally:
         loop.remove_reader(fd)
         os.close(fd)
+
+
+def on_gone(pid: int, ticks: int, gone: Callable[[], None]) -> Callable[[], None] | None:
+    """Call `gone` once, soon after this very process has ended; what comes back takes the request away. It costs nothing
+    meanwhile. None where the kernel does not tell (no pidfd); a process that is gone already is told as well."""
+    loop = asyncio.get_running_loop()
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return loop.call_soon(gone).cancel
+    except (AttributeError, OSError):
+        return None
+    if start_ticks(pid) != ticks:
+        os.close(fd)
+        return loop.call_soon(gone).cancel
+    open_ = True
+
+    def leave() -> None:
+        nonlocal open_
+        if open_:
+            open_ = False
+            loop.remove_reader(fd)
+            os.close(fd)
+
+    def ended() -> None:
+        leave()
+        gone()
+
+    loop.add_reader(fd, ended)
+    return leave
 
 
 async def _poll_gone(pid: int, ticks: int) -> None:

@@ -17,6 +17,45 @@ class Process:
         self.pid, self.parent, self.state, self.ticks = pid, parent, state, ticks
 
 
+class Spent(Process):
+    """A process with its name and the CPU ticks that it used: its own, and those of children that it has reaped."""
+
+    __slots__ = ("name", "own", "reaped")
+
+    def __init__(self, pid: int, parent: int, state: str, ticks: int, name: str, own: int, reaped: int) -> None:
+        super().__init__(pid, parent, state, ticks)
+        self.name, self.own, self.reaped = name, own, reaped
+
+
+def spent_table() -> dict[int, Spent]:
+    """Every process of this machine with what it used, in one pass over /proc; empty where there is none."""
+    rows: dict[int, Spent] = {}
+    try:
+        names = os.listdir("/proc")
+    except OSError:
+        return rows
+    for name in names:
+        if not name.isdigit():
+            continue
+        try:
+            fd = os.open(f"/proc/{name}/stat", os.O_RDONLY)
+        except OSError:
+            continue
+        try:
+            data = os.read(fd, 4096)
+        except OSError:
+            continue
+        finally:
+            os.close(fd)
+        end = data.rindex(b")")
+        fields = data[end + 2:].split(None, 20)
+        pid = int(name)
+        rows[pid] = Spent(
+            pid, int(fields[1]), fields[0].decode(), int(fields[19]), data[data.index(b"(") + 1:end].decode(errors="replace"),
+            int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14]))
+    return rows
+
+
 def read_process(pid: int) -> Process | None:
     """This process now, or None when there is none."""
     try:
