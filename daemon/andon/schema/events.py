@@ -31,6 +31,7 @@ from andon.schema.session_events import (
     BudgetReached as BudgetReached,
     ClaimContradicted as ClaimContradicted,
     FinishAsked as FinishAsked,
+    FinishTold as FinishTold,
     InterruptAsked as InterruptAsked,
     InterruptDone as InterruptDone,
     MachineEased as MachineEased,
@@ -552,8 +553,7 @@ AnyEvent = (
     | AttemptClaimed | CheckoutPrepared | AttemptStarted | AttemptSaid | AttemptStopAsked | AttemptPauseAsked
     | AttemptResumeAsked | AttemptSuspended | EffectRetried | AttemptExited | AttemptLost | WorkImported | AttemptFailed
     | AttemptAccepted | WorkSalvaged | CheckoutRemoved | CheckoutRestored
-    | RunPlanned | RunFinished | ClaimJudged
-    | GateOpened | GateAnswered | GateVoided | AnswerDelivered
+    | RunPlanned | RunFinished | ClaimJudged | GateOpened | GateAnswered | GateVoided | AnswerDelivered
     | LandingPlanned | LandingMerged | LandingConflicted | LandingAbandoned | TargetMoved
     | AnySessionEvent
 )

@@ -52,6 +52,12 @@ class FinishAsked(Event, frozen=True, kw_only=True, tag="session.finish-asked"):
     because: str
 
 
+class FinishTold(Event, frozen=True, kw_only=True, tag="session.finish-told"):
+    """Its tree was told to end; the end itself is seen by the watch."""
+
+    attempt: AttemptId
+
+
 class SessionResumed(Event, frozen=True, kw_only=True, tag="session.resumed"):
     """The session ended and is started again in the same checkout: one more sitting of the same attempt."""
 
@@ -293,7 +299,7 @@ class RaceDecided(Event, frozen=True, kw_only=True, tag="race.decided"):
 
 
 AnySessionEvent = (
-    SessionKnown | TurnSeen | WorkLooked | FinishAsked | SessionResumed | SessionTaken | SessionGivenBack
+    SessionKnown | TurnSeen | WorkLooked | FinishAsked | FinishTold | SessionResumed | SessionTaken | SessionGivenBack
     | PermissionAsked | PermissionDecided | PermissionSettled | QuestionSeen
     | MessageQueued | MessageGiven | MessageDelivered | MessageReturned | TaskReassigned | InterruptAsked | InterruptDone
     | StuckSeen | StuckGone | RungTaken | AccountLimited | AccountFreed
