@@ -3,45 +3,22 @@
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
+from andon.core import money, race
 from andon.core.globs import may_overlap
 from andon.core.state import Attempt, Repository, State, Task, cord_key, line_of, open_tasks, station_of
+from andon.core.wanted import (
+    agent_of as agent_of,
+    live_attempts as live_attempts,
+    next_station as next_station,
+    station_wanted as station_wanted,
+    wants_agent as wants_agent,
+)
 from andon.schema import events as e
 from andon.schema.ids import Oid, TaskId, attempt_id
 from andon.schema.settings import Line, Station
 
 PORT_BASE = 20_000
 """First port that is ever leased. Blocks go up from here."""
-
-
-def live_attempts(state: State) -> list[Attempt]:
-    """Attempts that hold a lease, oldest first, those of cancelled tasks that are still ending among them."""
-    return sorted((attempt for attempt in state.attempts.values() if attempt.live), key=lambda attempt: attempt.fence)
-
-
-def next_station(line: Line, station: str) -> Station | None:
-    """The station after this one; the first when the name is empty or no longer configured; None after the last."""
-    names = [known.name for known in line.stations]
-    index = names.index(station) + 1 if station in names else 0
-    return line.stations[index] if index < len(line.stations) else None
-
-
-def station_wanted(state: State, task: Task) -> Station | None:
-    """The station that a waiting task wants to enter or to be served at."""
-    line = line_of(state, task)
-    if line is None:
-        return None
-    here = station_of(state, task)
-    return here if here is not None else next_station(line, "")
-
-
-def wants_agent(state: State, task: Task) -> bool:
-    """Whether the task needs an agent now and has none; one that is still ending counts."""
-    if task.live or task.work is not None:
-        return False
-    station = station_wanted(state, task)
-    if station is None or station.kind != "agent":
-        return False
-    return not any(known in state.attempts and state.attempts[known].live for known in task.attempts)
 
 
 def blockers(state: State, task: Task) -> list[str]:
@@ -87,6 +64,8 @@ def dependency(state: State, other: TaskId) -> str:
         return f"waits for {other}, which is not known"
     if known.landed or known.outcome == "done":
         return ""
+    if known.outcome and (rival := race.went_on(state, other)) is not None:
+        return dependency(state, rival)
     if known.outcome:
         return f"waits for {other}, which {'was cancelled' if known.outcome == 'cancelled' else 'failed'}: retry it, or cancel this"
     return f"waits for {other}"
@@ -171,6 +150,7 @@ def why(
         busy = busy_tasks(state) if busy is None else busy
         live = live_attempts(state) if live is None else live
         reasons = blockers(state, task) + waits(state, task, at, busy) + limits(state, task, station, live)
+        reasons += money.limits(state, task, station, at, live)
         return tuple(reasons) or ("starts next",)
     return (*standing(state, task, station), *repeats(state, task, at))
 
@@ -191,6 +171,7 @@ def standing(state: State, task: Task, station: Station | None) -> list[str]:
     if station is None or station_of(state, task) is None:
         return blockers(state, task) + line_full(state, task, line_of(state, task))
     reasons = asked(task)
+    reasons += [told] if (told := race.held(state, task)) else []
     if station.kind == "check":
         reasons += untrusted(state.repos[task.repo])
     if station.kind == "land":
@@ -212,11 +193,6 @@ def repeats(state: State, task: Task, at: int) -> list[str]:
     return [f"tries again in {(min(moments) - at + 999) // 1000} s"] if moments else []
 
 
-def agent_of(repo: Repository, task: Task, station: Station) -> str:
-    """The name of the agent that would work on the task."""
-    return task.agent or station.agent
-
-
 def claim(state: State, at: int) -> list[e.Event]:
     """One claim that may be made now: repositories take turns, then priority, then arrival. Empty when none."""
     live, busy = live_attempts(state), busy_tasks(state)
@@ -227,6 +203,8 @@ def claim(state: State, at: int) -> list[e.Event]:
     for task in open_tasks(state):
         station = station_wanted(state, task) if wants_agent(state, task) else None
         if station is None or limits(state, task, station, live) or blockers(state, task) or waits(state, task, at, busy):
+            continue
+        if money.limits(state, task, station, at, live):
             continue
         here = sum(1 for attempt in live if attempt.repo == task.repo)
         order = (here, state.repos[task.repo].last_claim, -task.priority, task.added_seq)
@@ -242,11 +220,12 @@ def claim_events(state: State, task: Task) -> list[e.Event]:
     number = len(task.attempts) + 1
     previous = task.previous
     resume = previous is not None and task.resume_previous
-    ports = repo.settings.checkout.ports
+    ports, agent = repo.settings.checkout.ports, agent_of(repo, task, station)
+    account, reserve = money.claim_facts(state, task, agent)
     events: list[e.Event] = [] if task.station == station.name else [e.TaskEntered(task=task.task, station=station.name)]
     return [*events, e.AttemptClaimed(
         task=task.task, attempt=attempt_id(task.task, number), number=number, station=station.name, fence=state.fence + 1,
-        agent=agent_of(repo, task, station), base=previous.base if previous and resume else repo.trunk,
+        agent=agent, account=account, reserve_usd=reserve, base=previous.base if previous and resume else repo.trunk,
         start=previous.commit if previous and resume else Oid(""), port=free_port(state, ports), ports=ports,
     )]
 
@@ -270,6 +249,8 @@ def next_deadline(state: State, at: int = 0) -> int:
 
     A moment that has passed without bringing anything (a backoff behind a cord, a deed that is being done) is not named again.
     """
+    from andon.core import sessions  # it looks at leases in turn
+
     at = max(at, state.at)
     moments = [task.not_before for task in open_tasks(state) if not task.live]
     moments += [tries.not_before for tries in state.tries.values()]
@@ -280,6 +261,7 @@ def next_deadline(state: State, at: int = 0) -> int:
     for task in open_tasks(state):
         if task.paths and (until := patience(state, task)) > at and wants_agent(state, task) and not blockers(state, task):
             moments += [until for _ in islice(in_the_way(task, busy), 1)]
+    moments += [*money.deadlines(state, at), *race.deadlines(state, at), *sessions.deadlines(state, at)]
     return min((moment for moment in moments if moment > at), default=0)
 
 
