@@ -104,6 +104,8 @@ def enter_first(state: State, task: Task) -> list[e.Event]:
 
 def go_on(state: State, task: Task) -> list[e.Event]:
     """To the next station, or to the end of the line."""
+    if race.held(state, task):
+        return []
     line = line_of(state, task)
     following = schedule.next_station(line, task.station) if line else None
     if following is None:
@@ -118,6 +120,8 @@ def add(state: State, command: i.AddTask, at: int) -> list[e.Event]:
     """A new task; the same idempotency key never adds twice."""
     if command.key and command.key in state.keys:
         return []
+    if command.race:
+        return race.added(state, command, at)
     return [e.TaskAdded(
         task=task_id(state.task_count + 1), repo=command.repo, title=command.title, spec=command.spec, line=command.line,
         after=command.after, paths=command.paths, priority=command.priority, agent=command.agent,

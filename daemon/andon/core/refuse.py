@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from andon.core import money, race
 from andon.core.state import Gate, State, cord_key
 from andon.core.stations import land
 from andon.schema import inputs as i
@@ -44,6 +45,8 @@ def add(state: State, command: i.AddTask) -> Problem | None:
         return Problem(what=f"{command.repo} has no line {command.line}", mend=nearest(command.line, repo.settings.lines))
     if command.agent and command.agent not in repo.settings.agents:
         return Problem(what=f"{command.repo} has no agent {command.agent}", mend=nearest(command.agent, repo.settings.agents))
+    if (odd := race.refuse(state, command)) is not None:
+        return odd
     itself = f"T{state.task_count + 1}"
     if itself in command.after:
         return Problem(what=f"{itself} would wait for itself: a cycle", where="--after", mend="leave it out of --after")
@@ -156,5 +159,5 @@ def trust(state: State, command: i.TrustCommands) -> Problem | None:
 
 CHECKS: dict[type, Callable[[State, Any], Problem | None]] = {
     i.AddTask: add, i.AnswerGate: answer, i.CancelTask: cancel, i.RetryTask: retry, i.PullCord: pull,
-    i.ReleaseCord: release, i.TrustCommands: trust,
+    i.ReleaseCord: release, i.TrustCommands: trust, **money.CHECKS,
 }

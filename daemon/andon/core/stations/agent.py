@@ -38,7 +38,7 @@ def asks(state: State, task: Task, at: int) -> list[e.Event]:
             gate=gate_id(state), task=task.task, kind="question", question=question.text, options=(*options, free),
             because=f"{attempt.attempt} asks and waits", attempt=attempt.attempt, n=question.n, station=task.station,
         )]
-    if not attempt.pause_asked:
+    if not attempt.pause_asked or attempt.budget_hit:
         return []
     because = f"{attempt.attempt} has worked {round((at - attempt.started_at) / 60_000)} minutes, its limit"
     return [e.GateOpened(

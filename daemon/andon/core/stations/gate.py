@@ -1,5 +1,6 @@
 """The gate station: asks a person when the policy says so, bound to exactly what the person is shown."""
 
+from andon.core import money
 from andon.core.failure import fingerprint, gate_id, packet_of, send_back
 from andon.core.policy import bound_of, classify
 from andon.core.state import Gate, State, Task
@@ -68,6 +69,8 @@ def answered(state: State, gate: Gate, answer: i.AnswerGate, at: int) -> list[e.
     if gate.kind == "unevaluated" and answer.option == "send-back":
         packet = packet_of("a check could not be evaluated", ("What was seen", gate.because), ("A person says", answer.because))
         return [*events, *send_back(state, task, "unevaluated", fingerprint(gate.because), packet, at)]
+    if gate.kind == "budget":
+        return [*events, *money.answered(state, gate, answer, at)]
     if gate.kind == "limit":
         return [*events, *limit_answered(state, gate, answer)]
     return events
