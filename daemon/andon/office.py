@@ -25,7 +25,7 @@ from andon.schema import events as e, inputs as i, wire
 from andon.schema.clean import clean
 from andon.schema.errors import Mistake
 from andon.schema.faults import point
-from andon.schema.ids import AttemptId, Digest, RepoId, TaskId, session_name
+from andon.schema.ids import AttemptId, Digest, RepoId, TaskId
 from andon.schema.layout import Layout
 from andon.schema.sentences import sentence
 from andon.schema.settings import FactorySettings, Loaded
@@ -84,9 +84,6 @@ class Office:
                     return await self.blob(request)
                 case wire.WatchPane():
                     return self.watch_pane(request, push)
-                case wire.SendText():
-                    await self._tmux.send_text(session_name(self._known(request.attempt)), request.text)
-                    return wire.Done(ids=(request.attempt,), text="sent")
                 case wire.Undo():
                     return await self.undo(request.attempt)
                 case wire.Shutdown():

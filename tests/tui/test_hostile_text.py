@@ -14,7 +14,8 @@ FORBIDDEN = ("\x1b]52", "\x1b]8;", "\x1b[2J", "\x1bP", "\u202e", "\x9b", "\x00",
 POINTER = re.compile("\x1b\\]22;[a-z-]+\x07")
 """Textual's own wish for the shape of the mouse pointer."""
 EXACT = {"task", "repo", "line", "station", "state", "attempt", "gate", "key", "kind", "mode", "health", "status", "risk", "bound",
-         "diff", "problem", "type", "commit", "landed", "run", "name", "session", "trunk", "commands", "recommendation_", "source"}
+         "diff", "problem", "type", "commit", "landed", "run", "name", "session", "trunk", "commands", "recommendation_", "source",
+         "cause", "confidence", "metered", "channel", "race"}
 """Fields that are names of ours: the schema gives them their shape."""
 
 

@@ -4,8 +4,9 @@
 from rich.style import Style
 from textual.strip import Strip
 
+from andon.schema import inputs as i
 from andon.schema.ids import AttemptId
-from andon.schema.wire import PaneIs, SendText, WatchPane
+from andon.schema.wire import PaneIs, WatchPane
 from andon_tui.widgets.livepane import LivePane
 from face_on_paper import Face, face, in_a_terminal
 from factory_on_paper import Paper, busy
@@ -125,16 +126,15 @@ async def test_text_is_sent_as_typed_and_only_when_confirmed() -> None:
     async with face(Paper(busy())) as shown:
         await watch(shown)
         await shown.press("w", *"go on", "escape")
-        assert not [each for each in shown.paper.asked if isinstance(each, SendText)]
+        assert not shown.paper.commands
         await shown.press("w", *"yes", "enter")
-        sent = [each for each in shown.paper.asked if isinstance(each, SendText)]
-        assert sent == [SendText(attempt=AttemptId("T4.1"), text="yes")]
+        assert shown.paper.commands == [i.SendMessage(attempt=AttemptId("T4.1"), text="yes")]
 
 
 async def test_the_session_tells_why_it_is_shown_so_and_when_it_has_ended() -> None:
     async with face(Paper(busy())) as shown:
         await watch(shown)
-        assert "shown so because its pane changed 2 s ago (pane)" in shown.text and "t takes it over here" in shown.text
+        assert "its pane changed 2 s ago · by pane" in shown.text and "t takes it over here" in shown.text
         shown.paper.put(gone=["session:T4.1"])
         await shown.settle()
         assert "T4.1 ended" in shown.lines[0] and "t attach" not in shown.lines[-1]

@@ -15,11 +15,12 @@ from textual.binding import Binding, BindingType
 from andon.schema.views import GateView, LineView, ProblemView, SessionView, TaskView
 from andon_tui.model import OVER
 
-Place = Literal["board", "gates", "task", "session", "problems", "help", "viewer", "confirm", "prompt"]
-PLACES: tuple[Place, ...] = ("board", "gates", "task", "session", "problems", "help", "viewer", "confirm", "prompt")
-FULL: tuple[Place, ...] = ("board", "gates", "task", "session", "problems", "help", "viewer")
+Place = Literal["board", "gates", "task", "session", "problems", "floor", "help", "viewer", "confirm", "prompt"]
+PLACES: tuple[Place, ...] = ("board", "gates", "task", "session", "problems", "floor", "help", "viewer", "confirm", "prompt")
+FULL: tuple[Place, ...] = ("board", "gates", "task", "session", "problems", "floor", "help", "viewer")
 """Screens; the other places are dialogs over them."""
-LISTS: tuple[Place, ...] = ("board", "gates", "task", "problems", "help", "viewer")
+LISTS: tuple[Place, ...] = ("board", "gates", "task", "problems", "floor", "help", "viewer")
+STEERED: tuple[Place, ...] = ("session", "floor")
 Target = Literal["", "task", "gate", "session", "line", "problem", "evidence"]
 
 
@@ -63,6 +64,12 @@ def _has_gate(context: Context) -> str:
 
 def _has_session(context: Context) -> str:
     return "" if context.session else "no session is alive here"
+
+
+def _free_session(context: Context) -> str:
+    if context.session is not None and context.session.taken:
+        return f"{context.session.taken} has taken {context.session.attempt} over: T gives it back"
+    return _has_session(context)
 
 
 def _speaks(block: Block) -> Block:
@@ -201,15 +208,24 @@ ACTIONS: tuple[Action, ...] = (
     *_options(),
     Action("next-waiting", "n", "next waiting", "Go to the next task that waits for you.", ("board", "task"),
            block=lambda c: "" if c.waiting else "nobody waits for you", footer=5),
-    Action("session", "s", "session", "Watch the live session of this task.", ("board", "gates", "task", "problems"), "session",
-           _has_session, 6),
+    Action("session", "s", "session", "Watch the live session of this task.", ("board", "gates", "task", "problems", "floor"),
+           "session", _has_session, 6),
     Action("diff", "d", "diff", "Read the change as a diff.", ("board", "gates", "task"), "task", _has_diff, 7),
-    Action("details", "i", "task", "Open the task: spec, timeline, evidence, attempts.", ("gates", "session", "problems"), "task",
-           _has_task, 8),
-    Action("send", "w", "write to it", "Type a line into the session, as if at its keyboard.", ("session",), "session",
+    Action("details", "i", "task", "Open the task: spec, timeline, evidence, attempts.",
+           ("gates", "session", "problems", "floor"), "task", _has_task, 8),
+    Action("send", "w", "write to it", "Words for the agent: delivered once, with a receipt.", STEERED, "session",
            _speaks(_has_session), 2),
-    Action("attach", "t", "attach", "Take the session over in this terminal; detach to come back.", ("board", "task", "session"),
-           "session", _has_session, 9),
+    Action("explain", "e", "explain", "Why the session is shown as it is: rule, source, evidence.", STEERED, "session",
+           _has_session, 3),
+    Action("interrupt", "I", "interrupt", "End the agent's turn; the session stays.", STEERED, "session",
+           _speaks(_free_session), 4),
+    Action("nudge", "N", "nudge", "Tell an agent that stands still to go on.", STEERED, "session", _speaks(_free_session), 5),
+    Action("take", "T", "take/give back", "Drive the session yourself, or give it to the factory again.", STEERED, "session",
+           _speaks(_has_session), 9),
+    Action("restart", "Z", "start again", "Start the session again in its checkout; what it wrote is kept.", STEERED, "session",
+           _speaks(_has_session), 10),
+    Action("attach", "t", "attach", "Go into the session with this terminal; detach to come back.",
+           ("board", "task", "session", "floor"), "session", _has_session, 9),
     Action("retry", "r", "retry", "Give a failed, cancelled or waiting task another attempt.", ("board", "task"), "task",
            _speaks(_may_retry), 10),
     Action("cancel", "c", "cancel", "End the task; its work is kept and can be brought back.", ("board", "task"), "task",
@@ -224,9 +240,10 @@ ACTIONS: tuple[Action, ...] = (
     Action("layout", "v", "columns/list", "Show the board as columns or as one list.", ("board",)),
     Action("board", "b", "board", "Go to the board.", FULL),
     Action("gates", "g", "gates", "Go to the gates: what waits for your answer.", FULL),
+    Action("floor", "f", "floor", "Go to the floor: every live session with its state and its reason.", FULL),
     Action("problems", "p", "problems", "Go to the problems, each with its cause and its mend.", FULL),
-    Action("filter", "slash", "filter", "Show only what has these words.", ("board", "gates", "problems", "viewer", "help"),
-           footer=14),
+    Action("filter", "slash", "filter", "Show only what has these words.",
+           ("board", "gates", "problems", "floor", "viewer", "help"), footer=14),
     Action("jump", "colon", "jump", "Go to a task, a gate or a screen by its name: T3, G1, board.", FULL, footer=15),
     Action("back", "escape", "back", "Climb: leave a chosen answer, a filter, then this screen.", FULL,
            block=lambda c: "" if c.below or c.armed else "this is the top", footer=16, palette=False),

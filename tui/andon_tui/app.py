@@ -34,6 +34,7 @@ from andon_tui.safe import lines, safe
 from andon_tui.screens.board import Board
 from andon_tui.screens.dialogs import Prompt
 from andon_tui.screens.face import Face
+from andon_tui.screens.floor import Floor
 from andon_tui.screens.gates import Gates
 from andon_tui.screens.help import Help
 from andon_tui.screens.problems import Problems
@@ -82,7 +83,7 @@ class AndonApp(App[int], inherit_bindings=False):
 
     def on_mount(self) -> None:
         """Show the board and start listening."""
-        for name, screen in (("board", Board), ("gates", Gates), ("problems", Problems)):
+        for name, screen in (("board", Board), ("gates", Gates), ("floor", Floor), ("problems", Problems)):
             self.install_screen(screen(), name)
         self.push_screen("board")
         self.run_worker(self.feeder.run(), group="feed")
@@ -256,7 +257,7 @@ class AndonApp(App[int], inherit_bindings=False):
         """Go to what a person typed: T3, G1, T3.1, board."""
         word = place.strip()
         name = word.upper().split(" ")[0].rstrip(":")
-        homes = [home for home in ("board", "gates", "problems") if word and home.startswith(word.lower())]
+        homes = [home for home in ("board", "gates", "floor", "problems") if word and home.startswith(word.lower())]
         if self.model.task(name):
             self.show_task(TaskId(name))
         elif gate := self.model.gate(name):
@@ -269,7 +270,8 @@ class AndonApp(App[int], inherit_bindings=False):
         elif word.lower() in ("help", "quit"):
             getattr(self, f"do_{word.lower()}")()
         elif word:
-            self.say(f"there is no {safe(word)[:40]} here: try a task (T3), a gate (G1), a session (T3.1), board, gates, problems")
+            known = "a task (T3), a gate (G1), a session (T3.1), board, gates, floor, problems"
+            self.say(f"there is no {safe(word)[:40]} here: try {known}")
 
     # --- actions of every screen -------------------------------------------------------------------------------------
 
@@ -281,13 +283,17 @@ class AndonApp(App[int], inherit_bindings=False):
         """The gates."""
         self.show_home("gates")
 
+    def do_floor(self) -> None:
+        """The floor."""
+        self.show_home("floor")
+
     def do_problems(self) -> None:
         """The problems."""
         self.show_home("problems")
 
     def do_jump(self) -> None:
         """Ask where to."""
-        self.push_screen(Prompt("Go to", self.jump, hint="T3, G1, T3.1, board, gates, problems"))
+        self.push_screen(Prompt("Go to", self.jump, hint="T3, G1, T3.1, board, gates, floor, problems"))
 
     def do_help(self) -> None:
         """Keys and signs."""

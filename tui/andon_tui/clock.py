@@ -45,6 +45,10 @@ class Clock:
         self._fine = self._fine or past < 60_000
         return coarse(past)
 
+    def time(self, at: int) -> str:
+        """A moment of today or soon, as the clock on the wall shows it."""
+        return time.strftime("%H:%M" if abs(at - self.now()) < 20 * 3_600_000 else "%d %b %H:%M", time.localtime(at / 1000))
+
     @property
     def interval(self) -> float:
         """Seconds until the ages told since `begin` are worth drawing again; 0 when none was told."""

@@ -40,8 +40,26 @@ CLAIMS: dict[str, Look] = {
     "planned": Look("·", "planned", "dim"),
     "asserted": Look("~", "asserted", "dim"),
 }
-_CALM = ("starting", "working", "thinking", "background", "compacting", "finished")
-_LOST = ("crashed", "hung", "auth")
+HEALTHS: dict[str, Look] = {
+    "crashed": Look("✗", "crashed", "bad"),
+    "auth": Look("✗", "auth", "bad"),
+    "hung": Look("!", "hung", "bad"),
+    "waiting-permission": Look("◆", "waits for permission", "ask"),
+    "waiting-answer": Look("◆", "waits for an answer", "ask"),
+    "looping": Look("↻", "looping", "ask"),
+    "thrashing": Look("↯", "thrashing", "ask"),
+    "rate-limited": Look("‖", "rate-limited", "ask"),
+    "suspended": Look("‖", "suspended", "ask"),
+    "idle-at-prompt": Look("▢", "idle at its prompt", "ask"),
+    "unknown": Look("?", "unknown", "ask"),
+    "compacting": Look("≡", "compacting", "run"),
+    "background": Look("◌", "background", "run"),
+    "thinking": Look("…", "thinking", "run"),
+    "working": Look("●", "working", "run"),
+    "starting": Look("○", "starting", "run"),
+    "finished": Look("✓", "finished", "run"),
+}
+"""Health of a session: who needs somebody first."""
 RISKS: dict[str, Look] = {
     "ship": Look("▽", "ship", "good"), "review": Look("◇", "review", "ask"), "stop": Look("■", "stop", "bad"),
 }
@@ -63,11 +81,14 @@ def risk(name: str) -> Look:
     return RISKS.get(name, UNKNOWN)
 
 
-def health_ink(health: str) -> str:
-    """Ink of a session's health; its word is the health itself."""
-    if health in _CALM:
-        return "run"
-    return "bad" if health in _LOST else "ask"
+def health(name: str) -> Look:
+    """Look of a session's health."""
+    return HEALTHS.get(name, UNKNOWN)
+
+
+def health_rank(name: str) -> int:
+    """Its place in a list in which who needs somebody comes first."""
+    return list(HEALTHS).index(name) if name in HEALTHS else 0
 
 
 class Ink(NamedTuple):

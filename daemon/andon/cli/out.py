@@ -17,9 +17,12 @@ from andon.schema.clean import clean as clean_text
 GLYPHS = {
     "queued": "·", "building": "▸", "checking": "◐", "waiting": "?", "landing": "↑", "landed": "✓", "done": "✓",
     "failed": "✗", "stopped": "■", "paused": "‖",
+    "crashed": "✗", "auth": "✗", "hung": "!", "waiting-permission": "◆", "waiting-answer": "◆", "looping": "↻", "thrashing": "↯",
+    "rate-limited": "‖", "suspended": "‖", "idle-at-prompt": "▢", "unknown": "?", "compacting": "≡", "background": "◌",
+    "thinking": "…", "working": "●", "starting": "○", "finished": "✓",
     "proven": "✓", "refuted": "✗", "unevaluated": "?", "asserted": "“", "running": "▸", "planned": "·",
 }
-"""One sign for each state of a task and of a claim."""
+"""One sign for each state of a task and of a claim, and for each health of a session."""
 _COLOURS = {
     "waiting": "33", "paused": "33", "unevaluated": "33", "failed": "31", "refuted": "31", "stopped": "2",
     "done": "32", "landed": "32",

@@ -36,6 +36,7 @@ _TABLE = (
     ("reassign", "Steer", "give a task to another agent; the work so far is offered to it"),
     ("status", "Look", "the factory at a glance"),
     ("list", "Look", "tasks, those that need you first"),
+    ("sessions", "Look", "agents at work: state, reason, source, cost"),
     ("show", "Look", "one task on one page"),
     ("why", "Look", "why a task does not run"),
     ("log", "Look", "what happened, from the ledger"),

@@ -90,13 +90,6 @@ class WatchPane(Request, frozen=True, kw_only=True, tag="watch-pane"):
     """Rows of the watching widget; 0 for all."""
 
 
-class SendText(Request, frozen=True, kw_only=True, tag="send-text"):
-    """Paste text into a session and press Enter. Answered by Done."""
-
-    attempt: AttemptId
-    text: str
-
-
 class Undo(Request, frozen=True, kw_only=True, tag="undo"):
     """Restore the snapshot of an attempt as a directory. Answered by Done with its path."""
 
@@ -110,7 +103,7 @@ class Shutdown(Request, frozen=True, kw_only=True, tag="shutdown"):
 
 
 AnyRequest = (
-    Hello | Do | Register | ReloadSettings | Subscribe | GetViews | GetTask | GetBlob | WatchPane | SendText | Undo | Shutdown
+    Hello | Do | Register | ReloadSettings | Subscribe | GetViews | GetTask | GetBlob | WatchPane | Undo | Shutdown
 )
 """What a face may send."""
 

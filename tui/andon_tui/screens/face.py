@@ -19,7 +19,7 @@ from andon_tui.widgets.listing import Listing
 from andon_tui.widgets.livepane import LivePane
 from andon_tui.widgets.painted import Resized, Rows
 
-TABS = (("board", "Board"), ("gates", "Gates"), ("problems", "Problems"))
+TABS = (("board", "Board"), ("gates", "Gates"), ("floor", "Floor"), ("problems", "Problems"))
 
 
 class Face(Screen[None], inherit_bindings=False):
@@ -140,7 +140,7 @@ class Face(Screen[None], inherit_bindings=False):
             links.append(Link(row(Span(text, "strong", "selected") if here else Span(text, "dim"), " "), place))
         links += [Link(row(Span(" / ", "dim"), Span(safe(each), "strong"))) for each in self.trail()]
         factory = self.model.factory
-        work = f"{factory.wip} of {factory.wip_limit} at work  " if factory is not None and factory.wip_limit else ""
+        work = f"{factory.wip}/{factory.wip_limit} at work  " if factory is not None and factory.wip_limit else ""
         if waiting:
             told = f" ◆ {waiting} {'waits' if waiting == 1 else 'wait'} for you "
             wait = Link(row(Span(work, "dim"), Span(told, "on-ask", "ask")), "gates")
@@ -268,5 +268,5 @@ def looks() -> list[tuple[str, list[palette.Look]]]:
     """Every sign with its word, for the help screen."""
     return [
         ("states of a task", list(palette.STATES.values())), ("claims", list(palette.CLAIMS.values())),
-        ("risk", list(palette.RISKS.values())),
+        ("risk", list(palette.RISKS.values())), ("health of a session", list(palette.HEALTHS.values())),
     ]

@@ -4,19 +4,18 @@ from textual.app import ComposeResult
 
 from andon.schema.ids import AttemptId
 from andon.schema.views import SessionView
-from andon.schema.wire import SendText, WatchPane
-from andon_tui import actions, palette
+from andon.schema.wire import WatchPane
+from andon_tui import actions, telling
 from andon_tui.actions import Context
 from andon_tui.draw import Span, between, cut, row
 from andon_tui.messages import PaneChanged
 from andon_tui.safe import safe
-from andon_tui.screens.dialogs import Prompt
-from andon_tui.screens.face import Face
+from andon_tui.screens.steer import SteeringFace
 from andon_tui.widgets.bars import Panel
 from andon_tui.widgets.livepane import LivePane
 
 
-class Session(Face):
+class Session(SteeringFace):
     """The live pane with what is known about it."""
 
     PLACE = "session"
@@ -82,25 +81,18 @@ class Session(Face):
             return
         clock = self.desk.clock
         task = self.model.task(view.task)
-        health = Span(view.health, palette.health_ink(view.health)) if self.view else Span("ended", "dim")
+        state = telling.state(view) if self.view else row(Span("ended", "dim"))
+        taken = Span(f" · taken by {safe(view.taken)}", "ask") if view.taken else Span("")
         first = between(
             row(" ", Span(view.attempt, "strong"), " ", safe(task.title) if task else ""),
-            row(Span(safe(view.agent), "dim"), " · ", health, Span(f" {clock.age(view.since)} ", "dim")), width)
-        hint = f"t takes it over here · port {view.port}" if view.port else "t takes it over here"
-        because = Span(f" shown so because {safe(view.because)} ({safe(view.source)})", "dim")
-        second = between(row(because), row(Span(f"{hint} ", "dim")), width)
+            row(Span(safe(view.agent), "dim"), " · ", state, taken, " "), width)
+        second = cut(row(" ", telling.because(view, clock)), width)
+        port = f" · port {view.port}" if view.port else ""
+        third = between(row(" ", telling.cost(view)), row(Span(f"e explains · t takes it over here{port} ", "dim")), width)
         says = row(Span(f" the agent says: “{safe(view.says)}”", "said")) if view.says else row(Span(f" {safe(view.path)}", "dim"))
-        panel.show([first, second, cut(says, width)])
+        panel.show([first, second, third, cut(says, width)])
 
     # --- actions -----------------------------------------------------------------------------------------------------
-
-    def do_send(self) -> None:
-        """Type a line into the session."""
-        self.app.push_screen(Prompt(
-            f"Write to {self.attempt}, then Enter",
-            lambda text: self.desk.request(SendText(attempt=self.attempt, text=text), "sent"),
-            hint="goes to the agent's terminal as if typed there", needed=True,
-        ))
 
     def do_details(self) -> None:
         """The task of this session."""

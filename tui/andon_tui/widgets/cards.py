@@ -32,7 +32,8 @@ def status(task: TaskView) -> Row:
     """How the attempt goes: health, agent, attempt."""
     parts: list[Span] = []
     if task.health:
-        parts.append(Span(task.health, palette.health_ink(task.health)))
+        look = palette.health(task.health)
+        parts.append(Span(f"{look.glyph} {look.word}", look.ink))
     if task.agent and task.attempts:
         parts.append(Span(safe(task.agent), "dim"))
     if task.attempts > 1:
