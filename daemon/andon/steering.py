@@ -16,7 +16,7 @@ from typing import Protocol
 import msgspec
 
 from andon.core.assertions import asserted
-from andon.core.judging.screens import matching
+from andon.core.judging.screens import matches, rules_for
 from andon.edges import checkout, jobs, keyboard, shim
 from andon.edges.tmux import Tmux
 from andon.schema import effects as f, inputs as i
@@ -133,11 +133,14 @@ class Steering:
     async def _prompt(self, attempt: AttemptId) -> ScreenRule | None:
         """The rule of the prompt that the pane shows now; None when it shows none."""
         rows = await keyboard.rows(self._tmux, attempt)
-        found = (rule for rule in matching(self._rules(), self._adapter_of(attempt), rows) if rule.health in ASKING)
-        return next(found, None)
+        return next((rule for rule in self._known(attempt) if rule.health in ASKING and matches(rule, rows)), None)
+
+    def _known(self, attempt: AttemptId) -> tuple[ScreenRule, ...]:
+        """The screen rules of this session's agent."""
+        return rules_for(self._rules().screens, self._adapter_of(attempt))
 
     def _shows(self, attempt: AttemptId, rows: tuple[str, ...], name: str) -> bool:
-        return any(rule.name == name for rule in matching(self._rules(), self._adapter_of(attempt), rows))
+        return any(rule.name == name and matches(rule, rows) for rule in self._known(attempt))
 
     # --- messages ----------------------------------------------------------------------------------------------------
 
@@ -198,8 +201,8 @@ class Steering:
 
     def _offers(self, attempt: AttemptId) -> keyboard.Looks:
         """Whether the screen is one of an agent at work: Escape at a prompt would answer it."""
-        agent = self._adapter_of(attempt)
-        return lambda rows: any(rule.health in ("working", "thinking") for rule in matching(self._rules(), agent, rows))
+        at_work = [rule for rule in self._known(attempt) if rule.health in ("working", "thinking")]
+        return lambda rows: any(matches(rule, rows) for rule in at_work)
 
 
 @contextlib.asynccontextmanager

@@ -245,7 +245,7 @@ def test_undo_names_the_latest_attempt_and_prints_the_path(
 def test_send_reaches_the_live_session(capsys: Caps, office: FakeOffice, daemon: FakeDaemon) -> None:
     put(office, a_task(1), a_session(1, 2))
     assert andon(capsys, "send", "T1", "go", "on").code == 0
-    assert office.commands == [inputs.SendMessage(attempt=AttemptId("T1.2"), text="go on")]
+    assert office.commands == [inputs.SendMessage(attempt=AttemptId("T1.2"), text="go on", by=office.commands[0].by)]
 
 
 # --- wait and tail ---
