@@ -1,0 +1,159 @@
+"""The gateway's process from the daemon's side: start it when it is wanted, find it again, give sessions their addresses.
+
+It knows no provider and no key: a route says where an attempt's calls go, and the credentials stay in the agent's own requests. The
+process runs detached under a shim, as check runs do, so it outlives a daemon; a daemon that starts finds it by its port and token.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import secrets
+import sys
+import time
+from collections import deque
+from pathlib import Path
+
+import msgspec
+
+from andon.edges import jobs, process
+from andon.edges.durable import write_file
+from andon.schema.errors import Mistake
+from andon.schema.ids import AttemptId
+from andon.schema.jobs import EXIT, LOG, ROUTE, START, Job, Route
+from andon.schema.layout import Layout
+
+LOCK, PORT, TOKEN = "lock", "port", "token"
+"""Names in the gateway's directory."""
+JOB = "gateway"
+"""Its job directory."""
+START_S, PROBE_S, GRACE_S = 15.0, 3.0, 12.0
+"""To be up; to answer; to let calls under way end when it is stopped."""
+STARTS, WITHIN_S = 5, 600.0
+"""So often may it be started in so many seconds; then it is left down, and `ensure` says None."""
+_PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+
+
+class Gateway:
+    """The one gateway of a factory. Nothing is started before somebody wants an address."""
+
+    def __init__(self, place: Layout) -> None:
+        self._place = place
+        self._folder = place.job(JOB)
+        self._starts: deque[float] = deque(maxlen=STARTS)
+        self._turn = asyncio.Lock()
+        self._wanted = asyncio.Event()
+        self._stopped = False
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody has asked for it since the daemon started."""
+        return self._wanted.is_set()
+
+    async def ensure(self) -> str | None:
+        """The base address of the gateway, which runs on return; None when it cannot be had: it failed too often, or at once."""
+        self._wanted.set()
+        self._stopped = False
+        async with self._turn:
+            if isinstance(jobs.probe(self._folder), jobs.Running) and (base := await self._answering()):
+                return base
+            while len(self._starts) < STARTS or time.monotonic() - self._starts[0] > WITHIN_S:
+                self._starts.append(time.monotonic())
+                if base := await self._start():
+                    return base
+            return None
+
+    async def address(self, attempt: AttemptId, upstream: str) -> str:
+        """The base address for this attempt's agent, which leads to `upstream`. The same one again in a later sitting.
+
+        Raises Mistake when the gateway cannot be had: let the agent talk to its provider itself then, and say so.
+        """
+        base = await self.ensure()
+        if base is None:
+            raise Mistake("The model gateway does not run.", where=str(self._folder / LOG),
+                          mend="Read that log; sessions work without it, but their model calls are not seen.")
+        job = self._place.job(attempt)
+        job.mkdir(parents=True, exist_ok=True, mode=0o700)
+        known = _route(job / ROUTE)
+        route = Route(token=known.token if known else secrets.token_urlsafe(24), upstream=upstream)
+        if route != known:
+            write_file(job / ROUTE, msgspec.json.encode(route))
+        return f"{base}/a/{attempt}/{route.token}"
+
+    async def run(self) -> None:
+        """Keep it running once it was wanted: it is started again when it dies. Returns when it failed too often. Waits on the
+        process itself, so it costs nothing meanwhile."""
+        await self._wanted.wait()
+        while await self.ensure():
+            await jobs.wait(self._folder)
+            if self._stopped:
+                return
+
+    async def stop(self) -> None:
+        """End it, whoever started it; calls under way have a while to end. Harmless when it does not run."""
+        self._stopped = True
+        async with self._turn:
+            if not isinstance(jobs.probe(self._folder), jobs.NotStarted):
+                await jobs.stop(self._folder)
+
+    async def _start(self) -> str | None:
+        """Start a new process in place of one that is gone; its base, or None when it did not come up."""
+        if not isinstance(jobs.probe(self._folder), jobs.NotStarted):  # it does not answer, or has lost its shim
+            await jobs.stop(self._folder)
+        for name in (EXIT, START):  # the token last: a daemon that dies in between finds a job that is lost, and begins anew
+            (self._folder / name).unlink(missing_ok=True)
+        jobs.write_job(self._folder, self._job())
+        await jobs.start_detached(self._folder)
+        end, pause = time.monotonic() + START_S, 0.02
+        while isinstance(jobs.probe(self._folder), jobs.Running) and time.monotonic() < end:
+            if base := await self._answering():
+                return base
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, 0.2)
+        return await self._answering()
+
+    def _job(self) -> Job:
+        home = self._place.home.absolute()
+        name = f"{JOB}-{hashlib.sha256(os.fsencode(home)).hexdigest()[:12]}"
+        env = {key: os.environ[key] for one in _PASSED for key in (one, one.lower()) if key in os.environ}
+        package = str(Path(__file__).absolute().parents[2])
+        env |= {process.MARKER: name, "PYTHONPATH": package, "PYTHONDONTWRITEBYTECODE": "1"}
+        return Job(name=name, argv=(sys.executable, "-P", "-m", "andon.gateway", str(home)), cwd=str(home), env=env, log=True,
+                   output_mb=1, grace_s=GRACE_S)
+
+    async def _answering(self) -> str | None:
+        """The base, when something on the noted port answers to our token."""
+        with contextlib.suppress(OSError, ValueError):
+            folder = self._place.gateway
+            port, token = int((folder / PORT).read_text()), (folder / TOKEN).read_text().strip()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PROBE_S):
+                    if await _knows(port, *probe_of(token)):
+                        return f"http://127.0.0.1:{port}"
+        return None
+
+
+def probe_of(token: str) -> tuple[str, str]:
+    """The path under which the gateway with this token answers, and its answer, which nobody else knows."""
+    return f"/_/{token}", hashlib.sha256(f"gateway {token}".encode()).hexdigest()
+
+
+async def _knows(port: int, path: str, answer: str) -> bool:
+    """Whether a GET of this path gives that answer: another program that took the port would not."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode())
+        said = await reader.read(4096)
+        while len(said) < 4096 and (more := await reader.read(4096 - len(said))):
+            said += more
+        return said.startswith(b"HTTP/1.1 200 ") and said.endswith(answer.encode())
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+def _route(file: Path) -> Route | None:
+    with contextlib.suppress(OSError, msgspec.MsgspecError):
+        return msgspec.json.decode(file.read_bytes(), type=Route)
+    return None

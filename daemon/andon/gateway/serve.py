@@ -1,0 +1,97 @@
+"""The gateway's life: its lock, its port, its end. Must never know what passes through it."""
+
+import asyncio
+import errno
+import fcntl
+import hashlib
+import logging
+import os
+import secrets
+import signal
+import sys
+from pathlib import Path
+
+from aiohttp import web
+
+from andon.edges.durable import private_dir, write_file
+from andon.edges.gateway import LOCK, PORT, TOKEN, probe_of
+from andon.schema.layout import layout
+
+from .forward import Forward, bare, session
+from .limits import DRAIN_S, HEADER_BYTES, HEADERS
+from .routes import Routes
+from .scribe import Scribe
+
+TAKEN = 75
+"""Exit code when another one runs (EX_TEMPFAIL)."""
+PORTS, FIRST, TRIES = 12_000, 20_000, 50
+"""A factory's first port comes from its home, outside the range that kernels give away; the next free of so many is taken."""
+IDLE_S = 3600.0
+"""A client's idle connection is kept so long: clients end them, and one that is kept costs nothing."""
+
+
+async def serve(home: Path) -> int:
+    """Serve until SIGTERM or SIGINT, then let calls under way end for a while. The exit code."""
+    place = layout(home)
+    folder = private_dir(place.gateway)
+    lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("another gateway of this factory is running", file=sys.stderr)
+        return TAKEN
+    os.environ["NETRC"] = os.devnull  # credentials come from the agent alone
+    logging.getLogger("aiohttp").disabled = True  # its words about a broken request could quote the request
+    for name in ("access", "client", "internal", "server", "web", "websocket"):
+        logging.getLogger(f"aiohttp.{name}").disabled = True
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    scribe = Scribe(place.jobs)
+    async with session() as client:
+        forward = Forward(Routes(place.jobs), scribe, client, probe_of(_token(folder)))
+        runner = _runner(forward)
+        await runner.setup()
+        port = await _listen(runner, folder, home)
+        write_file(folder / PORT, f"{port}\n".encode())
+        await stop.wait()
+        forward.draining = True
+        await runner.cleanup()
+    scribe.close()
+    os.close(lock)
+    return 0
+
+
+def _runner(forward: Forward) -> web.AppRunner:
+    app = web.Application()
+    app.router.add_route("*", "/{rest:.*}", forward.handle)
+    app.on_response_prepare.append(bare)
+    return web.AppRunner(
+        app, handle_signals=False, access_log=None, handler_cancellation=True, shutdown_timeout=DRAIN_S, auto_decompress=False,
+        keepalive_timeout=IDLE_S, max_line_size=HEADER_BYTES, max_field_size=HEADER_BYTES, max_headers=HEADERS)
+
+
+def _token(folder: Path) -> str:
+    """What the daemon names when it asks whether we are we. Made once a factory."""
+    file = folder / TOKEN
+    if not file.exists():
+        write_file(file, secrets.token_urlsafe(24).encode())
+    return file.read_text().strip()
+
+
+async def _listen(runner: web.AppRunner, folder: Path, home: Path) -> int:
+    """Bind the port that was ours, else the first free one after the one that our home names."""
+    file = folder / PORT
+    before = file.read_text().strip() if file.exists() else ""
+    first = FIRST + int.from_bytes(hashlib.sha256(os.fsencode(home)).digest()[:4], "big") % PORTS
+    wanted = [int(before)] if before.isdecimal() else []
+    for port in [*wanted, *(FIRST + (first - FIRST + step) % PORTS for step in range(TRIES))]:
+        site = web.TCPSite(runner, "127.0.0.1", port, backlog=512)
+        try:
+            await site.start()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            continue
+        return port
+    raise OSError(errno.EADDRINUSE, f"none of {TRIES} ports from {first} on is free")
