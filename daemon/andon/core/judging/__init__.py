@@ -1,1 +1,1 @@
-"""How signals become a verdict, split by concern. Pure."""
+"""How a session is judged: facts folded from signals, and the layers that read them. Pure."""

@@ -1,0 +1,200 @@
+"""Folds turns, tools, helpers and compactions. An end that never came is closed by what follows; the same word twice is one."""
+
+from msgspec.structs import replace
+
+from andon.schema.rules import Thresholds
+from andon.schema.signals import Began, Compacting, Helper, Signal, Spoke, ToolBegan, ToolEnded, TurnBegan, TurnEnded, TurnFailed
+
+from . import asks, loops
+from .facts import CALLS, HELPERS, OPEN, PROMPTS, Shortening, Tool, Turn, Watch
+
+TWICE_MS = 3_000
+"""The same prompt within this time is one prompt told by two sources."""
+
+
+def began(watch: Watch, signal: Began) -> Watch:
+    """The agent is up, or gives its conversation another name."""
+    back = watch.over and signal.at >= watch.over
+    return replace(
+        watch, began=watch.began or signal.at, conversation=signal.conversation or watch.conversation,
+        transcript=signal.transcript or watch.transcript, model_name=signal.model or watch.model_name,
+        over=0 if back else watch.over, farewell="" if back else watch.farewell,
+    )
+
+
+def turn_began(watch: Watch, signal: TurnBegan) -> Watch:
+    """A prompt was taken."""
+    turn = watch.turn
+    if (signal.turn and signal.turn in turn.seen) or (turn.ended and signal.at < turn.ended):
+        return watch
+    again = bool(turn.prompts) and signal.prompt in ("", turn.prompts[-1][1]) and signal.at - turn.prompts[-1][0] < TWICE_MS
+    if turn.open and (again or (signal.turn and signal.turn == turn.id) or not (signal.turn or signal.prompt)):
+        return replace(watch, turn=replace(turn, id=turn.id or signal.turn))
+    if not turn.open and again and turn.began and signal.at - turn.began < TWICE_MS:
+        return watch
+    if not turn.open and turn.ended and not (signal.turn or signal.prompt) and signal.source != "api":
+        return stray(watch, signal)
+    prompts = (*turn.prompts, (signal.at, signal.prompt))[-PROMPTS:] if signal.prompt else turn.prompts
+    fresh = replace(turn, open=True, id=signal.turn, began=signal.at, source=signal.source, stray=0, background=0, trouble=None,
+                    until=0, prompts=prompts)
+    watch = asks.moved_on(watch, signal.at, "another turn began")
+    return replace(watch, turn=fresh, tools=(), calls=(), loop=None, limit=None, over=0,
+                   shortening=replace(watch.shortening, at=(), began=0), model=replace(watch.model, requests=()))
+
+
+def stray(watch: Watch, signal: Signal) -> Watch:
+    """Something moved after the turn's end. With commands of its own in the background the agent woke up: its turn goes on."""
+    turn = watch.turn
+    if turn.open or not turn.ended or signal.at <= turn.ended:
+        return watch
+    if turn.background and not isinstance(signal, Helper):
+        return replace(watch, turn=replace(turn, open=True, began=signal.at, id="", stray=0, source=signal.source, background=0))
+    return replace(watch, turn=replace(turn, stray=max(turn.stray, signal.at)))
+
+
+def turn_over(watch: Watch, signal: TurnEnded | TurnFailed) -> Watch:
+    """A turn ended; told twice it counts once. The end of a turn that never began is another conversation's."""
+    turn = watch.turn
+    foreign = turn.open and turn.id and signal.turn and signal.turn != turn.id if isinstance(signal, TurnEnded) else False
+    if foreign or (turn.open and signal.at < turn.began):
+        return watch
+    if not turn.open and turn.ended and _twice(turn, signal):
+        return _told_twice(watch, signal)
+    ended = replace(_with_words(turn, signal, first=True), open=False, ended=signal.at, number=turn.number + 1,
+                    source=signal.source, seen=(*turn.seen, turn.id or _id(signal))[-PROMPTS:], stray=0, id=turn.id or _id(signal))
+    watch = asks.moved_on(watch, signal.at + 1, "the turn ended")
+    return replace(watch, turn=ended, tools=(), loop=None, limit=None, shortening=replace(watch.shortening, began=0))
+
+
+def _id(signal: TurnEnded | TurnFailed) -> str:
+    return signal.turn if isinstance(signal, TurnEnded) else ""
+
+
+def _twice(turn: Turn, signal: TurnEnded | TurnFailed) -> bool:
+    if isinstance(signal, TurnEnded) and signal.turn:
+        if signal.turn in turn.seen:
+            return True
+        if turn.id:
+            return signal.source != turn.source or not turn.stray
+    return not turn.stray or signal.at <= turn.stray or signal.at - turn.ended < TWICE_MS
+
+
+def _told_twice(watch: Watch, signal: TurnEnded | TurnFailed) -> Watch:
+    """The later word only adds what the first did not know."""
+    if signal.at - watch.turn.ended > 10 * TWICE_MS:
+        return watch
+    return replace(watch, turn=_with_words(watch.turn, signal, first=False))
+
+
+def _with_words(turn: Turn, signal: TurnEnded | TurnFailed, *, first: bool) -> Turn:
+    text = signal.text[:2000] or ("" if first else turn.text)
+    if isinstance(signal, TurnFailed):
+        better = first or turn.trouble in (None, "unknown")
+        return replace(turn, text=text, trouble=signal.trouble if better else turn.trouble, until=signal.until or turn.until,
+                       background=0 if first else turn.background)
+    return replace(turn, text=text, trouble=None if first else turn.trouble, until=0 if first else turn.until,
+                   background=max(0, signal.background))
+
+
+def tool_began(watch: Watch, signal: ToolBegan) -> Watch:
+    """A tool runs. It had ended already when the words came in the wrong order."""
+    if any(one.call == signal.call for one in watch.calls):
+        calls = tuple(_known(one, signal) if one.call == signal.call and not one.digest else one for one in watch.calls)
+        return replace(watch, calls=calls)
+    watch = asks.tool_began(watch, signal)
+    if any(one.call == signal.call for one in watch.tools):
+        tools = tuple(_known(one, signal) if one.call == signal.call else one for one in watch.tools)
+        return replace(watch, tools=tools)
+    if watch.turn.ended and not watch.turn.open and signal.at <= watch.turn.ended:
+        return watch
+    watch = _opened(stray(watch, signal), signal)
+    tool = Tool(call=signal.call, name=signal.name, target=signal.target, digest=signal.digest, began=signal.at,
+                source=signal.source)
+    loop = watch.loop if watch.loop and (not watch.loop.digests or signal.digest in watch.loop.digests) else None
+    if loop and loop.kind != "tool-loop" and not loop.digests and signal.target and signal.target not in loop.because:
+        loop = loop if loop.kind == "thrash" else None
+    return replace(watch, tools=(*watch.tools, tool)[-OPEN:], loop=loop, limit=None, shortening=_went_on(watch.shortening))
+
+
+def _opened(watch: Watch, signal: Signal) -> Watch:
+    """A tool or word before any turn was told: one began that nobody told of."""
+    turn = watch.turn
+    if turn.open or turn.ended:
+        return watch
+    return replace(watch, turn=replace(turn, open=True, began=signal.at, source=signal.source))
+
+
+def _known(tool: Tool, signal: ToolBegan) -> Tool:
+    return replace(tool, name=tool.name or signal.name, target=tool.target or signal.target, digest=tool.digest or signal.digest,
+                   began=min(tool.began, signal.at) if tool.began else signal.at)
+
+
+def tool_ended(watch: Watch, signal: ToolEnded, limits: Thresholds) -> Watch:
+    """A tool gave its result."""
+    if any(one.call == signal.call for one in watch.calls):
+        return watch
+    tool = next((one for one in watch.tools if one.call == signal.call), None)
+    watch = asks.tool_ended(watch, signal, tool)
+    watch = _opened(stray(watch, signal), signal)
+    began = tool or Tool(call=signal.call, began=signal.at, source=signal.source)
+    done = replace(began, ended=max(began.began, signal.at), ok=signal.ok, result=signal.digest or ("" if signal.ok else "failed"))
+    calls = (*watch.calls, done)[-CALLS:]
+    loop = loops.repeated(calls, limits, len(watch.helpers)) if done.digest else watch.loop
+    if loop and watch.loop and loop.kind == watch.loop.kind:
+        loop = replace(loop, since=watch.loop.since)
+    return replace(watch, calls=calls, loop=loop, tools=tuple(one for one in watch.tools if one.call != signal.call), limit=None)
+
+
+def spoke(watch: Watch, signal: Spoke) -> Watch:
+    """The model gave words. While helpers are at work, words may be theirs."""
+    watch = _opened(stray(watch, signal), signal)
+    model = watch.model
+    says = signal.text[-NOTE:] if signal.text else model.says
+    model = replace(model, spoke=max(model.spoke, signal.at), characters=model.characters + max(0, signal.characters), says=says)
+    if watch.asks and not watch.helpers and signal.source in ("api", "stdout") and not watch.tools:
+        watch = asks.moved_on(watch, signal.at - 500, "the model went on")
+    return replace(watch, model=model, limit=None, shortening=_went_on(watch.shortening))
+
+
+NOTE = 300
+"""Characters of its latest words that are kept."""
+
+
+def helper(watch: Watch, signal: Helper) -> Watch:
+    """A sub-agent began or ended."""
+    others = tuple(one for one in watch.helpers if one[0] != signal.helper)
+    if signal.ended:
+        return replace(watch, helpers=others)
+    known = next((one for one in watch.helpers if one[0] == signal.helper), None)
+    return replace(stray(watch, signal), helpers=(*others, known or (signal.helper, signal.at))[-HELPERS:])
+
+
+def compacting(watch: Watch, signal: Compacting, limits: Thresholds) -> Watch:
+    """The conversation is being shortened, or was. Some agents say so before each call and never say that it ended."""
+    short = watch.shortening
+    first = not (watch.calls or watch.tools or watch.turn.number) and signal.at - watch.turn.began < 1_000 and watch.turn.open
+    if signal.done:
+        short = replace(short, began=0, done=short.done + 1, vain=0, at=_row(short, signal, counted=True), source=signal.source)
+    elif short.done or not (short.vain or first or short.began):
+        short = replace(short, began=signal.at, at=_row(short, signal, counted=not short.done), source=signal.source)
+    else:
+        short = replace(short, began=0, vain=short.vain + 1, at=_row(short, signal, counted=True), source=signal.source)
+    other = watch.loop if watch.loop and watch.loop.kind != "compaction-loop" else None
+    return replace(watch, shortening=short, loop=loops.compactions(short, limits, signal.at) or other)
+
+
+def _row(short: Shortening, signal: Compacting, *, counted: bool) -> tuple[int, ...]:
+    """When they were: by their ends, or by their beginnings for who tells no end. The first end replaces its own beginning."""
+    if not counted:
+        return short.at
+    if signal.done and not short.done:
+        return (signal.at,)
+    twice = bool(short.at) and signal.at - short.at[-1] < 50
+    return short.at if twice else (*short.at, signal.at)[-CALLS:]
+
+
+def _went_on(short: Shortening) -> Shortening:
+    """A tool or word after a beginning without an end: it ended, or the beginning meant nothing."""
+    if not (short.began or short.at):
+        return short
+    return replace(short, began=0, at=(), vain=short.vain + (short.began > 0 and not short.done))
