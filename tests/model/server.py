@@ -238,6 +238,8 @@ class Handler(BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError) as error:
             entry["client_gone"] = type(error).__name__
             self.close_connection = True
+        finally:
+            entry["ended"] = round(time.time(), 3)
 
     def _fail(self, api: str, fault: Json) -> None:
         headers = [("retry-after", str(fault["retry_after"]))] if fault.get("retry_after") else []
