@@ -24,6 +24,7 @@ from andon.schema.errors import Problem
 from andon.schema.ids import Digest, Oid
 from andon.schema.jobs import Exit, Said
 from andon.schema.settings import FactorySettings, Policy
+from andon.schema.signals import Verdict
 from core.audit import Audit
 from core.chaos import LIES, Chaos, factory
 from core.sim import Sim, loaded, settings
@@ -137,11 +138,23 @@ def test_a_group_of_inputs_decided_at_once_is_the_same_as_one_by_one() -> None:
 
 CHANGES: list[dict[str, Any]] = [{}, {"wip": 1}, {"checks": {}}, {"lines": {}}, {"agents": {}}]
 WORDS: dict[str, list[Any]] = {
-    "kind": ["prepare-checkout", "start-session", "watch-session", "run-check", "move-target", "remove-checkout", "what"],
-    "option": ["approve", "reject", "cancel", "retry", "extend", "stop", "run-again", "send-back", "answer", "x"],
+    "kind": ["deliver-message", "answer-ask", "interrupt-turn", "look-at-work", "end-session",
+             "prepare-checkout", "start-session", "watch-session", "run-check", "move-target", "remove-checkout", "what"],
+    "option": ["approve", "reject", "cancel", "retry", "extend", "stop", "run-again", "send-back", "answer", "x",
+               "allow", "deny", "wait", "nudge", "interrupt", "restart", "raise"],
     "line": ["build", "other"], "problem": [Problem(what="odd")], "because": ["", "because"], "spec": ["spec", ""], "by": ["me"],
     "loaded": [loaded(settings(**changes)) for changes in CHANGES],
     "settings": [FactorySettings(wip=wip) for wip in (0, 1, 9)], "result": ["pass", "fail", "unevaluated"],
+    "verdict": [
+        Verdict(health=health, cause=cause, because="it stands", source="hook", since=0, until=until)
+        for health, cause, until in (
+            ("hung", "hung-stream", 0), ("idle-at-prompt", "idle-at-prompt", 0), ("rate-limited", "rate-limit", 9_000_000),
+            ("working", "", 0), ("looping", "tool-loop", 0), ("waiting-permission", "permission", 0), ("auth", "auth", 0),
+        )],
+    "ask": ["a1", "a2", "a3"], "message": [f"M{n}" for n in range(1, 6)], "turn": [1, 2, 3, 4], "n": [1, 2, 3, 4],
+    "text": ["", "done", "shall I?", "x" * 70_000], "interactive": [True, True, False], "agent": ["default", "nobody"],
+    "conversation": ["", "c1", "c2"], "trouble": [None, None, "rate-limit", "interrupted"], "background": [0, 0, 1],
+    "deed": ["shell", "edit", "read", "fetch", "mcp", "other"], "target": ["git status", "cat /etc/passwd", "src/a.py", "`x`", ""],
     "exit": [None, Exit(code=0), Exit(signal=9), Exit(code=3, because="timeout")], "cause": ["", "missing-tool", "timeout"],
     "said": [*(Said(n=n, kind="ask", text="?") for n in (1, 2, 3)), *(Said(n=n, kind="finished", commit="c0") for n in (1, 2, 3))],
 }

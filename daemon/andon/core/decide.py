@@ -8,7 +8,7 @@ State each time, so a lost or doubled input can only cost time.
 from collections.abc import Callable
 from typing import Any
 
-from andon.core import money, race, schedule, sessions
+from andon.core import messages, money, race, resume, schedule, sessions
 from andon.core.evolve import fold
 from andon.core.failure import backoff_ms
 from andon.core.refuse import refuse
@@ -16,11 +16,14 @@ from andon.core.state import Attempt, State, Task, cord_key, line_of, station_of
 from andon.core.stations import agent, check, gate, land
 from andon.core.stations.table import KINDS
 from andon.schema import events as e, inputs as i
-from andon.schema.ids import AttemptId, LandingId, RepoId, RunId, task_id
+from andon.schema.ids import AttemptId, LandingId, RepoId, RunId, TaskId, task_id
 
+ABOUT_A_SESSION = ("question", "limit", "permission", "stuck", "budget")
+"""Gates that mean nothing without the session that they are about."""
 PARKED = 999
 """Tries of a deed that is not repeated by itself for an hour."""
-ENDLESS = ("stop-session", "suspend-session", "watch-session", "deliver-answer", "mirror-target")
+ENDLESS = ("stop-session", "suspend-session", "watch-session", "deliver-answer", "mirror-target",
+           "end-session", "look-at-work")
 """Deeds that are tried for as long as they are owed: giving them up would lose an agent or an answer."""
 STEPS, STEPS_EACH = 5000, 20
 """Steps of one settling, and for each open task; more would be a rule that feeds itself, and the assertion stops the daemon
@@ -72,9 +75,17 @@ def follow(state: State, at: int, place: int) -> tuple[list[e.Event], int]:
 
 
 def mended(state: State) -> list[e.Event]:
-    """Deeds that failed so often that it was said, and that are done or no longer owed."""
+    """Deeds that failed so often that it was said, and that are done or no longer owed; words for a task that is over."""
     failing = {f"effect:{key.split()[0]}" for key in state.tries}
-    return [e.ProblemCleared(key=key) for key in sorted(state.problems) if key.startswith("effect:") and key not in failing]
+    done = [key for key in state.problems if key.startswith("effect:") and key not in failing]
+    late = [key for key, problem in state.problems.items() if key.startswith("message:") and over(state, problem.task)]
+    return [e.ProblemCleared(key=key) for key in sorted((*done, *late))]
+
+
+def over(state: State, task: TaskId) -> bool:
+    """Whether a task is over, or was long ago."""
+    known = state.tasks.get(task)
+    return known is None or known.over
 
 
 def advance(state: State, task: Task, at: int) -> list[e.Event]:
@@ -312,33 +323,38 @@ def session_ended(state: State, given: i.SessionEnded, at: int) -> list[e.Event]
             attempt=given.attempt, code=seen.code, signal=seen.signal, because=seen.because, error=seen.error[:600],
             seconds=seen.seconds, killed=seen.killed, screen=given.screen,
         )]
+    events += messages.return_all(state, attempt)
     return [*events, *void_question(state, attempt), *close_stopped(state, attempt, at)]
 
 
 def void_question(state: State, attempt: Attempt) -> list[e.Event]:
     """A question of an agent that is gone needs no answer."""
     asked = state.gates.get(state.tasks[attempt.task].gate)
-    if asked is None or asked.attempt != attempt.attempt or asked.kind not in ("question", "limit"):
+    if asked is None or asked.attempt != attempt.attempt or asked.kind not in ABOUT_A_SESSION:
         return []
     return [e.GateVoided(gate=asked.gate, because=f"{attempt.attempt} has ended")]
 
 
 def close_stopped(state: State, attempt: Attempt, at: int) -> list[e.Event]:
-    """An attempt that was told to stop and has ended gives nothing more; its work is in the salvage ref."""
+    """An attempt that was told to stop and has ended gives nothing more, or is started again; its work is in the salvage ref."""
     if not attempt.stop_asked:
         return []
+    if attempt.stop_then in resume.AGAIN and not state.tasks[attempt.task].over:
+        return resume.after_stop(state, attempt, at)
     ended = fold(state, void_question(state, attempt), at)
-    return agent.close(ended, attempt, "limit", attempt.stop_asked, at)
+    return agent.close(ended, attempt, agent.failure_of_stop(attempt), attempt.stop_asked, at, agent.detail_of_stop(attempt))
 
 
 def stop_done(state: State, given: i.StopDone, at: int) -> list[e.Event]:
     """The work is safe and the tree was told to end. An attempt that never started ends here."""
     attempt = state.attempts.get(given.attempt)
-    if attempt is None or not attempt.live:
+    if attempt is None or not attempt.live or (attempt.sitting > 1 and not attempt.stop_asked):
         return []
     events: list[e.Event] = [e.WorkSalvaged(attempt=given.attempt, ref=given.ref, oid=given.oid, dirty=given.dirty)]
     if attempt.phase in ("claimed", "prepared"):
-        events += agent.close(state, attempt, "limit", attempt.stop_asked, at)
+        salvaged = fold(state, events, at).attempts[given.attempt]
+        detail = agent.detail_of_stop(salvaged)
+        events += agent.close(state, salvaged, agent.failure_of_stop(attempt), attempt.stop_asked, at, detail)
     return events
 
 
@@ -455,6 +471,8 @@ def effect_failed(state: State, given: i.EffectFailed, at: int) -> list[e.Event]
 def give_up_on(state: State, given: i.EffectFailed, repo: RepoId, at: int) -> list[e.Event]:
     """The deed is not tried again by itself."""
     attempt = state.attempts.get(AttemptId(given.subject))
+    if attempt is not None and given.kind in sessions.GIVEN_UP:
+        return sessions.GIVEN_UP[given.kind](state, attempt, given)
     if attempt is not None and attempt.live and given.kind in ("prepare-checkout", "start-session", "import-work"):
         failure: e.FailureClass = "transient" if given.transient else "contract"
         return agent.close(state, attempt, failure, given.problem.what, at, f"{given.problem.where}\n{given.problem.mend}")

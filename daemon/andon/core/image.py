@@ -25,7 +25,7 @@ from andon.core.state import (
 from andon.schema.ids import AttemptId, GateId, LandingId, RepoId, RunId, TaskId
 from andon.schema.settings import FactorySettings
 
-FORMAT = 2
+FORMAT = 3
 """A snapshot of another format is ignored, and the ledger is replayed from its start."""
 
 

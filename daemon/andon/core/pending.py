@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from andon.core import resume, sessions
 from andon.core.prompt import prompt_for
 from andon.core.state import Attempt, Landing, Repository, Run, State, proof_key
 from andon.core.stations import check, land
@@ -44,11 +45,16 @@ def attempt_owes(state: State, attempt: Attempt, at: int) -> Iterator[f.Effect]:
     """The next step of an attempt, and beside it what a running one needs."""
     if attempt.phase == "running":
         if due(state, attempt.attempt, "watch-session", at):
-            yield f.WatchSession(attempt=attempt.attempt, session=attempt.session)
+            yield f.WatchSession(attempt=attempt.attempt, session=attempt.session, sitting=attempt.sitting)
         for n, text in attempt.answers:
             if due(state, attempt.attempt, "deliver-answer", at):
                 yield f.DeliverAnswer(attempt=attempt.attempt, n=n, text=text)
+        for owed in sessions.owes(state, attempt, at):
+            if due(state, attempt.attempt, str(type(owed).__struct_config__.tag), at):
+                yield owed
     step = next_step(state, attempt)
+    if isinstance(step, f.StartSession) and resume.held(state, attempt, at):
+        return
     if step is not None and due(state, attempt.attempt, str(type(step).__struct_config__.tag), at):
         yield step
 
@@ -69,6 +75,8 @@ def next_step(state: State, attempt: Attempt) -> f.Effect | None:
         return start(state, attempt)
     if attempt.phase == "ended":
         return read(state, attempt)
+    if attempt.finish_asked and not attempt.finish_done:
+        return f.EndSession(attempt=attempt.attempt, sitting=attempt.sitting)
     if attempt.pause_asked != attempt.suspended:
         return f.SuspendSession(attempt=attempt.attempt, suspend=attempt.pause_asked)
     return None
@@ -93,7 +101,7 @@ def start(state: State, attempt: Attempt) -> f.Effect | None:
     return f.StartSession(
         attempt=attempt.attempt, task=attempt.task, repo=attempt.repo, title=task.title, prompt=prompt_for(task, attempt),
         agent=agent, path=attempt.path, base=attempt.base, port=attempt.port, ports=attempt.ports,
-        try_=tries_of(state, attempt.attempt, "start-session"),
+        try_=tries_of(state, attempt.attempt, "start-session"), sitting=attempt.sitting, resume=attempt.resume,
     )
 
 

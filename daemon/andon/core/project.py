@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from andon.core import schedule
+from andon.core import money, schedule
 from andon.core.state import Attempt, Claim, Gate, Repository, State, Task, cord_key, station_of
 from andon.schema import views as v
 from andon.schema.ids import AttemptId, Digest, Oid
@@ -25,6 +25,7 @@ def project(state: State, sightings: Mapping[AttemptId, Verdict], over: tuple[Ta
         views.append(task_view(state, task, sightings, busy, live))
     views += [gate_view(state, gate) for gate in state.gates.values()]
     views += [session_view(state, attempt, sightings) for attempt in state.attempts.values() if attempt.live]
+    views += money.account_views(state)
     for key, trouble in state.problems.items():
         views.append(v.ProblemView(
             problem=key, what=trouble.what, where=trouble.where, mend=trouble.mend, since=trouble.at, repo=trouble.repo,
@@ -80,7 +81,8 @@ def task_state(state: State, task: Task) -> v.TaskState:
     if task.landed:
         return "landed"
     attempt = state.attempts.get(task.live)
-    if attempt is not None and attempt.pause_asked:
+    gate = state.gates.get(task.gate)
+    if (attempt is not None and attempt.pause_asked) or (gate is not None and gate.kind == "budget"):
         return "paused"
     if task.gate:
         return "waiting"
@@ -104,11 +106,14 @@ def task_view(
     work = task.work
     gate = state.gates.get(task.gate)
     live = attempt is not None and attempt.live
+    seen = health_of(state, attempt, sightings) if attempt and live else None
+    spent, metered = money.spent_on(state, task)
     return v.TaskView(
         task=task.task, repo=task.repo, title=task.title, line=task.line, state=task_state(state, task), station=task.station,
         since=task.since, added=task.added_at, attention=attention(task, gate), why=why_view(state, task, busy, held),
         attempt=latest, attempts=len(task.attempts), agent=attempt.agent if attempt else task.agent,
-        health=health_of(state, attempt, sightings).health if attempt and live else "",
+        health=seen.health if seen else "", cause=seen.cause if seen else "", usd=spent.usd, tokens=spent.tokens, metered=metered,
+        race=task.race,
         says=attempt.says if attempt and live else "", claims=claim_cells(state, task), gate=task.gate, after=task.after,
         paths=task.paths, overlaps=tuple(schedule.overlaps(task, busy)) if not task.over else (), priority=task.priority,
         commit=work.commit if work else Oid(""), landed=task.landed, risk=gate.risk if gate and gate.kind == "review" else "",
@@ -130,7 +135,7 @@ def attention(task: Task, gate: Gate | None) -> str:
         return ""
     kinds = {
         "review": "review", "question": "question", "failure": "failed", "limit": "limit", "unevaluated": "unevaluated",
-        "trust": "trust",
+        "trust": "trust", "permission": "permission", "stuck": "stuck", "budget": "budget",
     }
     return f"{kinds.get(gate.kind, gate.kind)}: {gate.because or gate.question}"[:200]
 
@@ -156,18 +161,35 @@ def claim_cell(claim: Claim) -> v.ClaimCell:
 def health_of(state: State, attempt: Attempt, sightings: Mapping[AttemptId, Verdict]) -> Verdict:
     """The health of a live attempt: what its phase and its own question prove, else what was seen, else unknown."""
     if attempt.suspended:
-        return Verdict(health="suspended", because="its time limit was reached", source="process", since=attempt.started_at)
+        because = "its budget is spent" if attempt.budget_hit else "its time limit was reached"
+        return Verdict(health="suspended", because=because, source="process", since=attempt.started_at)
     if attempt.phase in ("claimed", "prepared"):
-        because = "its checkout is being made" if attempt.phase == "claimed" else "its session is being started"
-        return Verdict(health="starting", because=because, source="none", since=attempt.claimed_at)
+        return Verdict(health="starting", because=starting(state, attempt), source="none", since=attempt.claimed_at)
     if attempt.phase == "ended":
         return Verdict(health="finished", because="its process has ended", source="exit file", since=attempt.ended_at)
     asked = state.gates.get(state.tasks[attempt.task].gate)
-    if asked is not None and asked.kind == "question" and asked.attempt == attempt.attempt:
+    if asked is not None and asked.kind == "question" and not asked.ask and asked.attempt == attempt.attempt:
         because = f"it asked a question and waits: {asked.gate}"
         return Verdict(health="waiting-answer", because=because, source="outbox", since=asked.opened_at)
     unknown = Verdict(health="unknown", because="nothing was seen of it yet", source="none", since=attempt.started_at)
     return sightings.get(attempt.attempt, unknown)
+
+
+def starting(state: State, attempt: Attempt) -> str:
+    """Why it does not run yet."""
+    if attempt.phase == "claimed":
+        return "its checkout is being made"
+    if attempt.sitting == 1:
+        return "its session is being started"
+    limit = state.accounts.get(attempt.account)
+    waits = f", waits for account {attempt.account}" if limit else ""
+    return f"it is started again in its checkout, for the {ordinal(attempt.sitting - 1)} time{waits}"
+
+
+def ordinal(number: int) -> str:
+    """`2nd`, `3rd`, `4th`."""
+    ending = "th" if 10 < number % 100 < 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
 
 
 def session_view(state: State, attempt: Attempt, sightings: Mapping[AttemptId, Verdict]) -> v.SessionView:
@@ -176,7 +198,11 @@ def session_view(state: State, attempt: Attempt, sightings: Mapping[AttemptId, V
     return v.SessionView(
         attempt=attempt.attempt, task=attempt.task, repo=attempt.repo, agent=attempt.agent, session=attempt.session,
         health=seen.health, because=seen.because, source=seen.source, since=seen.since, started=attempt.started_at,
-        says=attempt.says, path=attempt.path, port=attempt.port,
+        says=attempt.says, path=attempt.path, port=attempt.port, cause=seen.cause, rule=seen.rule, evidence=seen.evidence,
+        confidence=seen.confidence, until=seen.until, conflict=seen.conflict, account=attempt.account, channel=attempt.channel,
+        conversation=attempt.conversation, sitting=attempt.sitting, input_tokens=attempt.spent.input,
+        output_tokens=attempt.spent.output, usd=attempt.spent.usd, metered=attempt.spent.metered or attempt.metered,
+        taken=attempt.taken, ladder=attempt.stuck.taken if attempt.stuck else (), outbox=len(attempt.outbox),
     )
 
 

@@ -13,12 +13,15 @@ RULES = """\
 
 
 def prompt_for(task: Task, attempt: Attempt) -> str:
-    """The whole prompt of one attempt as markdown."""
+    """The whole prompt of one attempt as markdown. A conversation that is gone on with knows all but the last part."""
+    again = f"## Started again\n\n{attempt.resume_note.strip()}" if attempt.resume_note else ""
+    if attempt.resume and again:
+        return f"{again}\n"
     scope = f"- Change only these paths: {', '.join(f'`{path}`' for path in task.paths)}.\n" if task.paths else ""
     parts = [f"# {task.task}: {task.title}", task.spec.strip(), RULES.format(task=task.task, scope=scope).strip()]
     if task.packet:
-        again = "Your branch goes on from your earlier commits." if attempt.start != attempt.base else (
+        where = "Your branch goes on from your earlier commits." if attempt.start != attempt.base else (
             "Your branch starts anew; earlier commits, if any, are on the branch `andon/previous`."
         )
-        parts.append(f"{task.packet.strip()}\n\n{again}")
-    return "\n\n".join(parts) + "\n"
+        parts.append(f"{task.packet.strip()}\n\n{where}")
+    return "\n\n".join([*parts, *([again] if again else [])]) + "\n"

@@ -11,6 +11,14 @@ KEPT_HISTORY = 400
 """Ledger rows remembered for one task's timeline; older ones stay in the ledger alone."""
 KEPT_QUESTIONS = 20
 """Questions of one attempt that may wait at once; further ones are heard and get no gate."""
+KEPT_ASKS = 50
+"""Permissions and questions by an agent's own means that may stand open in one attempt; also how many answered ones are known."""
+KEPT_KEYS = 200
+"""Idempotency keys of messages remembered for one attempt."""
+KEPT_CLAIMS = 20
+"""Contradicted assertions remembered for one attempt; further ones say nothing new."""
+KEPT_RUNGS = 100
+"""Steps of ladders remembered for one attempt."""
 KEPT_OVER = 1000
 """Finished tasks that are remembered whole; of older ones only how they ended. The ledger keeps all of them."""
 KEPT_PROOFS = 2000
@@ -89,6 +97,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     by: str
     at: int
+    sent_at: int = 0
+    """When it was given without a receipt (unix milliseconds); 0: not yet."""
 
 
 class Stuck(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +112,12 @@ class Stuck(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[str, ...] = ()
     last: int = 0
     """When the latest rung was taken (unix milliseconds); 0: none yet."""
+    wants_gate: bool = False
+    """Its ladder came to a person; the gate is opened when no other is open for the task."""
+    rule: str = ""
+    source: str = ""
+    taken: tuple[str, ...] = ()
+    """Rungs taken since it stands, oldest first."""
 
 
 class Spending(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,11 +180,17 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     answers: tuple[tuple[int, str], ...] = ()
     """Answers owed to the agent: (number, text)."""
     stop_asked: str = ""
+    stop_then: str = ""
+    """What follows the stop: `restart`, `fresh`, `reassign`; empty: nothing."""
+    stop_note: str = ""
     stopped: bool = False
     pause_asked: bool = False
     suspended: bool = False
     outcome: str = ""
     salvage: str = ""
+    salvage_oid: Oid = Oid("")
+    worked_s: float = 0.0
+    """How long the sitting that ended last ran; 0 when nobody saw."""
     sitting: int = 1
     """1: first start; each resume in its checkout counts one more."""
     resume: str = ""
@@ -182,14 +204,23 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     metered: str = ""
     turns: int = 0
     """Ended turns of this sitting."""
+    turns_before: int = 0
+    """Those of the sittings before."""
     turn_text: str = ""
     turn_trouble: str = ""
     looked: int = 0
     """The turn at whose end the checkout was last looked at."""
+    committed: bool = False
+    dirty: bool = False
+    settled: int = 0
+    """The latest turn after which something was decided: a question, a nudge."""
+    said_finished: bool = False
     finish_asked: str = ""
     finish_done: bool = False
     taken: str = ""
     open_asks: tuple[Ask, ...] = ()
+    told_asks: tuple[str, ...] = ()
+    """Asks whose answer was delivered: seen again they are old."""
     outbox: tuple[Message, ...] = ()
     """Oldest first."""
     sent_keys: tuple[str, ...] = ()
@@ -197,10 +228,17 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """Nudges about work that was not there at the end of a turn."""
     interrupts: int = 0
     interrupts_done: int = 0
+    interrupted_by: str = ""
     stuck: Stuck | None = None
     rungs: tuple[tuple[str, str], ...] = ()
     """(cause, rung) of each step taken in this attempt, oldest first."""
+    rung_at: int = 0
+    """When the latest rung above `wait` was taken (unix milliseconds)."""
     contradicted: tuple[str, ...] = ()
+    observed: tuple[str, ...] = ()
+    """What was found instead, one for each of those."""
+    diverged: bool = False
+    """It was told once about what it asserted and what is not so."""
     account: str = ""
     reserve_usd: float = 0.0
     spent: Spending = Spending()
@@ -208,6 +246,10 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """By the sittings before this one; part of `spent`."""
     budget_hit: str = ""
     """The cap that was reached; empty when none, or when a person raised it."""
+    budget_at: int = 0
+    """When it was reached (unix milliseconds)."""
+    budget_turn: int = 0
+    """Ended turns when it was reached, or when the request to hand back arrived: a later one hands back."""
     raised_usd: float = 0.0
     raised_tokens: int = 0
 
@@ -215,6 +257,16 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     def live(self) -> bool:
         """Holds the lease: it may still change its checkout."""
         return self.phase in ("claimed", "prepared", "running", "ended")
+
+    @property
+    def turn(self) -> int:
+        """Ended turns over all sittings: names a turn for ever."""
+        return self.turns_before + self.turns
+
+    @property
+    def at_work(self) -> bool:
+        """It runs, and nobody has asked it to stop, pause or finish."""
+        return self.phase == "running" and not (self.stop_asked or self.pause_asked or self.suspended or self.finish_asked)
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,10 +6,9 @@ interpreted. It still holds whatever bytes they wrote: a face puts it through `a
 
 from collections.abc import Callable
 
-from andon.schema import events as e
+from andon.schema import events as e, session_sentences as sessions
+from andon.schema.words import plural as plural, shorten as shorten, tail, who
 
-QUOTE_LIMIT = 160
-"""Characters of somebody's words in a sentence; the event holds them whole."""
 LIST_LIMIT = 4
 """Names listed before the rest is counted."""
 
@@ -22,28 +21,8 @@ def sentence(event: e.AnyEvent) -> str:
     return " ".join((told or kind).split())
 
 
-def shorten(text: str, limit: int = QUOTE_LIMIT) -> str:
-    """The text on one line, cut at `limit` characters with an ellipsis."""
-    flat = " ".join(text.split())
-    return flat if len(flat) <= limit else flat[: limit - 1].rstrip() + "…"
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 file`, `2 files`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def _short(oid: str) -> str:
     return oid[:10] or "nothing"
-
-
-def _who(by: str) -> str:
-    return by or "somebody"
-
-
-def _tail(lead: str, text: str) -> str:
-    flat = shorten(text)
-    return f"{lead}{flat}" if flat else ""
 
 
 def _names(names: tuple[str, ...]) -> str:
@@ -56,35 +35,35 @@ def _factory(event: e.AnyEvent) -> str:
         case e.FactoryStarted():
             return f"the daemon started (version {event.version}, pid {event.pid})"
         case e.FactoryStopped():
-            return f"the daemon stopped{_tail(': ', event.because)}; agents stay alive"
+            return f"the daemon stopped{tail(': ', event.because)}; agents stay alive"
         case e.FactoryConfigured():
             return f"the person's own settings changed: {plural(event.settings.wip, 'agent')} at work at once"
         case e.ProblemNoticed():
-            return f"problem {event.key}: {shorten(event.what)}{_tail(' · ', event.where)}"
+            return f"problem {event.key}: {shorten(event.what)}{tail(' · ', event.where)}"
         case e.ProblemCleared():
             return f"problem {event.key} is gone"
         case e.CordPulled():
-            return f"{_who(event.by)} stopped line {event.line} of {event.repo}{_tail(': ', event.because)}"
+            return f"{who(event.by)} stopped line {event.line} of {event.repo}{tail(': ', event.because)}"
         case e.CordReleased():
-            return f"{_who(event.by)} let line {event.line} of {event.repo} move again"
+            return f"{who(event.by)} let line {event.line} of {event.repo} move again"
     return ""
 
 
 def _repository(event: e.AnyEvent) -> str:
     match event:
         case e.RepositoryRegistered():
-            return f"{_who(event.by)} registered {event.repo} at {event.path}"
+            return f"{who(event.by)} registered {event.repo} at {event.path}"
         case e.SettingsActivated():
-            return f"settings {event.digest[:10]} of {event.repo} are in force{_tail('; ', _names(event.notes))}"
+            return f"settings {event.digest[:10]} of {event.repo} are in force{tail('; ', _names(event.notes))}"
         case e.CommandsTrusted():
-            return f"{_who(event.by)} trusted the commands {event.commands[:10]} of {event.repo}"
+            return f"{who(event.by)} trusted the commands {event.commands[:10]} of {event.repo}"
         case e.TargetObserved():
             seen = {"landing": "after a landing", "person": "moved by a person", "start": "at the start"}[event.by]
             return f"the target of {event.repo} stands at {_short(event.oid)} ({seen})"
         case e.TargetMirrored() if event.advanced:
             return f"the branch in the checkout of {event.repo} follows to {_short(event.oid)}"
         case e.TargetMirrored():
-            return f"the branch in the checkout of {event.repo} stays behind {_short(event.oid)}{_tail(': ', event.because)}"
+            return f"the branch in the checkout of {event.repo} stays behind {_short(event.oid)}{tail(': ', event.because)}"
         case e.TargetMoved():
             return f"{event.landing} moved the target from {_short(event.old)} to {_short(event.new)}"
     return ""
@@ -94,7 +73,7 @@ def _task(event: e.AnyEvent) -> str:
     match event:
         case e.TaskAdded():
             after = f", after {_names(event.after)}" if event.after else ""
-            return f"{_who(event.by)} added {event.task} to line {event.line} of {event.repo}{after}: {shorten(event.title)}"
+            return f"{who(event.by)} added {event.task} to line {event.line} of {event.repo}{after}: {shorten(event.title)}"
         case e.TaskEntered():
             return f"{event.task} reached {event.station}"
         case e.TaskLanded():
@@ -102,13 +81,15 @@ def _task(event: e.AnyEvent) -> str:
         case e.TaskDone():
             return f"{event.task} is done"
         case e.TaskFailed():
-            return f"{event.task} failed{_tail(': ', event.because)}"
+            return f"{event.task} failed{tail(': ', event.because)}"
         case e.TaskCancelled():
-            return f"{_who(event.by)} cancelled {event.task}{_tail(': ', event.because)}"
+            return f"{who(event.by)} cancelled {event.task}{tail(': ', event.because)}"
         case e.TaskRetried():
-            return f"{_who(event.by)} gave {event.task} another attempt{_tail(': ', event.note)}"
+            return f"{who(event.by)} gave {event.task} another attempt{tail(': ', event.note)}"
+        case e.TaskReassigned():
+            return f"{who(event.by)} gave {event.task} to agent {event.agent}{tail(': ', event.note)}"
         case e.RetryScheduled():
-            return f"{event.task} goes back to its agent after a {event.failure} failure{_tail(': ', event.fingerprint)}"
+            return f"{event.task} goes back to its agent after a {event.failure} failure{tail(': ', event.fingerprint)}"
     return ""
 
 
@@ -126,11 +107,12 @@ def _attempt_runs(event: e.AnyEvent) -> str:
         case e.AttemptSaid():
             return _said(event)
         case e.AttemptStopAsked():
-            return f"{event.attempt} is to end{f', asked by {event.by}' if event.by else ''}{_tail(': ', event.because)}"
+            then = {"": "is to end", "reassign": "is to end"}.get(event.then, "is to be started again")
+            return f"{event.attempt} {then}{f', asked by {event.by}' if event.by else ''}{tail(': ', event.because)}"
         case e.AttemptPauseAsked():
-            return f"{event.attempt} is to pause{_tail(': ', event.because)}"
+            return f"{event.attempt} is to pause{tail(': ', event.because)}"
         case e.AttemptResumeAsked():
-            return f"{_who(event.by)} gave {event.attempt} {event.minutes:g} more minutes"
+            return f"{who(event.by)} gave {event.attempt} {event.minutes:g} more minutes"
         case e.AttemptSuspended():
             return f"{event.attempt} was seen {'suspended' if event.suspended else 'running again'}"
     return ""
@@ -155,11 +137,11 @@ def _attempt_ends(event: e.AnyEvent) -> str:
         case e.AttemptExited():
             return f"{event.attempt} ended {_exit(event)} after {event.seconds:.0f} s"
         case e.AttemptLost():
-            return f"{event.attempt} is lost{_tail(': ', event.because)}"
+            return f"{event.attempt} is lost{tail(': ', event.because)}"
         case e.EffectRetried():
-            return f"{event.effect} of {event.subject} is tried again, time {event.tries}{_tail(': ', event.because)}"
+            return f"{event.effect} of {event.subject} is tried again, time {event.tries}{tail(': ', event.because)}"
         case e.AttemptFailed():
-            return f"{event.attempt} gave nothing that may go on ({event.failure}){_tail(': ', event.message)}"
+            return f"{event.attempt} gave nothing that may go on ({event.failure}){tail(': ', event.message)}"
         case e.AttemptAccepted():
             return f"commit {_short(event.commit)} of {event.attempt} is the change from here on"
     return ""
@@ -171,7 +153,7 @@ def _exit(event: e.AttemptExited) -> str:
         how = "without an exit code"
     because = "" if event.because == "exit" else f" ({event.because})"
     stray = f", {plural(event.killed, 'leftover')} of it ended too" if event.killed else ""
-    return f"{how}{because}{_tail(': ', event.error)}{stray}"
+    return f"{how}{because}{tail(': ', event.error)}{stray}"
 
 
 def _checkout(event: e.AnyEvent) -> str:
@@ -198,9 +180,9 @@ def _proof(event: e.AnyEvent) -> str:
             return f"{event.run} will run {event.check} on {_short(event.commit)} ({event.purpose} of {subject})"
         case e.RunFinished():
             lost = f"; {plural(len(event.lost_tests), 'test')} of the base missing" if event.lost_tests else ""
-            return f"{event.run} says {event.result}{_tail(': ', event.because)}{lost} ({event.seconds:.1f} s)"
+            return f"{event.run} says {event.result}{tail(': ', event.because)}{lost} ({event.seconds:.1f} s)"
         case e.ClaimJudged():
-            return f"{event.claim} of {event.task} is {event.status} for {_short(event.commit)}{_tail(': ', event.because)}"
+            return f"{event.claim} of {event.task} is {event.status} for {_short(event.commit)}{tail(': ', event.because)}"
     return ""
 
 
@@ -209,9 +191,9 @@ def _gate(event: e.AnyEvent) -> str:
         case e.GateOpened():
             return f"{event.gate} asks about {event.task} ({event.kind}): {shorten(event.question)}"
         case e.GateAnswered():
-            return f"{_who(event.by)} answered {event.gate} with {event.option}{_tail(': ', event.because)}"
+            return f"{who(event.by)} answered {event.gate} with {event.option}{tail(': ', event.because)}"
         case e.GateVoided():
-            return f"{event.gate} is void{_tail(': ', event.because)}"
+            return f"{event.gate} is void{tail(': ', event.because)}"
         case e.AnswerDelivered():
             return f"the answer to question {event.n} lies in the inbox of {event.attempt}"
     return ""
@@ -226,7 +208,7 @@ def _landing(event: e.AnyEvent) -> str:
         case e.LandingConflicted():
             return f"{event.landing} conflicts in {_names(event.paths) or 'unnamed paths'}; nothing moved"
         case e.LandingAbandoned():
-            return f"{event.landing} ended without moving the target{_tail(': ', event.because)}"
+            return f"{event.landing} ended without moving the target{tail(': ', event.because)}"
     return ""
 
 
@@ -235,5 +217,7 @@ _TELLERS: dict[str, Callable[[e.AnyEvent], str]] = {
     "repository": _repository, "settings": _repository, "commands": _repository, "target": _repository,
     "task": _task, "attempt": _attempt, "effect": _attempt, "checkout": _checkout, "work": _checkout,
     "run": _proof, "claim": _proof, "gate": _gate, "answer": _gate, "landing": _landing,
+    "session": sessions.session, "permission": sessions.permission, "message": sessions.message,
+    "usage": sessions.money, "budget": sessions.money, "account": sessions.money, "machine": sessions.money, "race": sessions.money,
 }
 """By the first word of the kind."""

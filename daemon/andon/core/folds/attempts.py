@@ -5,7 +5,7 @@ from typing import Any
 from andon.core.folds.table import forget, on, prune, replace, with_attempt, with_repo, with_task
 from andon.core.state import KEPT_QUESTIONS, Attempt, Question, State, Tries, Work
 from andon.schema import events as e
-from andon.schema.ids import AttemptId, Digest
+from andon.schema.ids import AttemptId, Digest, Oid
 
 
 @on(e.AttemptClaimed)
@@ -45,13 +45,13 @@ def _(state: State, event: e.AttemptSaid) -> State:
         question = Question(n=event.n, text=event.text[:600], options=tuple(option[:80] for option in event.options))
         changes["asks"] = (*known.asks, question)
     if event.kind == "finished":
-        changes["said_commit"] = event.commit
+        changes |= {"said_commit": event.commit, "said_finished": True}
     return with_attempt(state, event.attempt, **changes)
 
 
 @on(e.AttemptStopAsked)
 def _(state: State, event: e.AttemptStopAsked) -> State:
-    return with_attempt(state, event.attempt, stop_asked=event.because)
+    return with_attempt(state, event.attempt, stop_asked=event.because, stop_then=event.then, stop_note=event.note)
 
 
 @on(e.AttemptPauseAsked)
@@ -82,14 +82,16 @@ def _(state: State, event: e.EffectRetried) -> State:
 def _(state: State, event: e.AttemptExited) -> State:
     return with_attempt(
         forget(state, event.attempt, "watch-session"), event.attempt, phase="ended", ended_at=state.at, exit_code=event.code,
-        exit_because=event.because,
+        exit_because=event.because, worked_s=event.seconds, open_asks=(), stuck=None,
     )
 
 
 @on(e.AttemptLost)
 def _(state: State, event: e.AttemptLost) -> State:
     state = forget(state, event.attempt, "watch-session")
-    return with_attempt(state, event.attempt, phase="ended", ended_at=state.at, exit_because="lost")
+    return with_attempt(
+        state, event.attempt, phase="ended", ended_at=state.at, exit_because="lost", worked_s=0.0, open_asks=(), stuck=None,
+    )
 
 
 @on(e.AttemptFailed)
@@ -98,6 +100,9 @@ def _(state: State, event: e.AttemptFailed) -> State:
     if known is None:
         return state
     state = with_attempt(state, event.attempt, phase="closed", outcome=event.message, ended_at=known.ended_at or state.at)
+    if known.stop_then == "reassign" and known.salvage_oid:
+        offered = Work(attempt=known.attempt, commit=known.salvage_oid, tree=Oid(""), base=known.base, base_tree=Oid(""))
+        state = with_task(state, known.task, previous=offered)
     return release(state, known)
 
 
@@ -131,7 +136,9 @@ def _(state: State, event: e.WorkImported) -> State:
 
 @on(e.WorkSalvaged)
 def _(state: State, event: e.WorkSalvaged) -> State:
-    return with_attempt(forget(state, event.attempt, "stop-session"), event.attempt, salvage=event.ref, stopped=True)
+    return with_attempt(
+        forget(state, event.attempt, "stop-session"), event.attempt, salvage=event.ref, salvage_oid=event.oid, stopped=True,
+    )
 
 
 @on(e.CheckoutRemoved)

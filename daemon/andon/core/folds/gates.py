@@ -1,9 +1,11 @@
 """What questions to a person and their answers change."""
 
+from typing import Any
+
 from andon.core.folds.table import forget, on, replace, with_attempt, with_task
 from andon.core.state import Gate, State
 from andon.schema import events as e
-from andon.schema.ids import GateId
+from andon.schema.ids import AttemptId, GateId
 
 
 @on(e.GateOpened)
@@ -14,6 +16,8 @@ def _(state: State, event: e.GateOpened) -> State:
         commit=event.commit, bound=event.bound, station=event.station, opened_at=state.at, ask=event.ask,
     )
     state = replace(state, gates=state.gates.set(event.gate, gate), gate_count=state.gate_count + 1)
+    if event.kind == "stuck":
+        state = with_stuck(state, event.attempt, wants_gate=False)
     return with_task(state, event.task, gate=event.gate, since=state.at)
 
 
@@ -30,6 +34,14 @@ def _(state: State, event: e.GateAnswered) -> State:
         claims = tuple(claim for claim in task.claims if claim.status != "unevaluated")
         state = with_task(state, gate.task, claims=claims, rerun=0)
     attempt = state.attempts.get(gate.attempt)
+    if gate.kind == "stuck":
+        return with_stuck(state, gate.attempt, last=state.at)
+    if gate.kind == "question" and gate.ask and attempt is not None:
+        text = event.because if event.option == "answer" else event.option
+        told = tuple(
+            replace(ask, decided=True, allow=True, answer=text) if ask.ask == gate.ask else ask for ask in attempt.open_asks
+        )
+        return with_attempt(state, gate.attempt, open_asks=told)
     if gate.kind == "question" and attempt is not None:
         text = event.because if event.option == "answer" else event.option
         asks = tuple(question for question in attempt.asks if question.n != gate.n)
@@ -40,6 +52,14 @@ def _(state: State, event: e.GateAnswered) -> State:
 @on(e.GateVoided)
 def _(state: State, event: e.GateVoided) -> State:
     return close_gate(state, event.gate)
+
+
+def with_stuck(state: State, attempt: AttemptId, **changes: Any) -> State:
+    """The cause that stands in an attempt, changed; when none stands, nothing."""
+    known = state.attempts.get(attempt)
+    if known is None or known.stuck is None:
+        return state
+    return with_attempt(state, attempt, stuck=replace(known.stuck, **changes))
 
 
 def close_gate(state: State, gate: GateId) -> State:

@@ -60,6 +60,15 @@ def _(state: State, event: e.TaskRetried) -> State:
     )
 
 
+@on(e.TaskReassigned)
+def _(state: State, event: e.TaskReassigned) -> State:
+    known = state.tasks.get(event.task)
+    if known is None:
+        return state
+    packet = f"{known.packet}\n\n{event.note}".strip() if event.note else known.packet
+    return with_task(state, event.task, agent=event.agent, packet=packet)
+
+
 @on(e.RetryScheduled)
 def _(state: State, event: e.RetryScheduled) -> State:
     known = state.tasks.get(event.task)

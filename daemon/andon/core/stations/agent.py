@@ -1,5 +1,6 @@
 """The agent station: judges what an attempt brought. Silence, words and exit codes prove nothing; git does."""
 
+from andon.core import resume
 from andon.core.failure import fingerprint, gate_id, packet_of, send_back
 from andon.core.globs import matches
 from andon.core.state import Attempt, State, Task
@@ -47,6 +48,19 @@ def asks(state: State, task: Task, at: int) -> list[e.Event]:
     )]
 
 
+def failure_of_stop(attempt: Attempt) -> e.FailureClass:
+    """How a stop counts: one that only gives the task to another agent is no fault of the work."""
+    return "transient" if attempt.stop_then == "reassign" else "limit"
+
+
+def detail_of_stop(attempt: Attempt) -> str:
+    """What the next agent is told about what the one before left."""
+    if attempt.stop_then != "reassign":
+        return ""
+    left = "Everything that it left is on the branch `andon/previous`, committed or not." if attempt.salvage_oid else ""
+    return "\n\n".join(text for text in (f"{attempt.agent} had it before.", left, attempt.stop_note) if text)
+
+
 def close(state: State, attempt: Attempt, failure: e.FailureClass, message: str, at: int, detail: str = "") -> list[e.Event]:
     """The attempt gave nothing: it ends, and its task goes back or is already over."""
     print_ = fingerprint(failure, message)
@@ -66,10 +80,13 @@ def work_read(state: State, read: i.WorkRead, at: int) -> list[e.Event]:
         return []
     task = state.tasks[attempt.task]
     if task.over or attempt.stop_asked:
-        return close(state, attempt, "limit", attempt.stop_asked or "the task is over", at)
+        return close(state, attempt, failure_of_stop(attempt), attempt.stop_asked or "the task is over", at)
     fault = (
         fault_of_exit(attempt) or fault_of_history(attempt, read) or fault_of_words(attempt, read) or fault_of_scope(task, read)
     )
+    again = resume.after_end(state, attempt, read, fault[1], at) if fault and fault[0] in ("transient", "crash") else []
+    if again:
+        return again
     if fault:
         return close(state, attempt, *fault, at)
     imported = e.WorkImported(
@@ -89,7 +106,12 @@ def work_read(state: State, read: i.WorkRead, at: int) -> list[e.Event]:
 
 
 def fault_of_exit(attempt: Attempt) -> Fault | None:
-    """An attempt whose process did not end well is not accepted, whatever it committed before."""
+    """An attempt whose process did not end well is not accepted, whatever it committed before.
+
+    One that the factory ended because its turn was over ended well, however its program took that.
+    """
+    if attempt.finish_asked and attempt.exit_because in ("exit", "stopped"):
+        return None
     if attempt.exit_because == "lost":
         return "transient", "the session was lost before it ended"
     if attempt.exit_because == "stopped":

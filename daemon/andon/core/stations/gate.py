@@ -1,6 +1,6 @@
 """The gate station: asks a person when the policy says so, bound to exactly what the person is shown."""
 
-from andon.core import money
+from andon.core import asks, ladder, money
 from andon.core.failure import fingerprint, gate_id, packet_of, send_back
 from andon.core.policy import bound_of, classify
 from andon.core.state import Gate, State, Task
@@ -71,6 +71,10 @@ def answered(state: State, gate: Gate, answer: i.AnswerGate, at: int) -> list[e.
         return [*events, *send_back(state, task, "unevaluated", fingerprint(gate.because), packet, at)]
     if gate.kind == "budget":
         return [*events, *money.answered(state, gate, answer, at)]
+    if gate.kind == "permission":
+        return [*events, *asks.decided(state, gate, answer)]
+    if gate.kind == "stuck":
+        return [*events, *ladder.answered(state, gate, answer)]
     if gate.kind == "limit":
         return [*events, *limit_answered(state, gate, answer)]
     return events
