@@ -1,0 +1,131 @@
+"""What lies in the private home of a Codex session: its settings, its login, what to run. Pure but for looks at files."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from andon.schema.agent import Assignment, Seed
+from andon.schema.errors import Mistake
+from andon.schema.settings import AgentSettings
+
+HOME, RUN = ".codex", "codex-run.json"
+"""Names in the private home: what `CODEX_HOME` is, and the file of the program in the pane."""
+SOCKET = "codex.sock"
+"""Name of the server's socket in the job directory; Codex makes it a link to a short path of its own."""
+KEY, BASE, PROVIDER, UPSTREAM = "OPENAI_API_KEY", "OPENAI_BASE_URL", "andon", "https://api.openai.com/v1"
+INSTALL = "npm install -g @openai/codex"
+
+
+def login_file(environ: Mapping[str, str]) -> Path:
+    """Where the person's own login lies."""
+    home = environ.get("CODEX_HOME") or os.path.join(environ.get("HOME") or "~", HOME)  # noqa: PTH118 - an empty HOME stays a name
+    return Path(home).expanduser() / "auth.json"
+
+
+def chooses_provider(agent: AgentSettings) -> bool:
+    """Whether the settings of this agent name a provider themselves."""
+    words = ("--oss", "--local-provider", "--profile", "-p")
+    return any(one in words or re.match(r"(-c|--config)?=?model_provider\s*=", one) for one in agent.args)
+
+
+def settings(assignment: Assignment, *, keyed: bool) -> str:
+    """`config.toml`. With an API key a provider of our own name stands in it, so that its address can be chosen."""
+    agent = assignment.agent
+    top: dict[str, Any] = {"check_for_update_on_startup": False}
+    if agent.model:
+        top["model"] = agent.model
+    tables: dict[str, dict[str, Any]] = {
+        "analytics": {"enabled": False},
+        "features": {"daemon_auto_start": False, "in_app_updates": False},
+        "sandbox_workspace_write": {"writable_roots": writable(assignment)},
+    }
+    address = assignment.gateway or agent.upstream or assignment.person.get(BASE, "") or UPSTREAM
+    if keyed or (agent.upstream and not chooses_provider(agent)):
+        top["model_provider"] = PROVIDER
+        tables[f"model_providers.{PROVIDER}"] = {
+            "name": "API key", "base_url": address.rstrip("/"), "wire_api": "responses", **({"env_key": KEY} if keyed else {}),
+        }
+    for place in dict.fromkeys((assignment.checkout, assignment.repository)):
+        if place.is_absolute():
+            tables[f"projects.{_text(str(place))}"] = {"trust_level": "trusted"}
+    if assignment.mcp:
+        tables["mcp_servers.andon"] = _verbs(assignment)
+    lines = [f"{key} = {_text(value)}" for key, value in top.items()]
+    for name, entries in tables.items():
+        lines += ["", f"[{name}]", *(f"{key} = {_text(value)}" for key, value in entries.items())]
+    return "\n".join(lines) + "\n"
+
+
+def consent(agent: AgentSettings) -> tuple[str, ...]:
+    """Options that say when Codex asks: given on the command line, so that nothing in the checkout outranks them."""
+    policy, sandbox = ("never", "danger-full-access") if agent.approve == "all" else ("on-request", "workspace-write")
+    return "-c", f'approval_policy="{policy}"', "-c", f'sandbox_mode="{sandbox}"'
+
+
+def writable(assignment: Assignment) -> list[str]:
+    """Where its sandboxed commands may write beside the checkout: git's own directory, which Codex protects, and the outbox."""
+    return [*(str(place) for place in git_directories(assignment.checkout)), str(assignment.job / "outbox")]
+
+
+def git_directories(checkout: Path) -> tuple[Path, ...]:
+    """The git directory of a checkout; for a linked worktree its own and the one that it shares."""
+    place = checkout / ".git"
+    try:
+        told = place.read_text("utf-8", "replace") if place.is_file() else ""
+    except OSError:
+        told = ""
+    if not told.startswith("gitdir:"):
+        return (place,)
+    own = (checkout / told.removeprefix("gitdir:").strip()).resolve()
+    return (own, own.parent.parent) if own.parent.name == "worktrees" else (own,)
+
+
+def program(name: str, agent: AgentSettings, environ: Mapping[str, str]) -> str:
+    """The full path of Codex, itself and not its wrapper in node where it can be told. Raises Mistake when there is none."""
+    found = shutil.which(name, path=environ.get("PATH"))
+    if not found:
+        raise Mistake(f"agent `{agent.name}` cannot start: `{name}` is not installed", where=f"[agents.{agent.name}] in andon.toml",
+                      mend=f"install it ({INSTALL}), or choose another agent")
+    return native(Path(found)) or found
+
+
+def native(wrapper: Path) -> str:
+    """The program behind the npm package's wrapper, or empty. The wrapper outlives nobody and hides who is killed."""
+    script = wrapper.resolve()
+    if script.name != "codex.js":
+        return ""
+    machine, system = os.uname().machine, os.uname().sysname
+    package = f"codex-{system.lower()}-{ {'x86_64': 'x64', 'aarch64': 'arm64'}.get(machine, machine)}"
+    for folder in (script.parents[2] / package, script.parents[1] / "node_modules" / "@openai" / package, script.parents[1]):
+        for binary in sorted(folder.glob("vendor/*/bin/codex")):
+            if os.access(binary, os.X_OK):
+                return str(binary)
+    return ""
+
+
+def run_file(server: tuple[str, ...], screen: tuple[str, ...], assignment: Assignment, socket: Path) -> Seed:
+    """What the program in the pane reads."""
+    told = {"server": server, "screen": screen, "socket": str(socket), "log": str(assignment.home / HOME / "app-server.log"),
+            "scratch": str(assignment.home / "tmp")}
+    return Seed(path=RUN, text=json.dumps(told), always=True)
+
+
+def _verbs(assignment: Assignment) -> dict[str, Any]:
+    """The server with the agent's own verbs. Codex gives a tool server next to no environment: what it needs is named."""
+    job = {"ANDON_JOB": str(assignment.job), "ANDON_ATTEMPT": str(assignment.attempt), "ANDON_TASK": str(assignment.task)}
+    kept = {key: value for key, value in assignment.person.items() if key in ("PATH", "HOME", "PYTHONPATH", "LANG", "TMPDIR")}
+    return {"command": assignment.mcp[0], "args": list(assignment.mcp[1:]), "env": {**kept, **job},
+            "default_tools_approval_mode": "approve"}
+
+
+def _text(value: Any) -> str:
+    """A value as TOML; JSON's strings are TOML's."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_text(key)} = {_text(one)}" for key, one in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_text(one) for one in value) + "]"
+    return json.dumps(value).replace("\x7f", "\\u007f")
