@@ -11,6 +11,8 @@ from andon.schema.errors import Mistake
 
 EXAMPLES = """\
 examples (inside a session):
+  andon agent task                                                  the whole text of the task
+  andon agent context                                               JSON: task, attempt, title, base, answers so far
   andon agent say "the parser is done, tests next"
   andon agent ask "Which name?" --option quiet --option silent      prints the answer when it is there
   andon agent finished "all tests pass" --commit HEAD
@@ -19,8 +21,10 @@ examples (inside a session):
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """say, ask, finished, handoff."""
-    sub = parser.add_subparsers(dest="what", metavar="say|ask|finished|handoff", required=True)
+    """task, context, say, ask, finished, handoff."""
+    sub = parser.add_subparsers(dest="what", metavar="task|context|say|ask|finished|handoff", required=True)
+    sub.add_parser("task", help="print the whole text of the task")
+    sub.add_parser("context", help="print what this session is, and the answers so far, as JSON")
     say = sub.add_parser("say", help="report progress")
     say.add_argument("text", nargs="+")
     ask = sub.add_parser("ask", help="ask a person and wait for the answer")
@@ -36,10 +40,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Leave the message; for a question, wait for its answer."""
+    """Print what was asked for, or leave the message; for a question, wait for its answer."""
     from andon.schema import mailbox
 
     job = mailbox.job_directory(os.environ)
+    if args.what in ("task", "context"):
+        print(clean((mailbox.read_task if args.what == "task" else mailbox.read_context)(job)))
+        return codes.OK
     text = " ".join(args.text).strip()
     if args.what != "finished" and not text:
         raise Mistake("there is nothing to say", mend=f'for example: andon agent {args.what} "…"')

@@ -9,14 +9,14 @@ import contextlib
 import os
 import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from andon.schema.errors import Mistake
-from andon.schema.jobs import INBOX, OUTBOX, Answer, Said
+from andon.schema.jobs import CONTEXT, INBOX, OUTBOX, PROMPT, Answer, Said
 
 JOB_VARIABLE = "ANDON_JOB"
 """The environment variable that names the job directory inside a session."""
@@ -29,7 +29,12 @@ FILE_LIMIT = 256 * 1024
 MESSAGES_LIMIT = 1_000
 """Messages of one attempt."""
 
+TASK_LIMIT = 200_000
+"""Bytes of the task's text that are read."""
+
 Kind = Literal["progress", "ask", "finished", "handoff"]
+Reader = Callable[[Path], str]
+"""Reads something of a job directory."""
 
 
 def job_directory(environ: Mapping[str, str] = os.environ) -> Path:
@@ -54,19 +59,44 @@ def leave(job: Path, kind: Kind, text: str = "", *, options: tuple[str, ...] = (
     raise Mistake(f"this session has said {MESSAGES_LIMIT} things already", where=str(outbox), mend="finish, or hand off")
 
 
+def ask_once(job: Path, text: str, *, options: tuple[str, ...] = (), told: Collection[int] = ()) -> Said:
+    """The last question with this text and these options, unless its answer was `told`; else a new one."""
+    wanted = _within(Said(n=0, kind="ask", text=text, options=options))
+    for number in sorted(_numbers(job / OUTBOX), reverse=True):
+        said = _message(job / OUTBOX / f"{number}.json")
+        if said and (said.kind, said.text, said.options) == ("ask", wanted.text, wanted.options):
+            if said.n in told:
+                break
+            return said
+    return leave(job, "ask", text, options=options)
+
+
+def read_task(job: Path) -> str:
+    """The whole prompt of this job, cut at a stated limit. Raises Mistake when there is none."""
+    told = _bytes(job / PROMPT, TASK_LIMIT)
+    if told is None:
+        raise Mistake("this job has no task", where=str(job / PROMPT), mend="ask the person who started this session")
+    return told.decode(errors="replace")
+
+
+def read_context(job: Path) -> str:
+    """JSON: what the daemon wrote of this job (task, attempt, title, base), and `answers` to its questions by number."""
+    told = _bytes(job / CONTEXT, FILE_LIMIT)
+    try:
+        context = msgspec.json.decode(told or b"{}", type=dict[str, object])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        context = {}
+    found = [read_answer(job, number) for number in sorted(_numbers(job / INBOX))[-20:]]
+    context["answers"] = {str(answer.n): answer.text for answer in found if answer}
+    return msgspec.json.encode(context).decode()
+
+
 def read_answer(job: Path, number: int) -> Answer | None:
     """The answer to this question, or None while there is none."""
     try:
-        descriptor = os.open(job / INBOX / f"{number}.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
+        answer = msgspec.json.decode(_bytes(job / INBOX / f"{number}.json", FILE_LIMIT) or b"", type=Answer)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            return None
-        try:
-            answer = msgspec.json.decode(file.read(FILE_LIMIT), type=Answer)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            return None
     return answer if answer.n == number else None
 
 
@@ -78,6 +108,24 @@ def await_answer(job: Path, number: int, *, nap: Callable[[float], object] = tim
             return None
         nap(0.2)
     return answer
+
+
+def _bytes(path: Path, limit: int) -> bytes | None:
+    """The beginning of a plain file; None when there is none. Follows no link and waits for no pipe."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read(limit) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None
+
+
+def _message(path: Path) -> Said | None:
+    """One message of the outbox, or None."""
+    try:
+        return msgspec.json.decode(_bytes(path, FILE_LIMIT) or b"", type=Said)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
 
 
 def _within(said: Said) -> Said:
