@@ -39,6 +39,7 @@ _TABLE = (
     ("sessions", "Look", "agents at work: state, reason, source, cost"),
     ("show", "Look", "one task on one page"),
     ("why", "Look", "why a task does not run"),
+    ("explain", "Look", "why a session is shown as it is; judge a recorded stream; test the rules"),
     ("log", "Look", "what happened, from the ledger"),
     ("tail", "Look", "follow an agent's pane as text"),
     ("attach", "Look", "go into an agent's tmux session"),

@@ -32,7 +32,8 @@ def _still_works(m: Moment) -> Verdict | None:
     look = dying(m)
     if m.children_work and tree.busy > turn.ended:
         because = f"its turn is over, {m.commands()} still works ({tree.rate:.0%} of a core)"
-        return m.say("background", because, "process", turn.ended, "background-child", sure="likely", numbers=m.numbers(), look=(m.due(tree.busy, 10.0) + 1, *look))
+        return m.say("background", because, "process", turn.ended, "background-child", sure="likely",
+                     numbers=m.numbers(), look=(m.due(tree.busy, 10.0) + 1, *look))
     if turn.background and _stands(m):
         quiet = max(turn.ended, tree.busy, tree.children_at)
         return m.say("background", f"its turn is over, {turn.background} command(s) or helper(s) of its own still run", turn.source,
