@@ -14,7 +14,7 @@ import msgspec
 from andon.schema import settings as schema
 from andon.schema.errors import Mistake
 from andon_config.faults import nearest
-from andon_config.model import SettingsFile, StationTable
+from andon_config.model import BudgetTable, SettingsFile, StationTable
 from andon_config.positions import Path
 from andon_config.source import Source, dotted
 
@@ -22,6 +22,8 @@ NAMED = ("agents", "checks", "lines", "stations")
 """Sections that hold tables by name."""
 CHOICE = ("use", "command", "args")
 """Keys of an agent that belong together: choosing one of the first two drops what lower layers chose."""
+TIED = ("model", "account", "approve", "upstream", "login")
+"""Keys that only make sense for one adapter: choosing another than lower layers did drops these too."""
 STATION_KEYS = {"agent": "agent", "checks": "check", "when": "gate"}
 """Keys of a station that only one kind has."""
 
@@ -65,7 +67,10 @@ def _outdated(layer: Leaves, below: Leaves) -> list[Keys]:
     gone: list[Keys] = []
     for section, name, key in (path for path in layer if len(path) == 3):
         if section == "agents" and key in CHOICE[:2]:
-            gone += [path for path in below if path[:2] == (section, name) and path[2:] and path[2] in CHOICE]
+            here, kept = (section, name), below.get((section, name, "use"))
+            other = key != "use" or kept is None or kept.value != layer[section, name, key].value
+            keys = (*CHOICE, *TIED) if other else CHOICE
+            gone += [path for path in below if path[:2] == here and path[2:] and path[2] in keys]
         elif section == "stations" and key == "kind":
             gone += [path for path in below if path[:2] == (section, name)]
     return list(dict.fromkeys(gone))
@@ -97,12 +102,26 @@ def settings(leaves: Leaves) -> schema.Settings:
     }
     if not lines:
         raise Mistake("no line is configured", where="[lines]", mend="name one: `[lines.build]` with `stations = […]`")
-    task = {} if not file.budget or not file.budget.task else given(file.budget.task)
-    task.pop("usd", None)
+    factory = {key: value for key, value in given(file.factory).items() if key in schema.Settings.__struct_fields__}
     return schema.Settings(
-        **given(file.factory), agents=agents, checks=checks, lines=lines, policy=schema.Policy(**given(file.policy)),
-        budget=schema.Budget(**task), retry=schema.Retry(**given(file.retry)), checkout=schema.Checkout(**given(file.checkout)),
+        **factory, agents=agents, checks=checks, lines=lines, policy=schema.Policy(**given(file.policy)),
+        budget=_budget(file.budget), retry=schema.Retry(**given(file.retry)), checkout=schema.Checkout(**given(file.checkout)),
+        permissions=schema.Permissions(**given(file.permissions)),
     )
+
+
+def factory_settings(leaves: Leaves) -> schema.FactorySettings:
+    """What these leaves say for the whole factory. Its ladders are rules, and come from elsewhere."""
+    file = msgspec.convert(fold(leaves), SettingsFile)
+    said = {key: value for key, value in given(file.factory).items() if key in schema.FactorySettings.__struct_fields__}
+    return schema.FactorySettings(**said, admission=schema.Admission(**given(file.admission)))
+
+
+def _budget(table: BudgetTable | msgspec.UnsetType) -> schema.Budget:
+    said = given(table)
+    task, attempt, day = (given(said.pop(part, msgspec.UNSET)) for part in ("task", "attempt", "day"))
+    caps = {f"{name}_usd": part["usd"] for name, part in (("attempt", attempt), ("day", day)) if "usd" in part}
+    return schema.Budget(**task, **caps, **said)
 
 
 def given(table: msgspec.Struct | msgspec.UnsetType) -> dict[str, Any]:
@@ -135,7 +154,18 @@ def _agent(leaves: Leaves, name: str, said: dict[str, Any]) -> dict[str, Any]:
     if use != "command" and said.get("command"):
         what = f"agent `{name}` says both `use = \"{use}\"` and a command of its own"
         raise blame(leaves, (*path, "command"), what, "keep one of the two; arguments for an adapter go into `args`")
+    if "prices" in said:
+        said["prices"] = {model: _price(leaves, name, model, given(table)) for model, table in said["prices"].items()}
     return {**said, "use": use}
+
+
+def _price(leaves: Leaves, agent: str, model: str, said: dict[str, Any]) -> schema.Price:
+    for key in ("input", "output"):
+        if key not in said:
+            what = f"the price of `{model}` for agent `{agent}` does not say what {key} costs"
+            mend = "give it `input` and `output` in US dollars per million tokens"
+            raise blame(leaves, ("agents", agent, "prices", model), what, mend)
+    return schema.Price(**said)
 
 
 def _check(leaves: Leaves, name: str, said: dict[str, Any]) -> dict[str, Any]:

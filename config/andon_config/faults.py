@@ -37,9 +37,9 @@ def shape() -> inspect.StructType:
     return kind
 
 
-def faults(tree: dict[str, Any]) -> Iterator[Fault]:
-    """Everything that is wrong in a tree, in the tree's order."""
-    yield from _value(tree, shape(), ())
+def faults(tree: dict[str, Any], kind: inspect.StructType | None = None) -> Iterator[Fault]:
+    """Everything that is wrong in a tree, in the tree's order. `kind` is another file's shape than that of settings."""
+    yield from _value(tree, kind or shape(), ())
 
 
 def type_at(path: Path) -> inspect.Type | None:
@@ -123,7 +123,10 @@ def _named(value: object, kind: inspect.DictType, path: Path) -> Iterator[Fault]
         return
     for key, each in value.items():
         bad = list(_value(key, kind.key_type, (*path, key)))
-        if bad:
+        if bad and isinstance(kind.key_type, inspect.LiteralType):
+            known = [str(word) for word in kind.key_type.values if word]
+            yield Fault(path=(*path, key), what=f"unknown key `{dotted((*path, key))}`", mend=nearest(key, known))
+        elif bad:
             words = _bare(kind.key_type)[1]
             yield Fault(path=(*path, key), what=f"`{dotted((*path, key))}` is no valid name", mend=f"use {words}")
         yield from _value(each, kind.value_type, (*path, key))
@@ -159,6 +162,9 @@ def _scalar(value: object, kind: inspect.Type, words: str, path: Path) -> Iterat
             yield _wrong(path, value, words)
         elif kind.max_length is not None and len(value) > kind.max_length:
             yield Fault(path=path, what=f"`{dotted(path)}` has {len(value)} characters", mend=f"at most {kind.max_length}")
+    elif isinstance(kind, inspect.BoolType):
+        if not isinstance(value, bool):
+            yield _wrong(path, value, "true or false")
     else:
         raise AssertionError(f"the model has a type that has no words: {kind}")
 

@@ -17,12 +17,15 @@ from andon.schema.settings import FactorySettings, Loaded, Origin, Settings
 from andon_config import assemble
 from andon_config.assemble import Keys, Leaf, Leaves
 from andon_config.faults import faults, type_at
-from andon_config.model import JUDGING
+from andon_config.model import JUDGING, PERSONAL
 from andon_config.positions import Path as Dotted
+from andon_config.rules import load_rules
 from andon_config.source import Source, defaults, dotted, read_file, read_text, toml
 
 FAULT_LIMIT = 100
 """Faults of one file that are counted."""
+RULES = "rules.toml"
+"""A person's own rules of judging, beside their settings."""
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -36,8 +39,9 @@ def load_repository(
     without a `work` file, all comes from `base`. `overrides` are dotted keys with values as TOML, or plain text for strings.
     Raises Mistake for the first thing that is wrong; never answers with half of a file.
     """
-    mine = _checked(read_file(work, origin="repository"))
+    mine = _without_personal(_checked(read_file(work, origin="repository")))
     theirs = _base(base, base_where, alone=mine is None)
+    theirs = _without_personal(theirs) if mine is None else theirs
     below = [assemble.flatten(each) for each in (defaults(), _checked(read_file(person, origin="person"))) if each]
     above = assemble.flatten(_overrides(overrides))
     if mine and theirs:
@@ -49,15 +53,20 @@ def load_repository(
         digest=_digest(msgspec.json.encode(settings, order="deterministic")),
         commands=_digest("\n".join(settings.commands()).encode()),
         origins=tuple(_origins(leaves, settings)),
-        notes=tuple(_notes(mine, theirs, leaves, settings)),
+        notes=tuple(_notes(mine, theirs, settings)),
     )
 
 
 def load_person(path: Path | None) -> FactorySettings:
-    """The person's own settings that hold for every repository; defaults when there is no such file."""
+    """The person's own settings that hold for every repository; defaults when there is no such file.
+
+    The ladders are those of the rules: ours, with the person's `rules.toml` beside this file on top.
+    """
     own = _checked(read_file(path, origin="person"))
     leaves = assemble.overlay(assemble.flatten(each) for each in (defaults(), own) if each)
-    return FactorySettings(wip=assemble.settings(leaves).wip)
+    assemble.settings(leaves)  # what is said for repositories has to be sound too
+    rules = load_rules(path.with_name(RULES) if path else None)
+    return msgspec.structs.replace(assemble.factory_settings(leaves), ladders=rules.ladders)
 
 
 def _digest(data: bytes) -> Digest:
@@ -73,6 +82,15 @@ def _checked(source: Source | None, only: tuple[str, ...] = ()) -> Source | None
         some = "at least " if len(found) == FAULT_LIMIT else ""
         more = f" ({some}{len(found) - 1} more in this file)" if len(found) > 1 else ""
         raise source.mistake(first.path, first.what + more, first.mend)
+    return source
+
+
+def _without_personal(source: Source | None) -> Source | None:
+    """The source when it says nothing that holds for the whole factory: that is for each person's own file."""
+    for path in assemble.flatten(source) if source else ():
+        if source and any(_covers(each, path) for each in PERSONAL):
+            mend = "say it in the andon.toml of your own settings directory instead"
+            raise source.mistake(path, f"`{dotted(path)}` holds for the whole factory, so no repository can say it", mend)
     return source
 
 
@@ -147,7 +165,7 @@ def _origins(leaves: Leaves, settings: Settings) -> Iterator[Origin]:
     full: dict[Keys, Origin] = {path: _origin(path, leaf) for path, leaf in said.items()}
     for path, value in _implied(settings):
         full.setdefault(path, Origin(key=dotted(path), value=toml(value), origin="default"))
-    sections = ["factory", *order]
+    sections = ["factory", "admission", *order]
     yield from (full[path] for path in sorted(full, key=lambda path: (sections.index(_section(path, sections)), path[:2])))
 
 
@@ -163,13 +181,14 @@ def _implied(settings: Settings) -> Iterator[tuple[Keys, Any]]:
     """Values that no layer says, because the vocabulary has a default for them."""
     for agent in settings.agents.values():
         for key in _fields(agent, () if agent.use == "command" else ("command",)):
-            if getattr(agent, key) != {}:
+            if not isinstance(getattr(agent, key), dict):
                 yield ("agents", agent.name, key), getattr(agent, key)
     for check in settings.checks.values():
         for key in _fields(check, () if check.report == "junit" else ("minimum_tests",)):
             yield ("checks", check.name, key), getattr(check, key)
     for line in settings.lines.values():
         yield ("lines", line.name, "wip"), line.wip
+        yield ("lines", line.name, "usd_day"), line.usd_day
         for station in line.stations:
             yield ("stations", station.name, "wip"), station.wip
             own = {"agent": "agent", "check": "checks", "gate": "when"}.get(station.kind)
@@ -181,7 +200,7 @@ def _fields(value: msgspec.Struct, without: tuple[str, ...]) -> Iterator[str]:
     return (key for key in value.__struct_fields__ if key != "name" and key not in without)
 
 
-def _notes(mine: Source | None, theirs: Source | None, leaves: Leaves, settings: Settings) -> Iterator[str]:
+def _notes(mine: Source | None, theirs: Source | None, settings: Settings) -> Iterator[str]:
     """What a person should know although nothing is wrong."""
     if mine and theirs:
         for section in JUDGING:
@@ -191,10 +210,6 @@ def _notes(mine: Source | None, theirs: Source | None, leaves: Leaves, settings:
         yield f"andon.toml is not committed on {settings.target} yet: until it is, what judges is taken from {mine.name}"
     elif theirs:
         yield f"there is no andon.toml in your checkout: the one committed on {settings.target} holds"
-    for path in (("budget", "task", "usd"), ("budget", "day", "usd")):
-        if path in leaves:
-            place = leaves[path].source.where(path)
-            yield f"{dotted(path)} is not enforced yet: this release meters no cost ({place})"
     if not settings.checks:
         yield "no [checks] are configured: nothing can be proven about a change"
 

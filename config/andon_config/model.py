@@ -35,6 +35,19 @@ Variable = Annotated[str, Meta(pattern=rf"^[A-Za-z_][A-Za-z0-9_]*{END}", extra={
 Minutes = Annotated[float, Meta(gt=0, le=10_080)]
 Limit = Annotated[int, Meta(ge=0, le=1_000)]
 Dollars = Annotated[float, Meta(ge=0, le=1_000_000)]
+Line = Annotated[str, Meta(
+    pattern=rf"^[^\x00-\x1f\x7f]{{0,200}}{END}", extra={"words": "a text of at most 200 characters on one line"},
+)]
+Model = Annotated[str, Meta(
+    pattern=rf"^[^\x00-\x1f\x7f]{{1,100}}{END}", extra={"words": "the name of a model, or what it begins with"},
+)]
+Address = Annotated[str, Meta(
+    pattern=rf"^(https?://[^\s\x00]{{1,500}})?{END}", extra={"words": "an address such as `https://api.anthropic.com`"},
+)]
+Pattern = Annotated[str, Meta(
+    pattern=rf"^(shell|edit|read|fetch|mcp|other)(\([^\x00\r\n]{{1,500}}\))?{END}",
+    extra={"words": "a pattern such as `read`, `edit(src/**)` or `shell(git status*)`: shell, edit, read, fetch, mcp or other"},
+)]
 
 
 class FactoryTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,6 +61,38 @@ class FactoryTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Check runs at once in this repository."""
     overlap_minutes: Annotated[float, Meta(ge=0, le=10_080)] | UnsetType = UNSET
     """How long a task waits for another whose paths overlap before it starts anyway."""
+    day_usd: Dollars | UnsetType = UNSET
+    """In a person's own file: what the whole factory may spend a day, from midnight UTC; 0 for no limit."""
+    breaker: Annotated[int, Meta(ge=0, le=1_000)] | UnsetType = UNSET
+    """In a person's own file: what may be done about a stuck session in one attempt before everything further is a gate."""
+    restarts: Annotated[int, Meta(ge=0, le=100)] | UnsetType = UNSET
+    """In a person's own file: how often one attempt may be started again in its checkout."""
+
+
+class AdmissionTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When the machine takes another agent. Belongs in a person's own file; 0 turns a limit off."""
+
+    load_per_core: Annotated[float, Meta(ge=0, le=1_000)] | UnsetType = UNSET
+    """Load average of one minute for each core, above which nothing starts."""
+    free_memory_mb: Annotated[int, Meta(ge=0, le=67_108_864)] | UnsetType = UNSET
+    """MB of memory that must be available."""
+    free_disk_mb: Annotated[int, Meta(ge=0, le=1_073_741_824)] | UnsetType = UNSET
+    """MB that must be free on the disk of the factory's home."""
+    ramp_s: Annotated[float, Meta(ge=0, le=60)] | UnsetType = UNSET
+    """Seconds between two starts while the factory comes back after a fall; doubles, at most 60, as starts keep failing."""
+
+
+class PriceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """US dollars per million tokens of a model."""
+
+    input: Dollars | UnsetType = UNSET
+    """For what the model reads."""
+    output: Dollars | UnsetType = UNSET
+    """For what it writes."""
+    cache_read: Dollars | UnsetType = UNSET
+    """For what it reads from its cache."""
+    cache_write: Dollars | UnsetType = UNSET
+    """For what goes into its cache."""
 
 
 class AgentTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,6 +108,24 @@ class AgentTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Environment variables for the agent."""
     minutes: Minutes | UnsetType = UNSET
     """Wall-clock limit of one attempt; at it the attempt is paused and a person is asked."""
+    model: Line | UnsetType = UNSET
+    """The model to ask for; empty leaves it to the agent."""
+    account: Line | UnsetType = UNSET
+    """Agents of one account share its quota and its limits; empty means the adapter's name."""
+    approve: Literal["policy", "all"] | UnsetType = UNSET
+    """policy: the agent asks before each tool and [permissions] answers; all: it is told to ask nothing."""
+    gateway: Literal["auto", "on", "off"] | UnsetType = UNSET
+    """Whether our own gateway stands before the provider; auto: when an API key is set."""
+    upstream: Address | UnsetType = UNSET
+    """The provider's base address behind the gateway; empty: the agent's own variable, else its provider's."""
+    login: Literal["none", "copy"] | UnsetType = UNSET
+    """copy: the person's own login of this agent is copied into each session's private home; none: an API key only."""
+    usd_day: Dollars | UnsetType = UNSET
+    """What this agent may spend a day in this repository; 0 for no limit of its own."""
+    reserve_usd: Dollars | UnsetType = UNSET
+    """Held back of every cap for one attempt before it starts; 0: what an attempt may spend, else budget.reserve_usd."""
+    prices: dict[Model, PriceTable] | UnsetType = UNSET
+    """What a token costs where the agent does not say, by the model's name or what it begins with."""
 
 
 class CheckTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -89,6 +152,8 @@ class LineTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Names of [stations], in order."""
     wip: Limit | UnsetType = UNSET
     """Tasks in work on this line at once; 0 means no limit of its own."""
+    usd_day: Dollars | UnsetType = UNSET
+    """What this line may spend a day; 0 for no limit of its own."""
 
 
 class StationTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -125,14 +190,23 @@ class TaskBudget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     minutes: Annotated[float, Meta(ge=0, le=100_000)] | UnsetType = UNSET
     """Agent minutes over all attempts; 0 means attempts x the agent's own limit."""
     usd: Dollars | UnsetType = UNSET
-    """Accepted, and not enforced yet: this release meters no cost."""
+    """What a task may spend over all attempts; 0 for no limit."""
+    tokens: Annotated[int, Meta(ge=0, le=1_000_000_000_000)] | UnsetType = UNSET
+    """Input and output tokens of a task over all attempts; 0 for no limit."""
+
+
+class AttemptBudget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Limits of one attempt."""
+
+    usd: Dollars | UnsetType = UNSET
+    """What one attempt may spend; 0 for no limit of its own."""
 
 
 class DayBudget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Limits of one day."""
 
     usd: Dollars | UnsetType = UNSET
-    """Accepted, and not enforced yet: this release meters no cost."""
+    """What this repository may spend a day, from midnight UTC; 0 for no limit."""
 
 
 class BudgetTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -140,8 +214,25 @@ class BudgetTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     task: TaskBudget | UnsetType = UNSET
     """Limits of one task."""
+    attempt: AttemptBudget | UnsetType = UNSET
+    """Limits of one attempt."""
     day: DayBudget | UnsetType = UNSET
     """Limits of one day."""
+    reserve_usd: Dollars | UnsetType = UNSET
+    """Held back of every cap on money before an attempt starts, so that what runs cannot overspend it together."""
+
+
+class PermissionsTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who answers an agent's request. deny beats ask beats allow; outside the checkout nothing is allowed by a pattern."""
+
+    default: Literal["allow", "ask", "deny"] | UnsetType = UNSET
+    """For what no pattern names."""
+    allow: tuple[Pattern, ...] | UnsetType = UNSET
+    """Allowed without a person."""
+    ask: tuple[Pattern, ...] | UnsetType = UNSET
+    """A person is asked."""
+    deny: tuple[Pattern, ...] | UnsetType = UNSET
+    """Denied without a person."""
 
 
 class RetryTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -191,7 +282,13 @@ class SettingsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """How failures are tried again."""
     checkout: CheckoutTable | UnsetType = UNSET
     """How isolated checkouts are made."""
+    permissions: PermissionsTable | UnsetType = UNSET
+    """Who answers when an agent asks whether it may."""
+    admission: AdmissionTable | UnsetType = UNSET
+    """In a person's own file: when the machine takes another agent."""
 
 
+PERSONAL = ("factory.day_usd", "factory.breaker", "factory.restarts", "admission")
+"""What only a person's own file may say: it holds for the whole factory."""
 JUDGING = ("checks", "policy", "lines", "stations", "checkout.setup", "checkout.keep")
 """Sections that judge work: once the target commit has an andon.toml, they are taken from there."""

@@ -13,6 +13,7 @@ from hypothesis import given, settings, strategies as st
 
 from andon.schema.errors import Mistake
 from andon.schema.settings import (
+    Admission,
     AgentSettings,
     Budget,
     Check,
@@ -21,12 +22,16 @@ from andon.schema.settings import (
     Line,
     Loaded,
     Origin,
+    Permissions,
     Policy,
+    Price,
     Retry,
     Settings,
     Station,
+    Step,
 )
 from andon_config.load import load_person, load_repository
+from andon_config.rules import load_rules
 
 PRODUCT = """
 [factory]
@@ -100,7 +105,7 @@ def test_the_example_of_the_product_loads_as_it_is_written(desk: Desk) -> None:
         "lint": Check(name="lint", run="ruff check --output-format sarif -o {report}", report="sarif"),
     }
     assert settings.policy == Policy(ship=("docs/**", "tests/**"), stop=("**/auth/**", "migrations/**"))
-    assert settings.budget == Budget(attempts=3, minutes=90.0)
+    assert settings.budget == Budget(attempts=3, minutes=90.0, usd=5.0, day_usd=100.0)
 
 
 def test_every_key_reaches_the_settings(desk: Desk) -> None:
@@ -346,12 +351,8 @@ def test_a_broken_agent_of_the_commit_is_not_carried_over(desk: Desk) -> None:
         desk.load(BASE, base=base)
 
 
-def test_money_is_accepted_and_said_not_to_be_enforced(desk: Desk) -> None:
-    notes = desk.load(PRODUCT, base=PRODUCT).notes
-    assert notes == (
-        f"budget.task.usd is not enforced yet: this release meters no cost ({desk.work}:17)",
-        f"budget.day.usd is not enforced yet: this release meters no cost ({desk.work}:18)",
-    )
+def test_money_is_in_force_and_needs_no_note(desk: Desk) -> None:
+    assert desk.load(PRODUCT, base=PRODUCT).notes == ()
 
 
 def test_having_no_checks_is_said() -> None:
@@ -386,9 +387,10 @@ def test_settings_survive_the_trip_through_json(desk: Desk) -> None:
 
 
 def test_the_persons_own_limit_holds_over_all_repositories(desk: Desk) -> None:
-    assert load_person(None) == load_person(desk.own) == FactorySettings(wip=6)
+    ladders = load_rules(None).ladders
+    assert load_person(None) == load_person(desk.own) == FactorySettings(wip=6, ladders=ladders)
     desk.own.write_text("[factory]\nwip = 2\n[agents.default]\nuse = 'codex'\n")
-    assert load_person(desk.own) == FactorySettings(wip=2)
+    assert load_person(desk.own) == FactorySettings(wip=2, ladders=ladders)
 
 
 @settings(deadline=None)
@@ -411,3 +413,79 @@ def test_loading_settings_pulls_in_no_screen_no_daemon_and_no_schema_maker() -> 
     modules = set(run.stdout.split())
     assert {"andon.schema.settings", "andon_config.load"} <= modules
     assert not modules & {"textual", "asyncio", "sqlite3", "jsonschema", "andon.core", "andon.edges", "andon_config.schema"}
+
+
+# --- agents, money, permissions --------------------------------------------------------------------------------------
+
+MONEY = """
+[budget]
+task = { usd = 5, tokens = 100000 }
+attempt = { usd = 2 }
+day = { usd = 40 }
+reserve_usd = 0.5
+[lines.build]
+usd_day = 30
+[permissions]
+default = "deny"
+allow = ["read", "edit(src/**)"]
+ask = ["shell(git push*)"]
+deny = ["fetch"]
+[agents.default]
+use = "claude"
+model = "opus"
+account = "mine"
+approve = "all"
+gateway = "off"
+upstream = "https://api.example.com/v1"
+login = "copy"
+usd_day = 12.5
+reserve_usd = 3
+prices."gpt-5.1" = { input = 1.25, output = 10, cache_read = 0.125 }
+"""
+
+
+def test_every_key_of_money_permissions_and_agents_reaches_the_settings(desk: Desk) -> None:
+    told = desk.load(MONEY).settings
+    assert told.budget == Budget(usd=5, tokens=100_000, attempt_usd=2, day_usd=40, reserve_usd=0.5)
+    assert told.lines["build"].usd_day == 30
+    assert told.permissions == Permissions(
+        default="deny", allow=("read", "edit(src/**)"), ask=("shell(git push*)",), deny=("fetch",))
+    assert told.agents["default"] == AgentSettings(
+        name="default", use="claude", model="opus", account="mine", approve="all", gateway="off", login="copy",
+        upstream="https://api.example.com/v1", usd_day=12.5, reserve_usd=3,
+        prices={"gpt-5.1": Price(input=1.25, output=10, cache_read=0.125)})
+
+
+def test_each_of_them_says_where_it_comes_from(desk: Desk) -> None:
+    loaded = desk.load(MONEY, person="[permissions]\ndeny = ['shell']\n[budget]\nreserve_usd = 9\n")
+    assert origin(loaded, "budget.attempt.usd").where == f"{desk.work}:4"
+    assert origin(loaded, "permissions.deny").value == '["fetch"]'
+    assert origin(loaded, 'agents.default.prices."gpt-5.1".input').where == f"{desk.work}:24"
+    assert origin(loaded, "lines.build.usd_day").origin == "repository"
+    assert origin(desk.load(""), "budget.reserve_usd").origin == "default"
+    assert origin(desk.load("", person="[budget]\nreserve_usd = 9\n"), "budget.reserve_usd").origin == "person"
+
+
+def test_the_persons_own_file_says_what_holds_for_the_whole_factory(desk: Desk) -> None:
+    desk.own.write_text(
+        "[factory]\nwip = 3\nday_usd = 50\nbreaker = 2\nrestarts = 1\n[admission]\nload_per_core = 1.5\nfree_memory_mb = 9\n"
+        "free_disk_mb = 8\nramp_s = 7\n")
+    told = load_person(desk.own)
+    assert (told.wip, told.day_usd, told.breaker, told.restarts) == (3, 50, 2, 1)
+    assert told.admission == Admission(load_per_core=1.5, free_memory_mb=9, free_disk_mb=8, ramp_s=7)
+    assert load_repository(work=None, base=None, person=desk.own).settings.wip == 3
+
+
+def test_the_persons_own_rules_beside_their_settings_give_the_ladders(desk: Desk) -> None:
+    desk.own.with_name("rules.toml").write_text("[ladders]\nthrash = [{ do = 'gate' }]\n")
+    told = load_person(desk.own).ladders
+    assert told["thrash"] == (Step(do="gate"),)
+    assert told["auth"] == load_rules(None).ladders["auth"]
+
+
+def test_what_a_person_said_of_an_agent_stays_when_the_repository_names_the_same_adapter(desk: Desk) -> None:
+    mine = '[agents.default]\nuse = "claude"\nmodel = "opus"\nlogin = "copy"\n'
+    same = desk.load('[agents.default]\nuse = "claude"\n', person=mine).settings.agents["default"]
+    assert (same.model, same.login) == ("opus", "copy")
+    other = desk.load('[agents.default]\nuse = "codex"\n', person=mine).settings.agents["default"]
+    assert (other.model, other.login) == ("", "none")

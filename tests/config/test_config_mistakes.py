@@ -52,6 +52,24 @@ WRONG: dict[str, tuple[str | bytes, str, str, str]] = {
     "a wrong item of an array": ('[checkout]\nsetup = [\n  "true",\n  3,\n]\n', "`checkout.setup[1]` is 3", "4", ""),
     "an environment that is no text": ('[agents.a]\nuse = "x"\nenv = { A = 1 }\n', "`agents.a.env.A` is 1", "3", 'write "1"'),
     "a name of no variable": ('[agents.a]\nuse = "x"\nenv = { "A=B" = "1" }\n', "is no valid name", "3", "environment variable"),
+    "a pattern of no deed": (
+        '[permissions]\nallow = [\n  "read",\n  "bash(ls)",\n]\n', '`permissions.allow[1]` is "bash(ls)"', "4", "shell(git",
+    ),
+    "a pattern that is open": ('[permissions]\ndeny = ["shell(rm"]\n', "`permissions.deny[0]` is", "2", "shell(git status*)"),
+    "a default that decides nothing": ('[permissions]\ndefault = "maybe"\n', "must be one of allow, ask, deny", "2", "known"),
+    "a key of permissions": ("[permissions]\nalow = []\n", "unknown key `permissions.alow`", "2", "did you mean `allow`?"),
+    "a price without its half": (
+        '[agents.a]\nuse = "codex"\n[agents.a.prices."gpt-5"]\ninput = 1\n', "does not say what output costs", "3", "per million",
+    ),
+    "an upstream that is no address": ('[agents.a]\nuse = "x"\nupstream = "api.x.com"\n', "an address such as", "3", "address"),
+    "a way to approve that is none": ('[agents.a]\nuse = "x"\napprove = "none"\n', "one of all, policy", "3", "known here"),
+    "money below nothing": ("[budget]\nday = { usd = -1 }\n", "`budget.day.usd` is -1, but must be at least 0", "2", ""),
+    "the day's money of the factory in a repository": (
+        "[factory]\nday_usd = 5\n", "`factory.day_usd` holds for the whole factory", "2", "your own settings directory",
+    ),
+    "admission in a repository": (
+        "[admission]\nfree_disk_mb = 5\n", "`admission.free_disk_mb` holds for the whole factory", "2", "your own settings",
+    ),
     "no agents at all": ("[factory]\nwip = 0\n", "`factory.wip` is 0, but must be at least 1", "2", "make it at least 1"),
     "no room to prove": ("[factory]\nproving = 0\n", "must be at least 1", "2", ""),
     "far too many agents": ("[factory]\nwip = 99999999999999999999999\n", "must be at most 1000", "2", ""),

@@ -25,24 +25,34 @@ names = st.sampled_from(["default", "tests", "build", "a-1", "B_2"])
 few = st.integers(1, 60)
 minutes = st.floats(0.5, 300) | few
 words = st.lists(text, max_size=3)
+models = st.sampled_from(["opus", "gpt-5.1", "claude-opus-4-8[1m]"])
+patterns = st.lists(st.sampled_from(["read", "edit(src/**)", "shell(git status*)", "fetch(docs.x.org)", "mcp(a.b)"]), max_size=3)
+price = st.fixed_dictionaries({}, optional={"input": minutes, "output": minutes, "cache_read": few})
 TABLES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
-    "factory": {"target": st.sampled_from(["main", "dev/2"]), "wip": few, "proving": few, "overlap_minutes": minutes},
+    "factory": {"target": st.sampled_from(["main", "dev/2"]), "wip": few, "proving": few, "overlap_minutes": minutes,
+                "day_usd": minutes, "breaker": few, "restarts": few},
     "agents": {
         "use": names, "command": words, "args": words, "minutes": minutes,
         "env": st.dictionaries(st.sampled_from(["A", "_b1"]), text, max_size=2),
+        "model": models, "account": models, "approve": st.sampled_from(["policy", "all"]), "usd_day": minutes,
+        "reserve_usd": minutes,
+        "gateway": st.sampled_from(["auto", "on", "off"]), "login": st.sampled_from(["none", "copy"]),
+        "upstream": st.sampled_from(["", "https://api.example.com", "http://127.0.0.1:8080/v1"]),
+        "prices": st.dictionaries(models, price, max_size=2),
     },
     "checks": {
         "run": text, "report": st.sampled_from(["junit", "sarif", "exit"]), "minutes": minutes, "memory_mb": few, "output_mb": few,
         "minimum_tests": few,
     },
-    "lines": {"stations": st.lists(names, min_size=1, max_size=4), "wip": few},
+    "lines": {"stations": st.lists(names, min_size=1, max_size=4), "wip": few, "usd_day": minutes},
     "stations": {
         "kind": st.sampled_from(["agent", "check", "gate", "land"]), "wip": few, "agent": names,
         "checks": st.lists(names, max_size=2), "when": st.sampled_from(["always", "policy", "never"]),
     },
     "policy": {"ship": words, "review": words, "stop": words},
     "budget": {
-        "task": st.fixed_dictionaries({}, optional={"attempts": few, "minutes": minutes, "usd": minutes}),
+        "task": st.fixed_dictionaries({}, optional={"attempts": few, "minutes": minutes, "usd": minutes, "tokens": few}),
+        "attempt": st.fixed_dictionaries({}, optional={"usd": minutes}), "reserve_usd": minutes,
         "day": st.fixed_dictionaries({}, optional={"usd": minutes}),
     },
     "retry": {"same_failure": few, "transient": few, "backoff_s": minutes.filter(lambda each: each <= 300)},
@@ -50,6 +60,10 @@ TABLES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "isolation": st.sampled_from(["clone", "worktree"]), "setup": words, "teardown": words, "ports": few,
         "keep": st.lists(st.sampled_from(["node_modules", "target/deps"]), max_size=2),
     },
+}
+TABLES |= {
+    "permissions": {"default": st.sampled_from(["allow", "ask", "deny"]), **dict.fromkeys(("allow", "ask", "deny"), patterns)},
+    "admission": {"load_per_core": minutes, "free_memory_mb": few, "free_disk_mb": few, "ramp_s": few},
 }
 NAMED = ("agents", "checks", "lines", "stations")
 
