@@ -1,8 +1,8 @@
 """The agents' own verbs as a Model Context Protocol server on stdio: `python -m andon_agents.verbs_server`.
 
 It writes into and reads from the one job directory that `$ANDON_JOB` names, as `andon agent …` does; it decides nothing. A
-question blocks until a person answered, with a sign of life every few seconds; a question that is asked again before its answer
-was given is the same question, so a client that gave up waiting may ask once more.
+question blocks until a person answered, with a sign of life every few seconds; a question that is asked again, with nothing said
+in between, is the same question: a client that gave up waiting may ask once more, and a person is asked once.
 """
 
 import logging
@@ -25,8 +25,6 @@ INSTRUCTIONS = (
     "say_finished says that your work is committed; hand_off gives the task back. Nothing said here is a decision: the factory "
     "looks at your commits and runs its own checks."
 )
-TOLD: set[int] = set()
-"""Questions whose answers this server gave; bounded by the messages a job may have."""
 server = MCPServer("andon", instructions=INSTRUCTIONS, log_level="ERROR")
 
 
@@ -53,7 +51,7 @@ async def ask_human(question: str, context: Context, options: list[str] | None =
     """Ask a person and wait for the answer. Give options where there are some. Ask only what you cannot find out yourself."""
     job = _job()
     try:
-        said = mailbox.ask_once(job, _words(question), options=tuple(options or ()), told=TOLD)
+        said = mailbox.ask_once(job, _words(question), options=tuple(options or ()))
     except (Mistake, OSError) as error:
         raise _refused(error) from None
     waited = 0.0
@@ -62,7 +60,6 @@ async def ask_human(question: str, context: Context, options: list[str] | None =
             await context.report_progress(waited, message=f"question {said.n} waits for a person")
         await anyio.sleep(LOOK_S)
         waited += LOOK_S
-    TOLD.add(said.n)
     return answer.text
 
 

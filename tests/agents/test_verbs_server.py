@@ -106,9 +106,10 @@ async def test_a_question_that_a_client_gave_up_waiting_for_is_asked_once(job: P
             await client.call_tool("ask_human", {"question": "Which?"}, read_timeout_seconds=1)
         answered(job, 1, "late")
         assert words(await client.call_tool("ask_human", {"question": "Which?"})) == "late"
+        await client.call_tool("report_progress", {"text": "going on"})
         again = asyncio.ensure_future(client.call_tool("ask_human", {"question": "Which?"}))
-        await wait_for(lambda: len(said(job)) == 2, what="a new question once the answer was told")
-        answered(job, 2, "new")
+        await wait_for(lambda: len(said(job)) == 3, what="a new question once something else was said")
+        answered(job, 3, "new")
         assert words(await again) == "new"
 
 

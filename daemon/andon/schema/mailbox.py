@@ -9,7 +9,7 @@ import contextlib
 import os
 import stat
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -59,15 +59,12 @@ def leave(job: Path, kind: Kind, text: str = "", *, options: tuple[str, ...] = (
     raise Mistake(f"this session has said {MESSAGES_LIMIT} things already", where=str(outbox), mend="finish, or hand off")
 
 
-def ask_once(job: Path, text: str, *, options: tuple[str, ...] = (), told: Collection[int] = ()) -> Said:
-    """The last question with this text and these options, unless its answer was `told`; else a new one."""
+def ask_once(job: Path, text: str, *, options: tuple[str, ...] = ()) -> Said:
+    """Ask; when this very question is the last thing that was said, it is that one, answered or not."""
     wanted = _within(Said(n=0, kind="ask", text=text, options=options))
-    for number in sorted(_numbers(job / OUTBOX), reverse=True):
-        said = _message(job / OUTBOX / f"{number}.json")
-        if said and (said.kind, said.text, said.options) == ("ask", wanted.text, wanted.options):
-            if said.n in told:
-                break
-            return said
+    last = _message(job / OUTBOX / f"{max(_numbers(job / OUTBOX), default=0)}.json")
+    if last and (last.kind, last.text, last.options) == ("ask", wanted.text, wanted.options):
+        return last
     return leave(job, "ask", text, options=options)
 
 
