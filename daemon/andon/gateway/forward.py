@@ -6,7 +6,6 @@ client's connection closed without an end, so that a cut is never mistaken for a
 """
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -41,7 +40,7 @@ class Answer(web.StreamResponse):
 def session() -> aiohttp.ClientSession:
     """The way to the providers: no cookies, no redirects of its own, no limits of time but for the connection."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_S, ssl=ssl.create_default_context()),
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_S),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S), cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False, trust_env=True, max_line_size=HEADER_BYTES, max_field_size=HEADER_BYTES, max_headers=HEADERS)
 
@@ -105,10 +104,21 @@ class Forward:
             answer.headers.extend(theirs)
             answer.given = frozenset(name.lower() for name, _ in theirs)
             await answer.prepare(request)
-            async for part in upstream.content.iter_any():
+            async for part in _parts(upstream.content):
                 watcher.flows(part)
                 await answer.write(part)
             await answer.write_eof()
+
+
+async def _parts(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Parts as they come. What came before a cut is given before the cut is: the reader alone would drop it."""
+    try:
+        async for part in content.iter_any():
+            yield part
+    except aiohttp.ClientError:
+        if rest := content._read_nowait(-1):
+            yield rest
+        raise
 
 
 async def _body(request: web.Request, watcher: Watcher) -> AsyncIterator[bytes]:

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import resource
 import secrets
 import signal
 import sys
@@ -44,6 +45,8 @@ async def serve(home: Path) -> int:
     logging.getLogger("aiohttp").disabled = True  # its words about a broken request could quote the request
     for name in ("access", "client", "internal", "server", "web", "websocket"):
         logging.getLogger(f"aiohttp.{name}").disabled = True
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # two sockets a call
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
