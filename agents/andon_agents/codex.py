@@ -83,10 +83,9 @@ class CodexAdapter(msgspec.Struct, frozen=True):
         binary = home.program("codex", agent, env)
         keyed = bool(env.get(home.KEY)) and agent.login != "copy" and not home.chooses_provider(agent)
         options, others = _sorted(agent.args)
-        common = (*home.consent(agent), *options)
         socket = assignment.job / home.SOCKET
-        server = (binary, "app-server", *common, "--listen", f"unix://{socket}")
-        screen = (binary, *(("resume",) if assignment.resume else ()), *common, *others, "--remote", f"unix://{socket}",
+        server = (binary, "app-server", *home.consent_words(agent), *options, "--listen", f"unix://{socket}")
+        screen = (binary, *(("resume",) if assignment.resume else ()), *options, *others, "--remote", f"unix://{socket}",
                   *((assignment.resume,) if assignment.resume else ()), *_prompt(assignment))
         seeds = [Seed(path=f"{home.HOME}/config.toml", text=home.settings(assignment, keyed=keyed), always=True),
                  home.run_file(server, screen, assignment, socket)]

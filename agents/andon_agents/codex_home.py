@@ -35,7 +35,8 @@ def chooses_provider(agent: AgentSettings) -> bool:
 def settings(assignment: Assignment, *, keyed: bool) -> str:
     """`config.toml`. With an API key a provider of our own name stands in it, so that its address can be chosen."""
     agent = assignment.agent
-    top: dict[str, Any] = {"check_for_update_on_startup": False}
+    policy, sandbox = consent(agent)
+    top: dict[str, Any] = {"check_for_update_on_startup": False, "approval_policy": policy, "sandbox_mode": sandbox}
     if agent.model:
         top["model"] = agent.model
     tables: dict[str, dict[str, Any]] = {
@@ -60,9 +61,14 @@ def settings(assignment: Assignment, *, keyed: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def consent(agent: AgentSettings) -> tuple[str, ...]:
-    """Options that say when Codex asks: given on the command line, so that nothing in the checkout outranks them."""
-    policy, sandbox = ("never", "danger-full-access") if agent.approve == "all" else ("on-request", "workspace-write")
+def consent(agent: AgentSettings) -> tuple[str, str]:
+    """When Codex asks, and what its commands may do unasked."""
+    return ("never", "danger-full-access") if agent.approve == "all" else ("on-request", "workspace-write")
+
+
+def consent_words(agent: AgentSettings) -> tuple[str, ...]:
+    """The same as options of the server, so that no settings file in the checkout outranks them. A resumed screen refuses them."""
+    policy, sandbox = consent(agent)
     return "-c", f'approval_policy="{policy}"', "-c", f'sandbox_mode="{sandbox}"'
 
 

@@ -10,8 +10,10 @@ screen for ever. The exit code is the screen's, or 70 when the server was first.
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -42,11 +44,10 @@ def main(path: str) -> int:
     if _below(env.get("CODEX_HOME", ""), tempfile.gettempdir()):
         env["TMPDIR"] = job["scratch"]  # below the temporary directory Codex makes no helper programs, and its sandbox needs them
         os.makedirs(job["scratch"], exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(job["socket"])  # left by a server that was killed
+    _clear(job["socket"])
     started: list[subprocess.Popen[bytes]] = []
     try:
-        with open(job["log"], "ab") as log:
+        with open(job["log"], "wb") as log:
             server = subprocess.Popen(job["server"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, process_group=0)
         started.append(server)
         if not _answers(job["socket"], server):
@@ -61,12 +62,25 @@ def main(path: str) -> int:
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
         _end(started)
-        sys.stdout.write(RESET)
-        sys.stdout.flush()
+        _clear(job["socket"])
+        if started[1:] and (started[1].returncode or 0) < 0:  # it was killed, and left the terminal as it was
+            sys.stdout.write(RESET)
+            sys.stdout.flush()
 
 
 def _asked(number: int, frame: FrameType | None) -> None:
     raise Asked(number)
+
+
+def _clear(link: str) -> None:
+    """Take away what a server that was killed leaves: its link in the job directory, and the socket and lock that it points to."""
+    place = os.path.realpath(link)
+    with contextlib.suppress(OSError):
+        if stat.S_ISSOCK(os.lstat(place).st_mode):
+            os.unlink(place)
+            os.unlink(f"{place}.lock")
+    with contextlib.suppress(OSError):
+        os.unlink(link)
 
 
 def _below(path: str, folder: str) -> bool:
@@ -88,8 +102,6 @@ def _first_end(server: "subprocess.Popen[bytes]", screen: "subprocess.Popen[byte
     """Wait until one of the two ends; the screen's exit code as a shell would tell it."""
     ends = {os.pidfd_open(process.pid): process for process in (server, screen)}
     try:
-        import select
-
         select.select(list(ends), [], [])
     finally:
         for descriptor in ends:
@@ -104,7 +116,7 @@ def _failed(log: str, server: "subprocess.Popen[bytes]") -> int:
         file.seek(0, os.SEEK_END)
         file.seek(max(0, file.tell() - TAIL))
         words = file.read().decode(errors="replace")
-    sys.stdout.write(f"{RESET}\n{words}\nThe app-server of Codex ended (code {server.poll()}); its log is {log}\n")
+    sys.stdout.write(f"\n{words}\nThe app-server of Codex ended (code {server.poll()}); its log is {log}\n")
     return SERVER_FIRST
 
 

@@ -276,3 +276,18 @@ async def test_screen_and_server_end_together(seat: Seat, first: str, code: int)
         seen = jobs.probe(seat.job)
         assert isinstance(seen, jobs.Ended) and seen.exit.code == code
         await wait_for(lambda: not seat.processes(), what=f"nothing to be left of {seat.processes()}")
+
+
+KNOCK = """python3 -c 'import os, socket; socket.socket(socket.AF_UNIX).connect(os.path.realpath("{socket}")); print("INSIDE")'"""
+
+
+async def test_a_sandboxed_command_cannot_reach_the_socket_by_which_asks_are_answered(seat: Seat, scripted: Model) -> None:
+    knock = KNOCK.format(socket=seat.folder / ("a-long-name-" * 8) / "job1" / "codex.sock")
+    scripted.steps(seat.base.rpartition("/")[2], {"shell": knock}, {"shell": "touch outside.txt && touch ../outside.txt"}, {"say": "OVER"})
+    session = seat.start("Do it.")
+    async with session.listening():
+        began = await session.until(s.Began)
+        await session.until(s.TurnEnded)
+        said = text_of(began.transcript)
+    assert "PermissionError" in said and "INSIDE" not in said.replace("print(", "")
+    assert (seat.checkout / "outside.txt").exists() and not (seat.folder / "outside.txt").exists()
