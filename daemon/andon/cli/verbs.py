@@ -40,6 +40,7 @@ _TABLE = (
     ("show", "Look", "one task on one page"),
     ("why", "Look", "why a task does not run"),
     ("explain", "Look", "why a session is shown as it is; judge a recorded stream; test the rules"),
+    ("cost", "Look", "what was spent, by task, agent, account, line or day"),
     ("log", "Look", "what happened, from the ledger"),
     ("tail", "Look", "follow an agent's pane as text"),
     ("attach", "Look", "go into an agent's tmux session"),
