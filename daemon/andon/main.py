@@ -36,15 +36,14 @@ from andon.loop import Loop
 from andon.office import Office
 from andon.perform import Performer, Tools
 from andon.schema import events as e, inputs as i
-from andon.schema.agent import Channel
 from andon.schema.errors import Mistake
 from andon.schema.faults import point
 from andon.schema.ids import AttemptId
 from andon.schema.layout import Layout
 from andon.schema.rules import Rules
 from andon.schema.settings import Loaded
-from andon.sightings import SERVER, Sightings
 from andon.steering import Steering
+from andon.supervise import SERVER, Supervisor
 
 INTENSITY, PERIOD_S = 5, 60.0
 LOG_BYTES = 8 * 1024 * 1024
@@ -112,6 +111,11 @@ def load_repository(work: Path, base: str | None, where: str, person: Path) -> L
     return msgspec.structs.replace(loaded, notes=tuple(notes))
 
 
+def load_rules(person: Path) -> Rules:
+    """Through the config room."""
+    return Rules()
+
+
 class Left(Exception):
     """The daemon has drained. Raised inside its TaskGroup: asyncio's own tasks are not ours to cancel (a subprocess would hang)."""
 
@@ -152,24 +156,24 @@ class Daemon:
         async with asyncio.TaskGroup() as group:
             loop = Loop(store, state, Clock(), group, lambda changed, gone: server.publish(changed, gone))
             blobs, proving = Blobs(layout), Proving(layout)
-            rules, tools = Rules(), Tools(adapter_for=adapter_for)
-            steering = Steering(layout, tmux, Alone(), lambda: rules, lambda attempt: adapter_of(loop.state, attempt))
+            supervisor, tools = Supervisor(loop, layout, group, adapter_for, load_rules), Tools(adapter_for=adapter_for)
+            steering = Steering(layout, tmux, supervisor.channels, lambda: supervisor.rules, supervisor.adapter_of)
             performer = Performer(layout, blobs, tmux, proving, tools, loop.give, watch, steering, Alone())
             office = Office(layout, loop, blobs, tmux, group, version(), load_repository, load_person, self.leave)
             eyes = Eyes(layout, loop, office, performer, watch)
             server = Server(layout, office)
             loop.perform = performer.perform
-            sightings = Sightings(loop)
-            loop.on_recorded = lambda events: self._recorded(events, eyes, sightings, group)
+            loop.on_recorded = lambda events: self._recorded(events, eyes, supervisor, group)
             if loop.problem is None:
                 await asyncio.to_thread(blobs.sweep)
                 await self._wake(loop, office, performer, tmux)
             tasks = [group.create_task(supervise("server", server.serve), name="server")]
             tasks.append(group.create_task(loop.run(), name="loop"))
             if loop.problem is None:
-                tmux.subscribe(sightings.news)
+                tmux.subscribe(supervisor.news)
                 tasks.append(group.create_task(supervise("tmux", tmux.run), name="tmux"))
                 tasks.append(group.create_task(supervise("eyes", eyes.run), name="eyes"))
+                tasks.append(group.create_task(supervise("sessions", supervisor.run), name="sessions"))
                 tasks.append(group.create_task(self._look(loop, office, eyes), name="look"))
             log.info("running, %d events, %d open tasks", state.seq, len(state.open))
             await self._leaving.wait()
@@ -197,10 +201,10 @@ class Daemon:
             await eyes.reload(repo)
             await eyes.mirror_again(repo)
 
-    def _recorded(self, events: list[e.Event], eyes: Eyes, sightings: Sightings, group: asyncio.TaskGroup) -> None:
+    def _recorded(self, events: list[e.Event], eyes: Eyes, supervisor: Supervisor, group: asyncio.TaskGroup) -> None:
         """What became durable: a moved target may bring other settings with it."""
         eyes.recorded(events)
-        sightings.recorded(events)
+        supervisor.recorded(events)
         for event in events:
             if isinstance(event, e.TargetObserved) and event.by != "start":
                 group.create_task(eyes.reload(event.repo), name=f"reload {event.repo}")
@@ -217,22 +221,11 @@ class Daemon:
 
 
 class Alone:
-    """No connection to any agent, and no gateway."""
-
-    def of(self, attempt: AttemptId) -> Channel | None:
-        """None."""
-        return None
+    """No gateway."""
 
     async def address(self, attempt: AttemptId, upstream: str) -> str:
         """None."""
         return ""
-
-
-def adapter_of(state: State, attempt: AttemptId) -> str:
-    """The adapter of an attempt's agent; empty when its settings are gone."""
-    known = state.attempts.get(attempt)
-    agent = state.repos[known.repo].settings.agents.get(known.agent) if known else None
-    return agent.use if agent else ""
 
 
 async def load_state(store: Store) -> State:

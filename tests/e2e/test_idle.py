@@ -68,6 +68,12 @@ def plant(tmp_path: Path, spy: Path) -> Iterator[Factory]:
         made.close()
 
 
+def apart(deeds: list[str]) -> tuple[list[str], int]:
+    """What was done beside passes over the process table, and how many of those there were: while silent agents are not yet
+    known to hang there is one now and then, for all of them together."""
+    return [deed for deed in deeds if "/proc" not in deed], sum("listdir ('/proc'" in deed for deed in deeds)
+
+
 class Face:
     """A subscribed client that counts what it is sent, without this test's client library."""
 
@@ -100,17 +106,17 @@ def window(plant: Factory, spy: Path, face: Face, seconds: float = WINDOW_S) -> 
     return before, Spent(plant, spy), face.kinds()[heard:]
 
 
-def settled(plant: Factory, face: Face) -> None:
-    """Until nothing has been recorded or sent for a while."""
-    last: tuple[int, int] = (0, 0)
+def settled(plant: Factory, spy: Path, face: Face, calm_s: float) -> None:
+    """Until nothing has been recorded, sent or looked at for a while."""
+    last: tuple[int, int, int] = (0, 0, 0)
     since = time.monotonic()
 
     def calm() -> bool:
         nonlocal last, since
-        now = (len(plant.events()), len(face.kinds()))
+        now = (len(plant.events()), len(face.kinds()), spy.stat().st_size)
         if now != last:
             last, since = now, time.monotonic()
-        return time.monotonic() - since > 2.5
+        return time.monotonic() - since > calm_s
 
     wait_until(calm, 90, what="the factory to settle")
 
@@ -123,16 +129,17 @@ def test_an_idle_factory_starts_writes_sends_and_wakes_nothing(plant: Factory, s
         plant.add(name, "hang-silent", title=f"task {n}")
     plant.until(lambda: sum(1 for one in plant.sessions() if one.started) == agents, 90, what="all agents")
     face = Face(plant)
-    settled(plant, face)
+    settled(plant, spy, face, 7.0 if agents else 2.5)
     before, after, heard = window(plant, spy, face)
     seconds = after.at - before.at
-    assert after.deeds[len(before.deeds):] == []
-    assert after.rows == before.rows and heard == []
-    assert after.written == before.written and after.writes == before.writes and after.reads == before.reads
+    deeds, passes = apart(after.deeds[len(before.deeds):])
+    assert deeds == [] and passes <= (1 if agents else 0)
+    assert after.rows == before.rows and len(heard) <= passes
+    assert passes or (after.written == before.written and after.writes == before.writes and after.reads == before.reads)
     assert (after.wakings - before.wakings) / seconds < 1
     assert (after.cpu - before.cpu) / seconds < 0.01
     assert plant.process is not None and psutil.Process(plant.process.pid).net_connections("inet") == []
-    assert len([one for one in plant.sessions() if one.health in ("working", "unknown")]) == agents
+    assert len([one for one in plant.sessions() if one.health in ("starting", "working", "unknown")]) == agents
     counts_can_move(plant, spy, face, name, full=agents > 0)
     face.close()
 

@@ -26,7 +26,7 @@ KNOWN_LIMIT = 20_000
 """Processes whose command or environment is remembered; past it all are forgotten and asked again."""
 ENVIRON_BYTES = 256 * 1024
 _INTERPRETER = re.compile(r"(?:python|node|ruby|perl|bun|deno|sh|bash|dash|zsh)[0-9.]*")
-_OURS = re.compile(r"(?:^|\0)(?:-m\0andon[._]|[^\0]*/andon\0agent\0)")
+_OURS = re.compile(r"(?:^|\0)(?:-m\0andon[._]|[^\0]*/andon_agents/hook\.py\0|[^\0]*/andon\0agent\0)")
 """Our own programs inside a session: its hooks and its server of verbs."""
 
 
