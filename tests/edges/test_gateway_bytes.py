@@ -7,8 +7,11 @@ import os
 from collections.abc import Iterator
 from itertools import count
 
+import aiohttp
 import pytest
+from aiohttp.base_protocol import BaseProtocol
 
+from andon.gateway.forward import parts_of
 from gatewaykit import Asked, Got, Provider, Running, ask, free_port, provider, request, running_gateway
 from support import wait_for
 
@@ -205,6 +208,18 @@ async def test_what_was_said_before_a_cut_arrives_however_slowly_the_client_read
         await reader.readuntil(b"\r\n\r\n")
         assert await reader.read(-1) == data
         writer.close()
+
+
+async def test_what_was_read_before_a_cut_is_given_before_the_cut_is() -> None:
+    loop = asyncio.get_running_loop()
+    reader = aiohttp.StreamReader(BaseProtocol(loop), 2**16, loop=loop)
+    reader.feed_data(b"said before")
+    reader.set_exception(aiohttp.ClientPayloadError("cut"))
+    said = b""
+    with pytest.raises(aiohttp.ClientPayloadError):
+        async for part in parts_of(reader):
+            said += part
+    assert said == b"said before"
 
 
 async def test_a_clean_end_is_no_cut(gateway: Running) -> None:

@@ -104,13 +104,13 @@ class Forward:
             answer.headers.extend(theirs)
             answer.given = frozenset(name.lower() for name, _ in theirs)
             await answer.prepare(request)
-            async for part in _parts(upstream.content):
+            async for part in parts_of(upstream.content):
                 watcher.flows(part)
                 await answer.write(part)
             await answer.write_eof()
 
 
-async def _parts(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+async def parts_of(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
     """Parts as they come. What came before a cut is given before the cut is: the reader alone would drop it."""
     try:
         async for part in content.iter_any():
