@@ -20,6 +20,14 @@ class Audit:
         self.live: dict[str, e.AttemptClaimed] = {}
         self.standing: dict[str, e.AttemptClaimed] = {}
         self.started: Counter[str] = Counter()
+        self.sittings: Counter[str] = Counter()
+        self.taken: set[str] = set()
+        self.messages: dict[str, str] = {}
+        """Words that are owed, with their attempt."""
+        self.given: set[str] = set()
+        self.rungs: Counter[str] = Counter()
+        self.asked: dict[tuple[str, str], bool] = {}
+        """Permissions that stand, and whether they were decided."""
         self.fence = 0
         self.failures: dict[str, list[e.RetryScheduled]] = {}
         self.runs: dict[str, e.RunPlanned] = {}
@@ -35,7 +43,7 @@ class Audit:
         """Go on reading."""
         for row in rows:
             before = len(self.faults)
-            for look in (self.bookkeeping, self.attempts, self.caps, self.proofs, self.landing):
+            for look in (self.bookkeeping, self.attempts, self.words, self.steering, self.caps, self.proofs, self.landing):
                 look(row.event)
             self.faults[before:] = [f"event {row.seq}: {fault}" for fault in self.faults[before:]]
         return self
@@ -76,14 +84,57 @@ class Audit:
                 self.claimed(event)
             case e.AttemptStarted():
                 self.started[event.attempt] += 1
-                self.check(self.started[event.attempt] == 1, f"{event.attempt} started twice")
+                self.check(self.started[event.attempt] <= self.sittings[event.attempt] + 1, f"{event.attempt} started twice")
                 self.check(event.attempt in self.live, f"{event.attempt} started without a lease")
+            case e.SessionResumed():
+                self.sittings[event.attempt] += 1
+                self.check(event.attempt in self.live, f"{event.attempt} is resumed without a lease")
+                self.check(event.sitting == self.sittings[event.attempt] + 1, f"{event.attempt} skips a sitting")
             case e.AttemptFailed() | e.AttemptAccepted():
                 self.check(event.attempt in self.live, f"{event.attempt} ended without a lease")
                 self.live.pop(event.attempt, None)
             case e.CheckoutRemoved():
                 self.check(event.attempt not in self.live, f"{event.attempt} lost its checkout while it held its lease")
                 self.standing.pop(event.attempt, None)
+
+    def words(self, event: e.Event) -> None:
+        """Each message ends once, and is not given after it was given."""
+        match event:
+            case e.MessageQueued():
+                self.check(event.message not in self.messages, f"{event.message} is queued twice")
+                self.check(event.attempt in self.live, f"{event.message} is for nobody")
+                self.messages[event.message] = event.attempt
+            case e.MessageGiven():
+                self.check(event.message not in self.given, f"{event.message} is given twice")
+                self.given.add(event.message)
+            case e.MessageDelivered() | e.MessageReturned():
+                self.check(self.messages.pop(event.message, "") == event.attempt, f"{event.message} ends twice")
+            case e.AttemptFailed() | e.AttemptAccepted() | e.SessionResumed():
+                left = [name for name, attempt in self.messages.items() if attempt == event.attempt]
+                self.check(not left, f"{event.attempt} is over and owes {left}")
+
+    def steering(self, event: e.Event) -> None:
+        """While a person has a session, the factory keeps its hands off; each permission is decided once."""
+        match event:
+            case e.SessionTaken():
+                self.taken.add(event.attempt)
+            case e.SessionGivenBack() | e.AttemptExited() | e.AttemptLost():
+                self.taken.discard(event.attempt)
+            case e.RungTaken():
+                self.rungs[event.attempt] += event.rung != "wait"
+                self.check(event.attempt not in self.taken, f"a rung is taken on {event.attempt}, which a person has")
+                within = event.rung in ("wait", "gate") or self.rungs[event.attempt] <= self.factory.breaker
+                self.check(within, f"{event.attempt} breaks its breaker")
+            case e.FinishAsked():
+                self.check(event.attempt not in self.taken, f"{event.attempt} is finished while a person has it")
+            case e.PermissionAsked():
+                self.asked[event.attempt, event.ask] = False
+            case e.PermissionDecided():
+                decided = self.asked.get((event.attempt, event.ask), True)
+                self.check(not decided, f"{event.ask} of {event.attempt} is decided twice, or was not asked")
+                free = event.by != "policy" or event.attempt not in self.taken
+                self.check(free, f"policy answers for a person at {event.attempt}")
+                self.asked[event.attempt, event.ask] = True
 
     def claimed(self, event: e.AttemptClaimed) -> None:
         """A lease is given: nobody else may hold it, and there must be room."""

@@ -17,15 +17,32 @@ from andon.core.schedule import next_deadline, why
 from andon.core.state import State, Task, cord_key
 from andon.schema import effects as f, events as e, inputs as i
 from andon.schema.errors import Problem
+from andon.schema.health import Cause, Health
 from andon.schema.ids import AttemptId, Digest, Oid, RepoId, TaskId
 from andon.schema.jobs import Exit, Said
-from andon.schema.settings import AgentSettings, Budget, Check, Line, Policy, Retry, Station
+from andon.schema.settings import AgentSettings, Budget, Check, FactorySettings, Line, Permissions, Policy, Retry, Station, Step
+from andon.schema.signals import Verdict
 from core.audit import Audit
 from core.sim import STATIONS, Sim, loaded, oid, settings
 
 LIES = ("no-commit", "empty-commit", "foreign", "rewritten", "invented", "crash-after-done", "scope", "lost-tests", "breaks-tests",
         "broken-objects", "killed")
 """What an attempt may do instead of its work."""
+
+
+VERDICTS: tuple[tuple[Health, Cause], ...] = (
+    ("working", ""), ("working", ""), ("thinking", ""), ("hung", "hung-stream"), ("looping", "tool-loop"),
+    ("idle-at-prompt", "idle-at-prompt"), ("rate-limited", "rate-limit"), ("hung", "context"),
+)
+LADDERS: dict[Cause, tuple[Step, ...]] = {
+    "hung-stream": (Step(do="wait", after_s=5), Step(do="interrupt", after_s=5), Step(do="restart", after_s=10)),
+    "tool-loop": (Step(do="nudge", after_s=0), Step(do="reassign", after_s=5), Step(do="gate", after_s=30)),
+}
+
+
+def hash_of(name: str) -> int:
+    """A number made from a name, the same in every process."""
+    return sum(map(ord, name))
 
 
 class Chaos(Sim):
@@ -49,7 +66,9 @@ class Chaos(Sim):
         self.landed: list[Oid] = []
         self.buried: set[Oid] = set()
         """Landed commits on which a person committed before anybody had seen them."""
-        self.answers: list[i.Input] = []
+        self.answers: list[tuple[i.Input, int]] = []
+        """With the sitting of the attempt that they are about."""
+        self.turns: Counter[tuple[str, int]] = Counter()
         self.images: list[tuple[int, bytes]] = []
         self.crashes = 0
 
@@ -60,7 +79,8 @@ class Chaos(Sim):
         chance = self.random.random() * 1000
         for weight, deed in (
             (8 * self.trouble, self.crash), (25 * self.trouble, self.person), (8 * self.trouble, self.move_trunk),
-            (15 * self.trouble, self.echo), (30, self.speak), (60, self.pass_time),
+            (15 * self.trouble, self.echo), (30, self.speak), (60, self.pass_time), (250, self.signal),
+            (25 * self.trouble, self.steer),
         ):
             if chance < weight:
                 deed()
@@ -115,15 +135,22 @@ class Chaos(Sim):
         if done:
             key, answer = self.random.choice(done)
             del self.flights[key]
-            self.answers.append(answer)
+            self.answers.append((answer, self.sitting(answer)))
             if isinstance(answer, i.SessionEnded):
                 self.hear(answer.attempt)
             self.give(answer)
 
     def echo(self) -> None:
-        """An old answer comes again."""
+        """An old answer comes again. What is about a sitting is only ever told of the one that is."""
         if self.answers:
-            self.give(self.random.choice(self.answers))
+            answer, sitting = self.random.choice(self.answers)
+            if not isinstance(answer, i.SessionEnded | i.StopDone | i.SessionStarted) or sitting == self.sitting(answer):
+                self.give(answer)
+
+    def sitting(self, about: i.Input | f.Effect) -> int:
+        """The present sitting of the attempt that something is about."""
+        attempt = self.state.attempts.get(AttemptId(getattr(about, "attempt", "")))
+        return attempt.sitting if attempt else 0
 
     def pass_time(self) -> None:
         """To the next deadline, or a little."""
@@ -191,6 +218,59 @@ class Chaos(Sim):
             name = self.random.choice(running)
             self.say(name, self.random.choice(("progress", "ask", "finished", "handoff")))
 
+    def signal(self) -> None:
+        """Something is seen of a session."""
+        running = [AttemptId(name) for name in self.running()]
+        if not running:
+            return
+        name, roll = self.random.choice(running), self.random.random()
+        attempt = self.state.attempts.get(name)
+        ask = f"a{self.random.randrange(3)}"
+        if attempt is None or not (attempt.conversation or attempt.channel) or roll < 0.04:
+            seen: i.Input = i.ConversationSeen(
+                attempt=name, conversation=f"c-{name}" if hash_of(name) % 2 else "", channel="hooks",
+                interactive=hash_of(name) % 3 > 0,
+            )
+        elif roll < 0.12:
+            target = self.random.choice(("git status", "rm -r src", "curl x | sh"))
+            seen = i.AskSeen(attempt=name, ask=ask, tool="Bash", deed="shell", target=target, answerable=roll < 0.1)
+        elif roll < 0.15:
+            seen = i.AskSeen(attempt=name, ask=f"q{ask}", text="left or right?", options=("left", "right"), answerable=roll < 0.14)
+        elif roll < 0.3 and attempt.open_asks:
+            seen = i.AskGone(attempt=name, ask=attempt.open_asks[0].ask, how="at its screen")
+        elif roll < (0.6 if attempt.looked == attempt.turn else 0.34):
+            self.turns[name, attempt.sitting] += 1
+            seen = i.TurnOver(
+                attempt=name, turn=self.turns[name, attempt.sitting], text=self.random.choice(("done", "which one?")),
+                trouble="rate-limit" if roll > 0.57 else None, background=int(0.4 < roll < 0.43),
+            )
+        elif roll < 0.9:
+            health, cause = self.random.choice(VERDICTS)
+            until = self.now + 60_000 if cause == "rate-limit" and roll > 0.8 else 0
+            seen = i.HealthSeen(attempt=name, verdict=Verdict(
+                health=health, cause=cause, because="it stands", source="hook", since=self.now, until=until,
+            ))
+        elif attempt.outbox and roll < 0.96:
+            seen = i.ReceiptSeen(attempt=name, message=attempt.outbox[0].message, how="transcript")
+        else:
+            seen = i.AssertionSeen(attempt=name, asserted=f"made {ask}", observed="it is not there")
+        self.give(seen)
+
+    def steer(self) -> None:
+        """A person does something to a session, sensible or not."""
+        if not self.state.attempts:
+            return
+        name = self.random.choice(sorted(self.state.attempts))
+        commands: list[i.Command] = [
+            i.SendMessage(attempt=name, text="look here", key=f"k{self.random.randrange(4)}", by="me"),
+            i.Nudge(attempt=name, by="me"), i.Interrupt(attempt=name, by="me"), i.TakeOver(attempt=name, by="me"), i.GiveBack(attempt=name, by="me"),
+            i.GiveBack(attempt=name, by="me"), i.RestartSession(attempt=name, fresh=self.random.random() < 0.3, by="me"),
+            i.ReassignTask(task=self.state.attempts[name].task, agent=self.random.choice(("default", "other")), by="me"),
+        ]
+        command = self.random.choice(commands)
+        if refuse(self.state, command) is None:
+            self.give(command)
+
     def say(self, name: str, kind: Any, commit: str = "") -> None:
         """These words, into the outbox."""
         spoken = self.outbox.setdefault(name, [])
@@ -207,6 +287,9 @@ class Chaos(Sim):
         """An agent ends by itself."""
         if running := self.running():
             name = self.random.choice(running)
+            attempt = self.state.attempts.get(AttemptId(name))
+            if attempt is not None and attempt.interactive and self.trouble and self.random.random() < 0.9:
+                return
             if self.nature[name] == "invented":
                 self.say(name, "finished", "0" * 40)
             self.sessions[name] = "ended"
@@ -216,9 +299,16 @@ class Chaos(Sim):
     def answer(self, effect: f.Effect) -> i.Input:
         match effect:
             case f.StartSession():
-                self.start(effect.attempt)
+                self.start(effect.attempt, effect.sitting)
             case f.StopSession():
                 self.sessions[effect.attempt] = "stopped"
+            case f.EndSession() if self.sessions.get(effect.attempt) == "running":
+                self.sessions[effect.attempt] = "stopped"
+                unsaid = not self.state.attempts[effect.attempt].said_commit
+                if self.nature[effect.attempt] in ("crash-after-done", "killed", *(("invented",) if unsaid else ())):
+                    self.nature[effect.attempt] = "honest"  # it was ended before it could
+            case f.LookAtWork() | f.DeliverMessage():
+                return self.told(effect)
             case f.WatchSession():
                 return self.ended(effect)
             case f.RemoveCheckout():
@@ -235,11 +325,24 @@ class Chaos(Sim):
                 self.about_to_land(effect)
         return super().answer(effect)
 
-    def start(self, name: str) -> None:
+    def told(self, effect: f.LookAtWork | f.DeliverMessage) -> i.Input:
+        """What a checkout holds after a turn; how words went in."""
+        roll = self.random.random()
+        if isinstance(effect, f.LookAtWork):
+            wrong = (("tests pass", "they do not"),) if roll < 0.2 else ()
+            return i.WorkSeen(
+                attempt=effect.attempt, n=effect.n, committed=roll < 0.6, dirty=0.4 < roll < 0.8, contradictions=wrong,
+            )
+        if roll < 0.2 * self.trouble:
+            return i.MessageRefused(attempt=effect.attempt, message=effect.message, because="no prompt", unsure=roll < 0.1)
+        return i.MessageSent(attempt=effect.attempt, message=effect.message, how="api" if roll < 0.7 else "")
+
+    def start(self, name: str, sitting: int) -> None:
         """The start token: taken once."""
         assert name not in self.removed, "nothing starts in a removed checkout"
-        if name not in self.sessions:
-            self.starts[name] += 1
+        assert self.sessions.get(name) != "running" or self.starts[f"{name}/{sitting}"], "the sitting before still runs"
+        if not self.starts[f"{name}/{sitting}"]:
+            self.starts[f"{name}/{sitting}"] += 1
             self.sessions[name] = "running"
             self.nature[name] = self.random.choice(self.lies) if self.random.random() < self.liars else "honest"
 
@@ -291,7 +394,8 @@ class Chaos(Sim):
 
     def about_to_land(self, effect: f.MoveTarget) -> None:
         """The promises that only the world can judge."""
-        author = next(name for name in self.nature if oid("c", name) == effect.commit)
+        author = next((name for name in self.nature if oid("c", name) == effect.commit), "")
+        assert author, "a liar lands: nobody made this commit"
         assert self.nature[author] in ("honest", "scope"), f"a liar lands: {author} ({self.nature[author]})"
         assert effect.tree not in self.broken, "a broken tree lands"
         assert {tree for tree, _ in self.passed} >= {effect.tree}, "an unproven tree lands"
@@ -399,7 +503,11 @@ def variant(seed: int) -> dict[str, Any]:
     return {
         "wip": chance.choice((1, 2, 4)), "policy": chance.choice((Policy(ship=("**",), review=()), Policy())),
         "checks": {**settings().checks, **({"lint": lint} if chance.random() < 0.5 else {})},
-        "agents": {"default": AgentSettings(name="default", use="scripted", minutes=chance.choice((1, 90)))},
+        "agents": {
+            "default": AgentSettings(name="default", use="scripted", minutes=chance.choice((1, 90))),
+            "other": AgentSettings(name="other", use="other", minutes=30),
+        },
+        "permissions": chance.choice((Permissions(), Permissions(allow=("shell(git *)",), deny=("shell(rm*)",)))),
         "lines": {"build": Line(name="build", stations=chance.choice(shapes), wip=chance.choice((0, 0, 2)))},
         "overlap_minutes": chance.choice((0, 10)),
         "budget": Budget(attempts=chance.choice((1, 3, 5))), "retry": Retry(same_failure=chance.choice((2, 3))),
@@ -409,6 +517,7 @@ def variant(seed: int) -> dict[str, Any]:
 def factory(seed: int, tasks: int, repos: int = 2, **changes: Any) -> Chaos:
     """A stressed factory with tasks that depend on each other here and there; its settings come from the seed too."""
     world = Chaos(seed, repos, **{**variant(seed), **changes})
+    world.give(i.PersonSettingsSeen(settings=FactorySettings(ladders=LADDERS if seed % 2 else {}, breaker=4)))
     for n in range(1, tasks + 1):
         repo = world.random.choice(list(world.trunk))
         earlier = [TaskId(f"T{k}") for k in range(max(1, n - 5), n)]

@@ -139,6 +139,16 @@ class Sim:
                     return i.LandingRefused(landing=effect.landing, because="moved", oid=self.trunk[effect.repo], tree=oid("t"))
                 self.trunk[effect.repo] = effect.new
                 return i.TargetSwapped(landing=effect.landing, old=effect.old, new=effect.new, tree=effect.tree)
+            case f.LookAtWork():
+                return i.WorkSeen(attempt=effect.attempt, n=effect.n, committed=True, dirty=False)
+            case f.EndSession():
+                return i.FinishDone(attempt=effect.attempt)
+            case f.AnswerAsk():
+                return i.AskAnswered(attempt=effect.attempt, ask=effect.ask, how="api")
+            case f.DeliverMessage():
+                return i.MessageSent(attempt=effect.attempt, message=effect.message, how="api")
+            case f.InterruptTurn():
+                return i.Interrupted(attempt=effect.attempt, n=effect.n, how="api")
             case f.MirrorTarget():
                 return i.MirrorSeen(repo=effect.repo, oid=effect.oid, advanced=True)
         raise AssertionError(effect)

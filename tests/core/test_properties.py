@@ -26,7 +26,7 @@ from andon.schema.jobs import Exit, Said
 from andon.schema.settings import FactorySettings, Policy
 from andon.schema.signals import Verdict
 from core.audit import Audit
-from core.chaos import LIES, Chaos, factory
+from core.chaos import LIES, VERDICTS, Chaos, factory
 from core.sim import Sim, loaded, settings
 
 QUICK = effort(
@@ -58,7 +58,7 @@ def test_eight_workers_and_two_hundred_tasks_never_share_a_lease_nor_break_a_lim
     world = factory(8, 200, repos=3, wip=8, lines=settings().lines, policy=Policy(ship=("**",)), trouble=0.25)
     world.give(i.PersonSettingsSeen(settings=FactorySettings(wip=8)))
     most = 0
-    for step in range(7000):
+    for step in range(8500):
         world.stir()
         if step % 50 == 0:
             world.look()
@@ -147,10 +147,7 @@ WORDS: dict[str, list[Any]] = {
     "settings": [FactorySettings(wip=wip) for wip in (0, 1, 9)], "result": ["pass", "fail", "unevaluated"],
     "verdict": [
         Verdict(health=health, cause=cause, because="it stands", source="hook", since=0, until=until)
-        for health, cause, until in (
-            ("hung", "hung-stream", 0), ("idle-at-prompt", "idle-at-prompt", 0), ("rate-limited", "rate-limit", 9_000_000),
-            ("working", "", 0), ("looping", "tool-loop", 0), ("waiting-permission", "permission", 0), ("auth", "auth", 0),
-        )],
+        for until, (health, cause) in enumerate((*VERDICTS, ("waiting-permission", "permission"), ("auth", "auth")))],
     "ask": ["a1", "a2", "a3"], "message": [f"M{n}" for n in range(1, 6)], "turn": [1, 2, 3, 4], "n": [1, 2, 3, 4],
     "text": ["", "done", "shall I?", "x" * 70_000], "interactive": [True, True, False], "agent": ["default", "nobody"],
     "conversation": ["", "c1", "c2"], "trouble": [None, None, "rate-limit", "interrupted"], "background": [0, 0, 1],

@@ -55,7 +55,7 @@ def told(state: State, given: i.AskAnswered, at: int) -> list[e.Event]:
     open_ask = next((ask for ask in attempt.open_asks if ask.ask == given.ask), None) if attempt else None
     if open_ask is None or not open_ask.decided:
         return []
-    return [e.PermissionSettled(attempt=given.attempt, ask=given.ask, how="delivered")]
+    return [e.PermissionSettled(attempt=given.attempt, ask=given.ask, how=given.how or "delivered")]
 
 
 def owes(attempt: Attempt) -> Iterator[f.Effect]:

@@ -8,6 +8,7 @@ snapshot, and the work stays.
 
 from collections import Counter
 
+from andon.core.accounts import WITH_UNTIL
 from andon.core.failure import gate_id
 from andon.core.messages import GO_ON, WHO, queued
 from andon.core.resume import possible
@@ -97,8 +98,15 @@ def due(state: State, attempt: Attempt) -> int | None:
     if stuck.wants_gate:
         return 0
     step = next_step(state, attempt, stuck)
-    moment = max(stuck.since, stuck.until, stuck.last) + int(step.after_s * 1000)
+    moment = max(stuck.since, until_of(state, attempt, stuck), stuck.last) + int(step.after_s * 1000)
     return moment if step.do in ("wait", "gate") else max(moment, attempt.rung_at + COOLDOWN_MS)
+
+
+def until_of(state: State, attempt: Attempt, stuck: Stuck) -> int:
+    """Until when a limit is waited for: no longer when its account was freed before."""
+    account = account_of(state, attempt.repo, attempt.agent)
+    freed = stuck.cause in WITH_UNTIL and account not in state.accounts
+    return 0 if freed else stuck.until
 
 
 def next_step(state: State, attempt: Attempt, stuck: Stuck) -> Step:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from andon.core import resume, sessions
+from andon.core import sessions
 from andon.core.prompt import prompt_for
 from andon.core.state import Attempt, Landing, Repository, Run, State, proof_key
 from andon.core.stations import check, land
@@ -53,8 +53,6 @@ def attempt_owes(state: State, attempt: Attempt, at: int) -> Iterator[f.Effect]:
             if due(state, attempt.attempt, str(type(owed).__struct_config__.tag), at):
                 yield owed
     step = next_step(state, attempt)
-    if isinstance(step, f.StartSession) and resume.held(state, attempt, at):
-        return
     if step is not None and due(state, attempt.attempt, str(type(step).__struct_config__.tag), at):
         yield step
 

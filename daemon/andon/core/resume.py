@@ -24,7 +24,8 @@ def after_end(state: State, attempt: Attempt, read: i.WorkRead, because: str, at
     """It ended badly by itself: gone on with when there is something to go on with, and the bound is not reached."""
     crashed = attempt.exit_because in ("exit", "lost", "stopped")
     work = attempt.interactive and (read.dirty or read.commit not in (attempt.base, attempt.start))
-    if not crashed or not (attempt.conversation or work) or not possible(state, attempt):
+    limit = state.accounts.get(attempt.account)
+    if not crashed or not (attempt.conversation or work) or not possible(state, attempt) or (limit and not limit.until):
         return []
     wait = backoff_ms(state.repos[attempt.repo].settings, attempt.sitting)
     return [resumed(state, attempt, because, at, at + wait)]
@@ -50,9 +51,3 @@ def resumed(
         note="\n\n".join([*told, "Go on with the task where you stopped."]),
         not_before=max(not_before, limit.until if limit else 0, ramp_until(state, at)),
     )
-
-
-def held(state: State, attempt: Attempt, at: int) -> bool:
-    """Whether a sitting must wait: for its time, or for its account."""
-    limit = state.accounts.get(attempt.account) if attempt.sitting > 1 else None
-    return attempt.not_before > at or (limit is not None and (limit.until == 0 or limit.until > at))

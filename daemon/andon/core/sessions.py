@@ -44,15 +44,11 @@ def ticked(state: State, at: int) -> list[e.Event]:
 
 
 def deadlines(state: State, at: int) -> Iterator[int]:
-    """Moments after `at` at which a rung is due, a receipt is overdue or a resumed sitting may start."""
+    """Moments after `at` at which a rung is due or a receipt is overdue. That a sitting may start stands among the retries."""
     for attempt in state.attempts.values():
-        if not attempt.live:
-            continue
-        moments = [attempt.not_before] if attempt.phase == "prepared" else []
         if attempt.phase == "running":
-            moments += messages.deadlines(attempt)
-            moments += [moment] if (moment := ladder.due(state, attempt)) else []
-        yield from (moment for moment in moments if moment > at)
+            due = ladder.due(state, attempt)
+            yield from (moment for moment in (*messages.deadlines(attempt), due or 0) if moment > at)
 
 
 # --- what was seen ---------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from typing import Any
 
 from andon.core.folds.gates import with_stuck
 from andon.core.folds.table import forget, on, replace, with_attempt
-from andon.core.state import KEPT_ASKS, KEPT_CLAIMS, KEPT_KEYS, KEPT_RUNGS, Ask, Attempt, Message, State, Stuck
+from andon.core.state import KEPT_ASKS, KEPT_CLAIMS, KEPT_KEYS, KEPT_RUNGS, Ask, Attempt, Message, State, Stuck, Tries
 from andon.schema import events as e
 from andon.schema.ids import AttemptId
 
@@ -61,7 +61,7 @@ def _(state: State, event: e.PermissionSettled) -> State:
         return state
     over = [ask for ask in known.open_asks if ask.ask == event.ask]
     told = known.told_asks
-    if event.how in ("delivered", "answered by a message") and not any(ask.by_keys for ask in over):
+    if any(ask.decided and not ask.by_keys for ask in over):
         told = (*told, event.ask)[-KEPT_ASKS:]
     asks = tuple(ask for ask in known.open_asks if ask.ask != event.ask)
     return with_attempt(forget(state, event.attempt, "answer-ask"), event.attempt, open_asks=asks, told_asks=told)
@@ -183,6 +183,9 @@ def _(state: State, event: e.SessionResumed) -> State:
     if known is None:
         return state
     state = forget(state, event.attempt)
+    if event.not_before > state.at:  # the start waits as one that is tried again does, and says so in the same words
+        waits = Tries(tries=0, not_before=event.not_before)
+        state = replace(state, tries=state.tries.set(f"{event.attempt} start-session", waits))
     fresh = Attempt(
         attempt=known.attempt, task=known.task, repo=known.repo, number=known.number, station=known.station, fence=known.fence,
         agent=known.agent, base=known.base, start=known.start, port=known.port, ports=known.ports, claimed_at=known.claimed_at,

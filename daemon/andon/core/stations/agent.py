@@ -108,9 +108,9 @@ def work_read(state: State, read: i.WorkRead, at: int) -> list[e.Event]:
 def fault_of_exit(attempt: Attempt) -> Fault | None:
     """An attempt whose process did not end well is not accepted, whatever it committed before.
 
-    One that the factory ended because its turn was over ended well, however its program took that.
+    One that the factory itself ended, because its turn was over, ended well.
     """
-    if attempt.finish_asked and attempt.exit_because in ("exit", "stopped"):
+    if attempt.finish_asked and attempt.exit_because == "stopped":
         return None
     if attempt.exit_because == "lost":
         return "transient", "the session was lost before it ended"
