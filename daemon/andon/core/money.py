@@ -126,7 +126,7 @@ def usage_seen(state: State, given: i.UsageSeen, at: int) -> list[e.Event]:
 
 def worth_recording(state: State, attempt: Attempt, spent: Spending, at: int) -> bool:
     """Whether so much is new that the ledger should have it."""
-    turn_over = attempt.turns > attempt.looked or bool(attempt.finish_asked) or attempt.phase != "running"
+    turn_over = attempt.turn > attempt.looked or bool(attempt.finish_asked) or attempt.phase != "running"
     known, budget = attempt.spent, state.repos[attempt.repo].settings.budget
     usd, tokens = spent.usd - known.usd, spent.tokens - known.tokens
     if turn_over or spent.metered != known.metered or usd >= STEP_USD or tokens >= STEP_TOKENS:
@@ -196,7 +196,7 @@ def at_the_cap(state: State, task: Task, attempt: Attempt, at: int) -> list[e.Ev
     if attempt.pause_asked:
         return [] if task.gate else [question(state, task, attempt, because)]
     waits = any(message.kind == "hand-back" for message in attempt.outbox)
-    handed = attempt.turns > attempt.budget_turn and not waits
+    handed = attempt.turn > attempt.budget_turn and not waits
     if not (handed or not attempt.interactive or at >= attempt.budget_at + HAND_BACK_MS):
         return []
     return paused(state, task, attempt, because)

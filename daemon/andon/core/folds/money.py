@@ -82,8 +82,8 @@ def _(before: State, state: State, event: e.SessionResumed) -> State:
 @on(e.BudgetReached)
 def _(state: State, event: e.BudgetReached) -> State:
     known = state.attempts.get(event.attempt)
-    turns = known.turns if known else 0
-    return with_attempt(state, event.attempt, budget_hit=event.cap, budget_at=state.at, budget_turn=turns)
+    turn = known.turn if known else 0
+    return with_attempt(state, event.attempt, budget_hit=event.cap, budget_at=state.at, budget_turn=turn)
 
 
 @on(e.BudgetRaised)
@@ -105,7 +105,7 @@ def _(before: State, state: State, event: e.MessageDelivered | e.MessageReturned
     if not any(message.message == event.message and message.kind == "hand-back" for message in known.outbox):
         return state
     # the turn that is under way when the request arrives is the one that hands back; what was refused is not waited for
-    turn = known.turns if isinstance(event, e.MessageDelivered) else -1
+    turn = known.turn if isinstance(event, e.MessageDelivered) else -1
     return with_attempt(state, event.attempt, budget_turn=turn)
 
 
