@@ -13,7 +13,7 @@ from andon.schema.settings import AgentSettings
 from andon.schema.signals import AnySignal, Line
 
 from . import claude_read
-from .seeds import HOOK_S, HOOK_WAIT_S, hook_command, instructions, program, section, servers, spoken, written
+from .seeds import HOOK_S, HOOK_WAIT_S, hook_command, instructions, program, section, servers, spoken, version_of, written
 
 EVENTS = (
     "SessionStart", "UserPromptSubmit", "PreToolUse", "PostToolUse", "PostToolUseFailure", "PermissionRequest", "PermissionDenied",
@@ -38,7 +38,7 @@ class ClaudeAdapter(msgspec.Struct, frozen=True):
     def detect(self) -> tuple[Installed, ...]:
         """The program on PATH; its version is read from the package beside it, nothing is started."""
         binary = shutil.which("claude")
-        return (Installed(adapter=self.name, binary=binary, version=_version(Path(binary))),) if binary else ()
+        return (Installed(adapter=self.name, binary=binary, version=version_of(Path(binary))),) if binary else ()
 
     def launch(self, assignment: Assignment) -> Launch:
         """Its terminal program on the prompt, or on the conversation that it goes on with. Raises Mistake when it is missing."""
@@ -70,7 +70,7 @@ class ClaudeAdapter(msgspec.Struct, frozen=True):
         """Everything but an interruption by Esc comes through hooks; that is in the transcript."""
         return Profile(
             channel="hooks", interactive=True, resumes=True, answers=True, metered="reported", install=INSTALL,
-            processes=("claude",),
+            processes=("claude",), upstream="https://api.anthropic.com", base_variable="ANTHROPIC_BASE_URL", keys=KEYS,
             sees=("began", "turn-began", "tool-began", "tool-ended", "permission-wanted", "answer-wanted", "ask-settled",
                   "retrying", "spoke", "turn-ended", "turn-failed", "compacting", "helper", "usage", "ended"),
             blind=("a model call that is tried again says so only through the gateway or in JSON output",
@@ -157,25 +157,6 @@ def _fresh(assignment: Assignment) -> str:
         if not _transcript(assignment.home, name):
             return name
     return str(uuid.uuid4())
-
-
-def _version(binary: Path) -> str:
-    """The version that the package of a program says; empty when it cannot be told."""
-    for folder in binary.resolve().parents:
-        manifest = folder / "package.json"
-        if manifest.is_file():
-            try:
-                told = msgspec.json.decode(manifest.read_bytes(), type=_Manifest)
-            except (OSError, msgspec.DecodeError):
-                return ""
-            return told.version
-    return ""
-
-
-class _Manifest(msgspec.Struct, frozen=True):
-    """What we read of a package's manifest."""
-
-    version: str = ""
 
 
 ADAPTER = ClaudeAdapter()

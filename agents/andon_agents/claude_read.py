@@ -84,12 +84,8 @@ def _prompt(line: Line, data: Object) -> Signals:
 def _tool_begins(line: Line, data: Object) -> Signals:
     name, given = words(data, "tool_name"), inner(data, "tool_input")
     call = words(data, "tool_use_id") or digest(name, given)
-    began = ToolBegan(at=line.at, source=line.source, note=note(line), call=call, name=name, target=target(name, given),
-                      digest=digest(name, given))
-    if name == QUESTION and words(data, "permission_mode") == "bypassPermissions":
-        return (began, AnswerWanted(at=line.at, source=line.source, note=note(line), ask=call, text=questions(given),
-                                    options=options(given), answerable=False))
-    return (began,)
+    return (ToolBegan(at=line.at, source=line.source, note=note(line), call=call, name=name, target=target(name, given),
+                      digest=digest(name, given)),)
 
 
 def _tool_ends(line: Line, data: Object) -> Signals:
@@ -98,8 +94,6 @@ def _tool_ends(line: Line, data: Object) -> Signals:
     ok = words(data, "hook_event_name") == "PostToolUse"
     ended = ToolEnded(at=line.at, source=line.source, note=note(line), call=call, ok=ok,
                       digest=digest(data.get("tool_response") if ok else data.get("error")))
-    if name == QUESTION:
-        return (ended, AskSettled(at=line.at, source=line.source, note=note(line), ask=call, how="answered" if ok else "withdrawn"))
     if data.get("is_interrupt") is True:
         return (ended, TurnFailed(at=line.at, source=line.source, note=note(line), trouble="interrupted"))
     return (ended,)
@@ -109,11 +103,12 @@ def _permission(line: Line, data: Object) -> Signals:
     name, given = words(data, "tool_name"), inner(data, "tool_input")
     ask = words(data, "andon_ask")
     named = ask or digest(words(data, "session_id"), words(data, "prompt_id"), name, given)
+    ours = bool(ask) and data.get("andon_gone") is not True
     if name == QUESTION:
         return (AnswerWanted(at=line.at, source=line.source, note=note(line), ask=named, text=questions(given),
-                             options=options(given), answerable=bool(ask)),)
+                             options=options(given), answerable=ours),)
     return (PermissionWanted(at=line.at, source=line.source, note=note(line), ask=named, tool=name, deed=deed(name),
-                             target=target(name, given), paths=paths(given, words(data, "cwd")), answerable=bool(ask)),)
+                             target=target(name, given), paths=paths(given, words(data, "cwd")), answerable=ours),)
 
 
 def _settled(line: Line, data: Object) -> Signals:

@@ -65,6 +65,8 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
         if len(os.fsencode(assignment.prompt)) > WORD_LIMIT:
             pointer = f"Your whole task is in the file {assignment.prompt_file}. Read it, then do it."
             assignment = msgspec.structs.replace(assignment, prompt=pointer)
+        elif assignment.prompt.lstrip().startswith("-"):
+            assignment = msgspec.structs.replace(assignment, prompt=f"Your task:\n{assignment.prompt}")
         argv = filled((*self.argv, *agent.args), assignment)
         program = found(argv[0], agent, assignment.checkout)
         if not program:

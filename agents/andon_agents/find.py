@@ -3,15 +3,27 @@
 import difflib
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 
 import msgspec
 
 from andon.schema.agent import ENTRY_POINTS, Adapter, Assignment, Installed, Launch
 from andon.schema.errors import Mistake
+from andon.schema.layout import layout
 from andon.schema.settings import AgentSettings
 
 from .command import presets
+from .hooked import hooked
 
+OURS: Mapping[str, str] = {
+    "claude": "andon_agents.claude:ADAPTER", "codex": "andon_agents.codex:ADAPTER", "opencode": "andon_agents.opencode:ADAPTER",
+    "gemini": "andon_agents.hooked:GEMINI", "qwen": "andon_agents.hooked:QWEN", "copilot": "andon_agents.hooked:COPILOT",
+    "acp": "andon_agents.acp:ADAPTER", "aider": "andon_agents.aider:ADAPTER",
+}
+"""What comes with the program even where its entry points were not installed anew; an entry point of the same name beats it."""
+
+FILES_LIMIT = 100
+"""Files of a person's own that are read."""
 FOREIGN = (ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, NameError, OSError, RuntimeError,
            SyntaxError, TypeError, ValueError)
 """What somebody else's module may raise while it is imported."""
@@ -35,13 +47,29 @@ class BrokenAdapter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def adapters() -> Mapping[str, Adapter]:
-    """All adapters by the word that `use` takes. An entry point beats a preset of the same name."""
+    """All adapters by the word that `use` takes. An entry point beats a person's file, that beats ours, that beats a preset."""
     found: dict[str, Adapter] = dict(presets())
+    for name, place in OURS.items():
+        if find_spec(place.partition(":")[0]) is not None:
+            found[name] = _opened(name, {EntryPoint(name=name, value=place, group=ENTRY_POINTS)})
+    found.update(of_person())
     points: dict[str, set[EntryPoint]] = {}
     for point in entry_points(group=ENTRY_POINTS):
         points.setdefault(point.name, set()).add(point)
     found.update({name: _opened(name, same) for name, same in points.items()})
     return dict(sorted(found.items()))
+
+
+def of_person() -> dict[str, Adapter]:
+    """The adapters that a person described in `agents/*.toml` of the settings directory. One with a mistake says so when used."""
+    found: dict[str, Adapter] = {}
+    for path in sorted((layout().config / "agents").glob("*.toml"))[:FILES_LIMIT]:
+        try:
+            found.update(hooked(path.read_text("utf-8"), str(path)))
+        except (Mistake, OSError, UnicodeDecodeError) as error:
+            because = error.problem.what if isinstance(error, Mistake) else str(error)
+            found[path.stem] = BrokenAdapter(name=path.stem, because=because, origin=str(path))
+    return found
 
 
 def adapter_for(agent: AgentSettings) -> Adapter:

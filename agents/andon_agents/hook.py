@@ -1,17 +1,17 @@
 """The program that agents call at their hooks: notes what it is told, brings a decision back. Knows no factory, breaks no agent.
 
-    python -I -S hook.py EVENT [DIALECT]      (payload on stdin; `ANDON_JOB` names the job directory)
+    python -I -S hook.py EVENT [DIALECT [SECONDS]]      (payload on stdin; `ANDON_JOB` names the job directory)
 
 Theory of operation. Each call appends one line to `hooks.jsonl` and is gone within a few milliseconds: only the standard
 library, little of it. A *permission request* is held open: it leaves `asks/<id>.wait`, and waits for `asks/<id>.json`, a
-`Decision`. The agent shows its own prompt meanwhile and takes whichever answer comes first, so a person at its screen is
-never locked out. Whoever takes `<id>.wait` away settles the ask and says so in one more line: this call when it was decided,
-ended or gave up, a later call when the same tool has run or the turn is over. Where anything is wrong, nothing is printed
-and the exit code is 0: the agent goes on as if no hook were there.
+`Decision`. An agent that shows its own prompt meanwhile takes whichever answer comes first; for one that does not, SECONDS is
+short, so that a person at its screen is never locked out. Whoever takes `<id>.wait` away settles the ask and says so in one
+more line: this call when it was decided or ended, a later call when the same tool has run or the turn is over. Where anything
+is wrong, nothing is printed and the exit code is 0: the agent goes on as if no hook were there.
 """
 
 # pathlib alone would cost as much as all the rest of a call:
-# ruff: noqa: PTH103, PTH108, PTH110, PTH112, PTH116, PTH118, PTH123, PTH208
+# ruff: noqa: PTH103, PTH105, PTH108, PTH110, PTH112, PTH116, PTH118, PTH120, PTH123, PTH208
 from __future__ import annotations
 
 import json
@@ -40,8 +40,13 @@ WAIT_S = 12 * 3600.0
 VITAL = ("PermissionRequest", "permissionRequest", "Stop", "StopFailure", "agentStop", "SessionEnd", "sessionEnd", "AskSettled",
          "UserPromptSubmit", "userPromptSubmitted", "AfterAgent", "BeforeAgent", "SessionStart", "sessionStart", "HooksFull")
 ASKING = ("PermissionRequest", "permissionRequest")
-AFTER_TOOL = ("PostToolUse", "PostToolUseFailure", "postToolUse", "postToolUseFailure", "PermissionDenied")
-TURN_OVER = ("Stop", "StopFailure", "agentStop", "UserPromptSubmit", "userPromptSubmitted", "SessionEnd", "sessionEnd")
+AFTER_TOOL = ("PostToolUse", "PostToolUseFailure", "postToolUse", "postToolUseFailure", "PermissionDenied", "AfterTool")
+TURN_OVER = ("Stop", "StopFailure", "agentStop", "AfterAgent", "UserPromptSubmit", "userPromptSubmitted", "BeforeAgent",
+             "SessionEnd", "sessionEnd")
+NOTICES = ("ToolPermission",)
+"""Kinds of a notification by which an agent says that it asks at its own screen, where alone it can be answered."""
+ANY = "*"
+"""In place of a call's key: the end of any tool settles this ask."""
 
 
 def main(argv: list[str]) -> None:
@@ -53,9 +58,11 @@ def main(argv: list[str]) -> None:
         if not job or not os.path.isdir(job):
             return
         if event in ASKING and not payload.get("andon_unreadable"):
-            ask(job, event, argv[2] if len(argv) > 2 else "claude", payload)
+            ask(job, argv, payload)
             return
         settle(job, event, payload)
+        if payload.get("notification_type") in NOTICES:
+            payload["andon_ask"] = opened(job, ANY)[0]
         append(job, event, payload)
     except Exception as error:  # noqa: BLE001 - the edge: an agent must never stumble over its supervisor
         excuse(job, event, error)
@@ -130,12 +137,9 @@ def clipped(value: Any, limit: int, depth: int = 0) -> Any:
     return value
 
 
-def ask(job: str, event: str, dialect: str, payload: Payload) -> None:
+def ask(job: str, argv: list[str], payload: Payload) -> None:
     """Note the request, wait, and print the decision in the agent's own words."""
-    asks = os.path.join(job, "asks")
-    os.makedirs(asks, 0o700, exist_ok=True)
-    name = f"h{time.time_ns() // 1_000_000}-{os.getpid()}"
-    wait = os.path.join(asks, name + ".wait")
+    event, dialect, seconds = argv[1], argv[2] if argv[2:] else "claude", float(argv[3]) if argv[3:] else WAIT_S
     how: list[str] = []
 
     def ended(_number: int, _frame: FrameType | None) -> NoReturn:
@@ -144,22 +148,36 @@ def ask(job: str, event: str, dialect: str, payload: Payload) -> None:
 
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, ended)
-    file = os.open(wait, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    os.write(file, key(payload).encode())
-    os.close(file)
+    name, wait = opened(job, key(payload))
     try:
         if not append(job, event, {**payload, "andon_ask": name}):
             return
-        decision = decided(asks, name)
+        decision = decided(os.path.dirname(wait), name, seconds)
         if decision is not None and taken(wait):
             allow, text = decision.get("allow") is True, str(decision.get("text") or "")
             print(json.dumps(words(dialect, payload, allow, text)), flush=True)
+            os.replace(wait[:-len(".wait")] + ".json", wait[:-len(".wait")] + ".taken")  # the receipt
             settled(job, name, "allowed" if allow else "denied", payload)
-        elif decision is None:
-            how.append("nobody answered")
+        elif decision is None and os.path.exists(wait):
+            if dialect == "copilot":  # names the tool of a request otherwise than the tool that ended
+                with open(wait, "w", encoding="utf-8") as file:
+                    file.write(ANY)
+            append(job, event, {**payload, "andon_ask": name, "andon_gone": True})  # from now on only its own screen answers
     finally:
         if how and taken(wait):
             settled(job, name, how[0], payload)
+
+
+def opened(job: str, what: str) -> tuple[str, str]:
+    """A new open ask: its name, and the file whose end settles it."""
+    asks = os.path.join(job, "asks")
+    os.makedirs(asks, 0o700, exist_ok=True)
+    name = f"h{time.time_ns() // 1_000_000}-{os.getpid()}"
+    wait = os.path.join(asks, name + ".wait")
+    file = os.open(wait, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    os.write(file, what.encode())
+    os.close(file)
+    return name, wait
 
 
 def words(dialect: str, payload: Payload, allow: bool, text: str) -> Payload:
@@ -183,10 +201,10 @@ def questions_of(payload: Payload) -> list[Payload]:
     return [one for one in questions if isinstance(one, dict)] if isinstance(questions, list) else []
 
 
-def decided(asks: str, name: str) -> Payload | None:
+def decided(asks: str, name: str, seconds: float) -> Payload | None:
     """The decision, or None when none came, the directory went away or the agent did."""
     path, wait = os.path.join(asks, name + ".json"), os.path.join(asks, name + ".wait")
-    end, parent, watcher = time.monotonic() + WAIT_S, os.getppid(), Watcher(asks)
+    end, parent, watcher = time.monotonic() + seconds, os.getppid(), Watcher(asks)
     while time.monotonic() < end and os.getppid() == parent and os.path.exists(wait):
         try:
             with open(path, "rb") as file:
@@ -250,7 +268,7 @@ def settle(job: str, event: str, payload: Payload) -> None:
         return
     for name in names[:ITEMS_LIMIT]:
         path = os.path.join(asks, name)
-        if mine and waited_for(path) != mine:
+        if mine and waited_for(path) not in (mine, ANY):
             continue
         if taken(path):
             settled(job, name[:-len(".wait")], "answered at its own screen", {})

@@ -19,8 +19,8 @@ HOOK_WAIT_S = 12 * 3600 + 120
 """The limit that agents are given for a hook that waits for a person; the hook itself gives up a little earlier."""
 HOOK_S = 20
 """The limit of every other hook."""
-SIGNS = "/!#@&?"
-"""First characters by which terminal programs take a prompt for a command of their own."""
+SIGNS = "/!#@&?-"
+"""First characters by which terminal programs take a prompt for a command or an option of their own."""
 
 
 def program(name: str, agent: AgentSettings, person: Mapping[str, str], install: str) -> str:
@@ -34,6 +34,24 @@ def program(name: str, agent: AgentSettings, person: Mapping[str, str], install:
         raise Mistake(f"agent `{agent.name}` cannot start: `{name}` is not installed", where=section(agent),
                       mend=f"install it ({install}), or choose another agent")
     return binary
+
+
+def version_of(binary: Path) -> str:
+    """The version that the package of a program says; empty when it cannot be told."""
+    for folder in binary.resolve().parents:
+        manifest = folder / "package.json"
+        if manifest.is_file():
+            try:
+                return msgspec.json.decode(manifest.read_bytes(), type=_Manifest).version
+            except (OSError, msgspec.DecodeError):
+                return ""
+    return ""
+
+
+class _Manifest(msgspec.Struct, frozen=True):
+    """What we read of a package's manifest."""
+
+    version: str = ""
 
 
 def section(agent: AgentSettings) -> str:
