@@ -178,6 +178,8 @@ class Pane(msgspec.Struct, frozen=True, kw_only=True):
     changed: int = 0
     """When it last looked different."""
     print: int = 0
+    activity: int = 0
+    """tmux's own clock of its last output, unix seconds."""
     rule: str = ""
     health: Health = "unknown"
     since: int = 0

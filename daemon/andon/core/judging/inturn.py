@@ -73,7 +73,7 @@ def by_pane(m: Moment, conflict: str = "") -> Verdict:
 
 
 def _tool_runs(m: Moment) -> Verdict | None:
-    tools = [tool for tool in m.watch.tools if m.fresh(tool.source, max(tool.began, m.watch.sign)) or m.watch.tree.children > 0]
+    tools = [tool for tool in m.running if m.fresh(tool.source, max(tool.began, m.watch.sign)) or m.watch.tree.children > 0]
     if not tools:
         return None
     tool = tools[-1]
@@ -117,7 +117,7 @@ def model_call(m: Moment) -> Verdict | None:
 
 def hung(m: Moment, since: int, because: str, source: str, rule: str) -> Verdict:
     """Nothing comes any more. A process that still runs a command is not hung, however silent."""
-    if m.watch.tree.children > 0 and m.watch.tools:
+    if m.watch.tree.children > 0 and m.running:
         return m.children("child-stands", conflict=f"{source}: {because}", look=dying(m))
     return m.say("hung", because, source, since, rule, cause="hung-stream", sure="certain" if source == "gateway" else "likely",
                  numbers=m.numbers(), conflict=pane_differs(m), look=dying(m))

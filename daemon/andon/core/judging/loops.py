@@ -11,6 +11,10 @@ from .facts import Loop, Shortening, Tool
 
 WAITS_MS = 10_000
 """A call that takes longer than this waits for something outside: a build, a queue."""
+LOST = "lost"
+"""Stands for the result of a call whose end was never told."""
+NEAR = 6
+"""An edit this many calls ago is still what the agent is about."""
 PATIENCE = 10
 """Such calls may be repeated this many times more often."""
 BLIND = 4
@@ -28,13 +32,13 @@ def repeated(calls: tuple[Tool, ...], limits: Thresholds, helpers: int) -> Loop 
 def _same(calls: tuple[Tool, ...], limits: Thresholds, helpers: int) -> Loop | None:
     last = calls[-1]
     row = alike = 0
-    equal = bool(last.result)
+    equal = bool(last.result) and last.result != LOST
     slow = False
     for call in reversed(calls):
         if call.digest != last.digest:
             break
         row += 1
-        equal = equal and call.result == last.result
+        equal = equal and alike_results(call, last)
         alike += equal
         slow = slow or call.ended - call.began >= WAITS_MS
     wanted = max(2, limits.same_calls) * (1 + helpers) * (PATIENCE if slow else 1)
@@ -52,7 +56,7 @@ def _cycle(calls: tuple[Tool, ...], limits: Thresholds, helpers: int) -> Loop | 
         if len(calls) < size:
             return None
         tail = calls[-size:]
-        steady = all(one.digest == two.digest and one.result == two.result and one.result and one.digest
+        steady = all(one.digest == two.digest and alike_results(one, two) and one.result and one.digest
                      for one, two in zip(tail, tail[period:], strict=False))
         if steady and len({one.digest for one in tail[:period]}) > 1 and not any(one.ended - one.began >= WAITS_MS for one in tail):
             names = ", ".join(_named(one) for one in tail[:period])
@@ -63,6 +67,11 @@ def _cycle(calls: tuple[Tool, ...], limits: Thresholds, helpers: int) -> Loop | 
     return None
 
 
+def alike_results(one: Tool, two: Tool) -> bool:
+    """Whether two calls came to the same; of one whose end was never told, nobody knows otherwise."""
+    return one.result == two.result or LOST in (one.result, two.result)
+
+
 def edited(calls: tuple[Tool, ...]) -> bool:
     """Whether two different edits of one file are among them: each takes back the other."""
     seen = [(one.target, one.digest) for one in calls if one.target and _EDITS.search(one.name)]
@@ -71,8 +80,8 @@ def edited(calls: tuple[Tool, ...]) -> bool:
 
 def _reverts(calls: tuple[Tool, ...], limits: Thresholds) -> Loop | None:
     """Edits of the latest file that had been made before, with another edit of it in between."""
-    last = calls[-1]
-    if not last.target or not _EDITS.search(last.name):
+    last = next((one for one in reversed(calls[-NEAR:]) if one.target and _EDITS.search(one.name)), None)
+    if last is None:
         return None
     past = [one for one in calls if one.target == last.target and one.ok and one.digest and _EDITS.search(one.name)]
     seen: set[str] = set()

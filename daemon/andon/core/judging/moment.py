@@ -8,7 +8,7 @@ from andon.schema.rules import Rules, ScreenRule, Thresholds
 from andon.schema.signals import Verdict
 
 from . import process, screens
-from .facts import NOTES, Watch
+from .facts import NOTES, Tool, Watch
 
 FRESH: dict[Source, float] = {
     "api": 1800.0, "hook": 1200.0, "stdout": 1200.0, "transcript": 1200.0, "gateway": 900.0, "outbox": 600.0, "process": 60.0,
@@ -16,8 +16,12 @@ FRESH: dict[Source, float] = {
 }
 """Seconds for which a source's last word counts, where the rules name none."""
 Sure = Literal["certain", "likely", "guess"]
+BATCH_MS = 300
+"""Calls of one answer of the model begin within this time."""
 BUSY_MS = 10_000
 """A child that worked so lately is at work: looks are not made all the time, and work has pauses."""
+HELPERS_S = 5.0
+"""So long after the turn's end a sub-agent counts of which nothing is heard: its end may have been lost."""
 LATELY_MS = 5_000
 """What moved so lately still moves."""
 
@@ -60,11 +64,22 @@ class Moment:
         return max((max(one.last, one.sent) for one in self.watch.model.flights), default=0)
 
     @cached_property
+    def running(self) -> tuple[Tool, ...]:
+        """Tools that run as far as was told. One after which the model was asked again has ended, told or not."""
+        watch = self.watch
+        asked = max((one.sent for one in watch.model.flights), default=0)
+        if not asked or watch.helpers or (self.children_work and watch.tree.busy > asked):
+            return watch.tools
+        return tuple(tool for tool in watch.tools if tool.began + BATCH_MS >= asked)
+
+    @cached_property
     def helpers(self) -> int:
         """Sub-agents of which something was heard lately."""
-        watch = self.watch
+        watch, turn = self.watch, self.watch.turn
         moved = max(watch.sign, self.flight)
-        return sum(1 for _, since in watch.helpers if self.silence(max(since, moved)) <= self.limits.hung_s * 1000)
+        over = not turn.open and turn.ended and moved <= turn.ended
+        seconds = HELPERS_S if over else self.limits.hung_s
+        return sum(1 for _, since in watch.helpers if self.silence(max(since, moved)) <= seconds * 1000)
 
     @cached_property
     def pane(self) -> ScreenRule | None:

@@ -7,7 +7,7 @@ from andon.schema.signals import Tree
 
 from .facts import Ask, Processes, Watch
 
-GAP_MS = 120_000
+GAP_MS = 75_000
 """A gap between two looks longer than this, and than four usual ones, is a machine that slept."""
 IO_RATE = 65_536.0
 """Bytes a second of a tree with children that count as work."""

@@ -114,8 +114,10 @@ def shown(watch: Watch, screen: Screen, rules: Rules) -> Watch:
     rule = seen(rules, watch.agent, screen.rows, screen.title)
     name = rule.name if rule else ""
     look = hash((screen.rows, screen.title))
+    drew = look != old.print or screen.activity > old.activity > 0
     pane = Pane(
-        at=screen.at, changed=screen.at if look != old.print or not old.at else old.changed, print=look, rule=name,
+        at=screen.at, changed=screen.at if drew or not old.at else old.changed, print=look, activity=screen.activity,
+        rule=name,
         health=rule.health if rule else "unknown", since=old.since if name == old.rule and old.since else screen.at,
         until=(until(rule, screen.rows, screen.at) if look != old.print or name != old.rule else old.until) if rule else 0,
         row=row_of(rule, screen.rows, screen.title) if rule else "",

@@ -8,6 +8,8 @@ from .moment import Moment, better
 
 GRACE_MS = 120_000
 """So long after the told end of a limit, the next try may still be on its way."""
+LATE_MS = 1_000
+"""So long after its moment a next try has begun."""
 UNTOLD_MS = 600_000
 """So long a refusal without a told end counts while nothing else is heard."""
 SLOW = 3
@@ -57,12 +59,15 @@ def refused(m: Moment) -> Verdict | None:
     end = max(limit.until, limit.at) + (GRACE_MS if limit.until else UNTOLD_MS)
     if m.at > end and m.silence(limit.at) > (end - limit.at):
         return None
+    if limit.until and m.at > limit.until + LATE_MS and limit.source != "gateway" and not m.watch.heard.get("gateway"):
+        return m.say("thinking", "the provider's limit is over as told, and it tries again", limit.source, limit.until, "limit-over",
+                     sure="likely", look=(end + 1,))
     tries = f", try {limit.tries}" if limit.tries else ""
     wait = f"; next try in {-(-(limit.until - m.at) // 1000)} s" if limit.until > m.at else ""
     if limit.trouble in _LIMITS:
         health, cause, words = _LIMITS[limit.trouble]
         return m.say(health, f"{words}{tries}{wait}", limit.source, limit.since, f"refused-{limit.trouble}", cause=cause,
-                     until=limit.until, look=(limit.until, end + 1), numbers=m.numbers(), conflict=_other(m, limit))
+                     until=limit.until, look=(limit.until, limit.until + LATE_MS + 1 if limit.until else 0, end + 1), numbers=m.numbers(), conflict=_other(m, limit))
     if limit.trouble == "context":
         return m.say("compacting", f"its context is full{tries}", limit.source, limit.since, "refused-context", cause="context",
                      sure="likely", look=(end + 1,))

@@ -8,6 +8,10 @@ from andon.schema.signals import Began, Compacting, Helper, Signal, Spoke, ToolB
 from . import asks, loops
 from .facts import CALLS, HELPERS, OPEN, PROMPTS, Shortening, Tool, Turn, Watch
 
+TELLING = ("api", "hook", "stdout", "transcript")
+"""Sources that tell of turns. A message in the outbox tells of none."""
+BATCH_MS = 300
+"""Calls of one answer of the model begin within this time."""
 TWICE_MS = 3_000
 """The same prompt within this time is one prompt told by two sources."""
 
@@ -107,7 +111,7 @@ def tool_began(watch: Watch, signal: ToolBegan) -> Watch:
         return replace(watch, tools=tools)
     if watch.turn.ended and not watch.turn.open and signal.at <= watch.turn.ended:
         return watch
-    watch = _opened(stray(watch, signal), signal)
+    watch = _given_up(_opened(stray(watch, signal), signal), signal)
     tool = Tool(call=signal.call, name=signal.name, target=signal.target, digest=signal.digest, began=signal.at,
                 source=signal.source)
     loop = watch.loop if watch.loop and (not watch.loop.digests or signal.digest in watch.loop.digests) else None
@@ -119,9 +123,24 @@ def tool_began(watch: Watch, signal: ToolBegan) -> Watch:
 def _opened(watch: Watch, signal: Signal) -> Watch:
     """A tool or word before any turn was told: one began that nobody told of."""
     turn = watch.turn
-    if turn.open or turn.ended:
+    if turn.open or turn.ended or signal.source not in TELLING:
         return watch
     return replace(watch, turn=replace(turn, open=True, began=signal.at, source=signal.source))
+
+
+def _given_up(watch: Watch, signal: ToolBegan) -> Watch:
+    """A new call after the model went on says that older ones ended, though nobody told. Helpers' calls run side by side."""
+    if not watch.tools or watch.helpers:
+        return watch
+    model = watch.model
+    went_on = max(model.spoke if watch.heard.get("api") else 0, model.ended, *(one.ended for one in watch.calls[-4:]), 0)
+    over = [one for one in watch.tools if one.began + BATCH_MS < went_on < signal.at - BATCH_MS // 2
+            and not any(ask.running and ask.tool == one.name and ask.target == one.target for ask in watch.asks)]
+    if not over:
+        return watch
+    ended = tuple(replace(one, ended=one.began, result=loops.LOST) for one in over)
+    calls = tuple(sorted((*watch.calls, *ended), key=lambda one: one.began))[-CALLS:]
+    return replace(watch, calls=calls, tools=tuple(one for one in watch.tools if one not in over))
 
 
 def _known(tool: Tool, signal: ToolBegan) -> Tool:

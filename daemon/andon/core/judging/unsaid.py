@@ -35,9 +35,13 @@ def _shown(m: Moment) -> Verdict | None:
         return None
     if rule.health in ("idle-at-prompt", "rate-limited", "auth") and m.flight:
         return None
+    if rule.health == "idle-at-prompt" and not (m.watch.model.calls or m.watch.files) and m.silence(
+            m.watch.pane.since) < m.limits.idle_s * 1000 and m.silence(m.watch.begun) < START_MS:
+        return m.say("starting", "its screen is up and no prompt was taken yet", "pane", m.watch.begun, rule.name, sure="likely",
+                     look=(m.due(m.watch.pane.since, m.limits.idle_s), *dying(m)))
     if not m.steady(rule):
         because = f"its screen may say {rule.health}; not for long enough yet"
-        return m.say("thinking" if m.watch.sign else "starting", because, "pane", m.watch.pane.since, rule.name,
+        return m.say("thinking" if m.watch.model.calls or m.watch.files else "starting", because, "pane", m.watch.pane.since, rule.name,
                      sure="guess", look=(m.due(m.watch.pane.since, rule.steady_s), *dying(m)))
     if rule.health == "idle-at-prompt" and not m.open_task:
         because = "it stands at its prompt and its task is done"

@@ -1,0 +1,115 @@
+"""`make accuracy`: how often the board is right, on recorded and on random streams, beside two peers. Prints, and fails below the bars."""
+
+import argparse
+import gzip
+import sys
+from collections.abc import Callable, Iterable
+from math import inf
+from pathlib import Path
+from statistics import median
+
+HERE = Path(__file__).parent
+sys.path[:] = [str(HERE.parent), *(path for path in sys.path if Path(path).resolve() != HERE)]
+
+from accuracy import peers, synthetic  # noqa: E402
+from accuracy.scoring import Card, Moment  # noqa: E402
+from andon import replay  # noqa: E402
+from andon.cli.explain import reader  # noqa: E402
+from andon.schema.rules import Rules  # noqa: E402
+from andon.schema.signals import Line, Recording  # noqa: E402
+from andon_config.rules import load_rules  # noqa: E402
+
+CORPUS = HERE / "corpus"
+Streams = list[tuple[Recording, tuple[Line, ...]]]
+PEERS: dict[str, Callable[[tuple[Line, ...], replay.Reader, int], Iterable[peers.Said]]] = {
+    "pane hash": peers.pane_hash, "hook file": peers.hook_file,
+}
+
+
+def corpus() -> Streams:
+    """The recorded streams: each file holds one or many, one after the other."""
+    found: Streams = []
+    for path in sorted(CORPUS.glob("*.jsonl.gz")):
+        part: list[bytes] = []
+        for row in [*gzip.decompress(path.read_bytes()).splitlines(), None]:
+            if part and (row is None or (b'"scenario"' in row[:4000] and b'"labels"' in row)):
+                found.append(tuple(replay.opened(part)))  # type: ignore[arg-type]
+                part = []
+            if row is not None:
+                part.append(row)
+    return found
+
+
+def scored(streams: Streams, rules: Rules) -> list[Card]:
+    """Ours first, then the peers."""
+    cards = [Card("andon"), *(Card(name) for name in PEERS)]
+    for recording, lines in streams:
+        read = reader(recording.agent)
+        end = max((label.end for label in recording.labels), default=lines[-1].at if lines else 0)
+        found = replay.verdicts(lines, read, rules, agent=recording.agent, open_task=recording.open_task, end=end)
+        cards[0].add(recording, [Moment(at, verdict.health, verdict.cause) for at, verdict in found])
+        for card, peer in zip(cards[1:], PEERS.values(), strict=True):
+            card.add(recording, [Moment(said.at, said.health) for said in peer(lines, read, end)])
+    return cards
+
+
+def shown(cards: list[Card], title: str, *, wrong: int) -> None:
+    """A table a judge a line, then our confusion matrix and what we got wrong."""
+    ours = cards[0]
+    print(f"\n== {title}: {len(ours.time)} streams, {len(ours.spans)} spans")
+    print(f"{'judge':<12}{'time right':>12}{'spans right':>13}{'false kills':>13}{'waits at work':>15}{'p50 s':>8}{'p95 s':>8}")
+    for card in cards:
+        late = sorted(one for times in card.detect.values() for one in times)
+        print(f"{card.name:<12}{card.accuracy:>12.2%}{card.by_span:>13.2%}{len(set(card.false_kills)):>13}{len(card.idle_lies):>15}"
+              f"{_at(late, 0.5):>8}{_at(late, 0.95):>8}")
+    print("\ntruth (spans) and what andon said, in per cent")
+    for truth, said in sorted(ours.confusion.items()):
+        total = sum(said.values())
+        parts = ", ".join(f"{health} {share / total:.1%}" for health, share in said.most_common(5))
+        print(f"  {truth:<20}{total:>6.0f}  {parts}")
+    print("\nseconds from the moment a cause is due to its name (p50, p95, missed)")
+    for cause, times in sorted(ours.stuck.items()):
+        known = sorted(one for one in times if one < inf)
+        print(f"  {cause:<20}{len(times):>5}  {_at(known, 0.5):>8}{_at(known, 0.95):>8}{len(times) - len(known):>6}")
+    for row in [*(f"FALSE KILL {row}" for row in ours.false_kills), *(f"AT WORK {row}" for row in ours.idle_lies), *ours.wrong][:wrong]:
+        print(f"  ! {row}")
+
+
+def _at(times: list[float], share: float) -> str:
+    return f"{(median(times) if share == 0.5 else times[int(len(times) * share)]):.1f}" if times else "-"
+
+
+def failures(cards: list[Card]) -> list[str]:
+    """Bars that our judge does not hold."""
+    ours = cards[0]
+    told = [f"{ours.accuracy:.2%} of the time right, 98 % wanted"] if ours.accuracy < 0.98 else []
+    told += [f"{len(ours.false_kills)} false kills"] if ours.false_kills else []
+    told += [f"waiting or finished {len(ours.idle_lies)} times while work ran"] if ours.idle_lies else []
+    return told
+
+
+def main() -> int:
+    """Score, print, judge."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--random", type=int, default=300, help="random streams (0: none)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--wrong", type=int, default=30, help="mistakes to print")
+    parser.add_argument("--only", default="", help="one scenario")
+    args = parser.parse_args()
+    rules = load_rules(None)
+    made = synthetic.streams(args.random, args.seed)
+    sets = {"recorded": corpus(), "random": made}
+    bad = []
+    for title, streams in sets.items():
+        streams = [one for one in streams if args.only in one[0].scenario]
+        if streams:
+            cards = scored(streams, rules)
+            shown(cards, title, wrong=args.wrong)
+            bad += [f"{title}: {row}" for row in failures(cards)]
+    for row in bad:
+        print(f"BELOW THE BAR: {row}")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
