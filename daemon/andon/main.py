@@ -25,6 +25,7 @@ from andon.edges import salvage
 from andon.edges.blobs import Blobs
 from andon.edges.clock import Clock
 from andon.edges.lock import Lock
+from andon.edges.machine import Machine
 from andon.edges.process import boot_id
 from andon.edges.proving import Proving
 from andon.edges.server import Server
@@ -40,12 +41,13 @@ from andon.schema.errors import Mistake
 from andon.schema.faults import point
 from andon.schema.ids import AttemptId
 from andon.schema.layout import Layout
-from andon.schema.rules import Rules
 from andon.schema.settings import Loaded
 from andon.steering import Steering
 from andon.supervise import SERVER, Supervisor
 
 INTENSITY, PERIOD_S = 5, 60.0
+STARTING = (e.TaskAdded, e.AttemptClaimed, e.AttemptExited, e.AttemptLost, e.SessionResumed)
+"""Events around which an agent starts: then it counts how much room the machine has."""
 LOG_BYTES = 8 * 1024 * 1024
 log = logging.getLogger("andon")
 
@@ -111,11 +113,6 @@ def load_repository(work: Path, base: str | None, where: str, person: Path) -> L
     return msgspec.structs.replace(loaded, notes=tuple(notes))
 
 
-def load_rules(person: Path) -> Rules:
-    """Through the config room."""
-    return Rules()
-
-
 class Left(Exception):
     """The daemon has drained. Raised inside its TaskGroup: asyncio's own tasks are not ours to cancel (a subprocess would hang)."""
 
@@ -152,6 +149,7 @@ class Daemon:
             running.add_signal_handler(number, self.leave, signal.Signals(number).name)
         from andon_agents.find import adapter_for
         from andon_config.load import load_person
+        from andon_config.rules import load_rules
 
         async with asyncio.TaskGroup() as group:
             loop = Loop(store, state, Clock(), group, lambda changed, gone: server.publish(changed, gone))
@@ -163,7 +161,8 @@ class Daemon:
             eyes = Eyes(layout, loop, office, performer, watch)
             server = Server(layout, office)
             loop.perform = performer.perform
-            loop.on_recorded = lambda events: self._recorded(events, eyes, supervisor, group)
+            machine = Machine(layout.home, lambda: loop.state.factory.admission, loop.give)
+            loop.on_recorded = lambda events: self._recorded(events, eyes, supervisor, machine, group)
             if loop.problem is None:
                 await asyncio.to_thread(blobs.sweep)
                 await self._wake(loop, office, performer, tmux)
@@ -174,6 +173,7 @@ class Daemon:
                 tasks.append(group.create_task(supervise("tmux", tmux.run), name="tmux"))
                 tasks.append(group.create_task(supervise("eyes", eyes.run), name="eyes"))
                 tasks.append(group.create_task(supervise("sessions", supervisor.run), name="sessions"))
+                tasks.append(group.create_task(supervise("machine", machine.relook), name="machine"))
                 tasks.append(group.create_task(self._look(loop, office, eyes), name="look"))
             log.info("running, %d events, %d open tasks", state.seq, len(state.open))
             await self._leaving.wait()
@@ -201,10 +201,13 @@ class Daemon:
             await eyes.reload(repo)
             await eyes.mirror_again(repo)
 
-    def _recorded(self, events: list[e.Event], eyes: Eyes, supervisor: Supervisor, group: asyncio.TaskGroup) -> None:
+    def _recorded(self, events: list[e.Event], eyes: Eyes, supervisor: Supervisor, machine: Machine,
+                  group: asyncio.TaskGroup) -> None:
         """What became durable: a moved target may bring other settings with it."""
         eyes.recorded(events)
         supervisor.recorded(events)
+        if any(isinstance(event, STARTING) for event in events):
+            machine.looked()
         for event in events:
             if isinstance(event, e.TargetObserved) and event.by != "start":
                 group.create_task(eyes.reload(event.repo), name=f"reload {event.repo}")
