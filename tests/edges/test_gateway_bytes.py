@@ -323,7 +323,7 @@ async def test_a_websocket_is_refused_before_the_provider_hears_of_it(gateway: R
         upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
                    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
         got = await ask(gateway.port, request(base + "/v1/responses", b"", *upgrade, method="GET"))
-        assert got.status == 501 and upstream.connections == 0
+        assert got.status == 426 and upstream.connections == 0
 
 
 async def test_a_hundred_streams_at_once_do_not_mix(gateway: Running) -> None:

@@ -62,7 +62,9 @@ class Forward:
         if found is None:
             return web.json_response({"error": {"message": "This address leads nowhere."}}, status=404)
         if "upgrade" in request.headers.get("connection", "").lower() and request.headers.get("upgrade", "").lower() == "websocket":
-            return web.json_response({"error": {"message": "No websockets here: use HTTP."}}, status=501)
+            # 426, not 501: codex tries a 501 again and again before it falls back to HTTP, and a 426 never
+            words = {"error": {"message": "No websockets here: use HTTP."}}
+            return web.json_response(words, status=426, headers={"upgrade": "HTTP/1.1"})
         if self.streams >= STREAMS:
             message = f"More than {STREAMS} model calls are under way in this factory."
             return web.json_response({"error": {"message": message}}, status=503, headers={"retry-after": "1"})
