@@ -58,7 +58,8 @@ class OpencodeAdapter(msgspec.Struct, frozen=True):
         """HTTP beside the TUI: sees nearly all, answers all."""
         return Profile(
             channel="http", interactive=True, resumes=True, answers=True, metered="reported", install=INSTALL,
-            processes=("opencode",), sees=SEES,
+            processes=("opencode",), sees=SEES, upstream="https://api.anthropic.com", base_variable="ANTHROPIC_BASE_URL",
+            keys=tuple(one.key for one in PROVIDERS.values()),
             blind=("a model stream that hangs looks like thinking until the gateway or the silence rule says otherwise",
                    "what a provider without a configured price costs"),
         )
@@ -103,6 +104,11 @@ class OpencodeAdapter(msgspec.Struct, frozen=True):
             argv=(program, "--pure", "--port", str(seat.port), *told, *agent.args), seeds=seeds, interactive=True, channel="http",
             env=_environment(assignment, home, seat), conversation=assignment.resume, notes=_notes(assignment),
         )
+
+    def surroundings(self, assignment: Assignment) -> dict[str, str]:
+        """The variables of an opencode that is not started as a TUI: private folders and inline configuration."""
+        home = assignment.home if assignment.home != Path() else assignment.job / "home"
+        return _environment(assignment, home, None)
 
     def read(self, line: Line) -> tuple[AnySignal, ...]:
         """The signals in a line."""
@@ -157,11 +163,17 @@ def _provider(agent: AgentSettings, variables: Mapping[str, str]) -> str:
 
 def _base(assignment: Assignment, provider: str, variables: Mapping[str, str]) -> str:
     """The base address of the provider's API; empty leaves it to opencode."""
-    known = PROVIDERS.get(provider)
-    host = assignment.gateway or assignment.agent.upstream or ("" if known else variables.get("OPENAI_BASE_URL", ""))
-    path = (known or CUSTOM).path
-    host = host.rstrip("/")
-    return host + path if host and not host.endswith(path) else host
+    known, path = PROVIDERS.get(provider), (PROVIDERS.get(provider) or CUSTOM).path
+    theirs = assignment.agent.upstream or ("" if known else variables.get("OPENAI_BASE_URL", ""))
+    host = (_gateway(assignment) or theirs).rstrip("/")
+    return host if not host or theirs.rstrip("/").endswith(path) else host + path
+
+
+def _gateway(assignment: Assignment) -> str:
+    """The gateway's address, when what stands behind it is the provider of the model: its default is Anthropic."""
+    agent = assignment.agent
+    ours = agent.upstream or _provider(agent, {**assignment.person, **agent.env}) == "anthropic"
+    return assignment.gateway if ours else ""
 
 
 def _custom(agent: AgentSettings, base: str) -> dict[str, Any]:
@@ -175,12 +187,13 @@ def _custom(agent: AgentSettings, base: str) -> dict[str, Any]:
             "options": {"baseURL": base, "apiKey": f"{{env:{CUSTOM.key}}}"}, "models": {model: entry}}
 
 
-def _environment(assignment: Assignment, home: Path, seat: Seat) -> dict[str, str]:
+def _environment(assignment: Assignment, home: Path, seat: Seat | None) -> dict[str, str]:
     """opencode believes PWD, not its working directory; its own folders lie in the private home."""
     folders = {f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("CONFIG", "DATA", "STATE", "CACHE")}
     quiet = dict.fromkeys(("OPENCODE_DISABLE_AUTOUPDATE", "OPENCODE_DISABLE_MODELS_FETCH", "OPENCODE_DISABLE_LSP_DOWNLOAD"), "1")
-    return {**assignment.agent.env, **folders, **quiet, "PWD": str(assignment.checkout), "OPENCODE_SERVER_PASSWORD": seat.password,
-            CONFIG: msgspec.json.encode(configuration(assignment)).decode()}
+    locked = {"OPENCODE_SERVER_PASSWORD": seat.password} if seat else {}
+    told = msgspec.json.encode(configuration(assignment)).decode()
+    return {**assignment.agent.env, **folders, **quiet, **locked, "PWD": str(assignment.checkout), CONFIG: told}
 
 
 def _lent(agent: AgentSettings, person: Mapping[str, str]) -> tuple[Seed, ...]:
@@ -190,8 +203,9 @@ def _lent(agent: AgentSettings, person: Mapping[str, str]) -> tuple[Seed, ...]:
 
 def _notes(assignment: Assignment) -> tuple[str, ...]:
     notes = ["no plugins: opencode would fetch them at start"]
-    if not assignment.gateway:
-        notes.append("no gateway: limits and hung streams are seen by opencode's own words alone")
+    if not _gateway(assignment):
+        hint = "; write upstream = \"https://…\" with its provider's address to have it" if assignment.gateway else ""
+        notes.append(f"no gateway: limits and hung streams are seen by opencode's own words alone{hint}")
     return tuple(notes)
 
 

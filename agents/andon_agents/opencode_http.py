@@ -137,6 +137,7 @@ class OpencodeChannel:
         words = [text(part, "text") for part in rows(last, "parts") if text(part, "type") == "text"]
         return {"sessionID": main, "status": table(states, main), "permissions": open_asks, "questions": open_questions,
                 "model": text(last, "info", "modelID"), "over": done and main not in states,
+                "turn": text(last, "info", "parentID") or text(last, "info", "id"),
                 "text": words[-1][:2_000] if words else "", "error": table(last, "info", "error") if main not in states else {}}
 
     async def _resume(self) -> None:

@@ -95,7 +95,7 @@ def status(said: Said, told: dict[str, Any]) -> Signals:
 def _idle(said: Said) -> Signals:
     if said.andon.get("helper") is True:
         return (Helper(**said.base, helper=said.session, ended=True),)
-    return (TurnEnded(**said.base, turn=said.session, text=text(said.andon, "text")[:WORDS]),)
+    return (TurnEnded(**said.base, text=text(said.andon, "text")[:WORDS]),)
 
 
 def _error(said: Said) -> Signals:
@@ -238,11 +238,12 @@ def _begun(said: Said, part: dict[str, Any]) -> ToolBegan:
 def _usage(said: Said, key: str, told: dict[str, Any], model: str) -> Signals:
     """Tokens of one message. A price of nothing is no price: opencode says 0 when it does not know the model's."""
     tokens = table(told, "tokens")
-    used = {"input": count(tokens, "input"), "output": count(tokens, "output") + count(tokens, "reasoning"),
-            "cache_read": count(tokens, "cache", "read"), "cache_write": count(tokens, "cache", "write")}
-    if not key or not any(used.values()):
+    sent, given = count(tokens, "input"), count(tokens, "output") + count(tokens, "reasoning")
+    kept, stored = count(tokens, "cache", "read"), count(tokens, "cache", "write")
+    if not key or not (sent or given or kept or stored):
         return ()
-    return (Usage(**said.base, key=key, model=model, usd=float(number(told, "cost")) or None, **used),)
+    return (Usage(**said.base, key=key, model=model, usd=float(number(told, "cost")) or None, input=sent, output=given,
+                  cache_read=kept, cache_write=stored),)
 
 
 def _message(said: Said) -> Signals:
@@ -268,12 +269,12 @@ def _now(said: Said) -> Signals:
         found.append(Began(**said.base, conversation=said.session, model=text(told, "model")))
     state = table(told, "status")
     if text(state, "type") in ("busy", "retry"):
-        found += (TurnBegan(**said.base, turn=said.session), *status(said, state))
+        found += (TurnBegan(**said.base, turn=text(told, "turn")), *status(said, state))
     elif table(told, "error"):
         error = table(told, "error")
         found.append(TurnFailed(**said.base, trouble=trouble_in(error), text=error_text(error)))
     elif told.get("over") is True:
-        found.append(TurnEnded(**said.base, turn=said.session, text=text(told, "text")[:WORDS]))
+        found.append(TurnEnded(**said.base, text=text(told, "text")[:WORDS]))
     for one in rows(told, "permissions"):
         found += permission(said, one if isinstance(one, dict) else {})
     for one in rows(told, "questions"):
@@ -301,7 +302,7 @@ def _run_finish(said: Said) -> Signals:
     part = table(said.data, "part")
     used = _usage(said, text(part, "messageID") or text(part, "id"), part, "")
     last = text(part, "reason") in ("stop", "length", "end_turn")
-    return (*used, TurnEnded(**said.base, turn=text(said.data, "sessionID"))) if last else used
+    return (*used, TurnEnded(**said.base)) if last else used
 
 
 EVENTS: dict[str, Callable[[Said], Signals]] = {
