@@ -57,7 +57,7 @@ class CodexChannel:
 
     def __init__(self, session: SessionFacts) -> None:
         self._session, self._socket = session, session.job / SOCKET
-        self._thread, self._turn, self._run, self._until = session.conversation, "", "", 0
+        self._thread, self._turn, self._run, self._until, self._born = session.conversation, "", "", 0, 0
         self._attached = self._closed = False
         self._ws: aiohttp.ClientWebSocketResponse | None = None
         self._reading, self._stop = asyncio.Lock(), asyncio.Event()
@@ -126,7 +126,8 @@ class CodexChannel:
 
     async def _conversation(self) -> AsyncIterator[Line]:
         """The lines of one connection, from attaching to its end."""
-        self._run = _born(self._socket)
+        self._born = _born(self._socket)
+        self._run = format(self._born, "x")[-8:] if self._born else ""
         hello = {"clientInfo": {"name": "andon", "title": None, "version": "1"},
                  "capabilities": {"experimentalApi": True, "optOutNotificationMethods": list(UNWANTED)}}
         if "result" not in await self._call("initialize", **hello):
@@ -164,18 +165,20 @@ class CodexChannel:
                 return False
             self._thread, self._attached = name, True
             turns = await self._call("thread/turns/list", threadId=name, limit=1, sortDirection="desc", itemsView="full")
-            self._heard.extendleft((self._now(turns), resumed))
+            self._heard.extendleft((*self._now(turns), resumed))
             self._settle(before)
             return True
         return False
 
-    def _now(self, turns: dict[str, Any]) -> dict[str, Any]:
-        """What the last turn tells about now."""
+    def _now(self, turns: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+        """What the last turn tells about now; nothing when it is of a sitting before this server was started."""
         for turn in rows(turns, "result", "data")[:1]:
+            if (number(turn, "startedAt") + 1) * 1000 < self._born:
+                return ()
             self._turn = word(turn, "id") if at(turn, "status") == "inProgress" else ""
             for item in rows(turn, "items"):
                 self._remember_patch(item)
-        return turns
+        return (turns,)
 
     def _settle(self, before: dict[str, Any]) -> None:
         """Say of each request that was open before and is not any more that it is settled."""
@@ -304,11 +307,11 @@ def _real(path: Path) -> str:
     return os.path.realpath(path)
 
 
-def _born(path: Path) -> str:
-    """Which run of the server made this socket, in a few characters."""
+def _born(path: Path) -> int:
+    """When the server made this socket, in unix milliseconds; 0 when it is not there."""
     with contextlib.suppress(OSError):
-        return format(path.stat().st_mtime_ns // 1_000_000, "x")[-8:]
-    return ""
+        return path.stat().st_mtime_ns // 1_000_000
+    return 0
 
 
 def _tail(path: Path) -> list[bytes]:

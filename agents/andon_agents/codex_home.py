@@ -42,7 +42,7 @@ def settings(assignment: Assignment, *, keyed: bool) -> str:
     tables: dict[str, dict[str, Any]] = {
         "analytics": {"enabled": False},
         "features": {"daemon_auto_start": False, "in_app_updates": False},
-        "sandbox_workspace_write": {"writable_roots": writable(assignment)},
+        "sandbox_workspace_write": {"writable_roots": writable(assignment), "exclude_slash_tmp": True},
     }
     address = assignment.gateway or agent.upstream or assignment.person.get(BASE, "") or UPSTREAM
     if keyed or (agent.upstream and not chooses_provider(agent)):

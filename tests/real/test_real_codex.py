@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -48,7 +49,7 @@ class Seat:
         """The job directory of this sitting: deep, as real ones are, deeper than a socket's path may be."""
         return self.folder / ("a-long-name-" * 8) / f"job{self.sitting}"
 
-    def start(self, prompt: str, *, resume: str = "", approve: str = "policy") -> "Session":
+    def start(self, prompt: str, *, resume: str = "", approve: str = "policy", mcp: tuple[str, ...] = ()) -> "Session":
         """Launch it as the daemon would, under the shim in a pane."""
         self.sitting += 1
         agent = AgentSettings(name="codex", use="codex", model="scripted-1", args=QUICK, approve=approve)
@@ -62,6 +63,7 @@ class Seat:
         launch = ADAPTER.launch(Assignment(
             attempt=AttemptId("T1.1"), task=TaskId("T1"), title="A title", prompt=prompt, prompt_file=prompt_file,
             checkout=self.checkout, job=self.job, agent=agent, home=self.home, repository=self.source, resume=resume, person=env,
+            mcp=mcp,
         ))
         homes.lay(self.home, launch.seeds, copies=False)
         jobs.write_job(self.job, Job(name="T1.1", argv=launch.argv, cwd=str(self.checkout), env={**env, **launch.env}))
@@ -260,7 +262,8 @@ async def test_a_crash_leaves_nothing_and_the_conversation_goes_on_in_the_next_s
 
     again = seat.start("Go on. [[scenario:proper]]", resume=began.conversation, approve="all")
     async with again.listening():
-        ended = await again.until(s.TurnEnded, where=lambda one: "TASK-COMPLETE" in one.text)
+        ended = await again.until(s.TurnEnded)
+        assert "TASK-COMPLETE" in ended.text and not again.all(s.TurnFailed), "the turn of the last sitting is not told again"
         assert ended.turn and again.all(s.Began)[0].conversation == began.conversation
         assert "hello.txt" in gitkit.run(seat.checkout, "show", "--stat", "HEAD")
 
@@ -278,16 +281,47 @@ async def test_screen_and_server_end_together(seat: Seat, first: str, code: int)
         await wait_for(lambda: not seat.processes(), what=f"nothing to be left of {seat.processes()}")
 
 
-KNOCK = """python3 -c 'import os, socket; socket.socket(socket.AF_UNIX).connect(os.path.realpath("{socket}")); print("INSIDE")'"""
+KNOCK = """python3 -c 'import os, socket as s; s.socket(s.AF_UNIX).connect(os.path.realpath("{socket}")); print("IN", "SIDE")'"""
 
 
 async def test_a_sandboxed_command_cannot_reach_the_socket_by_which_asks_are_answered(seat: Seat, scripted: Model) -> None:
     knock = KNOCK.format(socket=seat.folder / ("a-long-name-" * 8) / "job1" / "codex.sock")
-    scripted.steps(seat.base.rpartition("/")[2], {"shell": knock}, {"shell": "touch outside.txt && touch ../outside.txt"}, {"say": "OVER"})
+    leave = "touch within.txt $TMPDIR/within.txt && touch ../without.txt"
+    scripted.steps(seat.base.rpartition("/")[2], {"shell": knock}, {"shell": leave}, {"say": "OVER"})
     session = seat.start("Do it.")
     async with session.listening():
         began = await session.until(s.Began)
         await session.until(s.TurnEnded)
         said = text_of(began.transcript)
-    assert "PermissionError" in said and "INSIDE" not in said.replace("print(", "")
-    assert (seat.checkout / "outside.txt").exists() and not (seat.folder / "outside.txt").exists()
+    assert "Operation not permitted" in said and "IN SIDE" not in said
+    assert (seat.checkout / "within.txt").exists() and (seat.job / "tmp" / "within.txt").exists()
+    assert not (seat.folder / "without.txt").exists()
+
+
+VERBS = """
+import json, os, sys
+for line in sys.stdin:
+    asked = json.loads(line)
+    if "id" not in asked:
+        continue
+    tool = {"name": "report_status", "description": "Report", "inputSchema": {"type": "object", "properties": {}}}
+    result = {"initialize": {"protocolVersion": asked.get("params", {}).get("protocolVersion"), "capabilities": {"tools": {}},
+                             "serverInfo": {"name": "verbs", "version": "0"}},
+              "tools/list": {"tools": [tool]},
+              "tools/call": {"content": [{"type": "text", "text": "in " + os.environ["ANDON_JOB"]}]}}.get(asked["method"], {})
+    print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}), flush=True)
+"""
+
+
+async def test_the_agents_own_verbs_are_there_and_need_no_permission(seat: Seat) -> None:
+    script = seat.folder / "verbs.py"
+    script.write_text(VERBS)
+    session = seat.start("Do it. [[scenario:mcp]]", mcp=(sys.executable, str(script)))
+    async with session.listening():
+        began = await session.until(s.Began)
+        await session.until(s.TurnEnded)
+        called = session.all(s.ToolBegan)[0]
+        assert called.name == "andon.report_status"
+        assert not session.all(s.PermissionWanted) and not session.all(s.AnswerWanted)
+        assert [one.ok for one in session.all(s.ToolEnded) if one.call == called.call] == [True]
+        assert f"in {seat.job}" in text_of(began.transcript)
