@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from importlib import resources
 from pathlib import Path
 
 import msgspec
@@ -24,6 +25,7 @@ from andon.core.state import State
 from andon.edges import salvage
 from andon.edges.blobs import Blobs
 from andon.edges.clock import Clock
+from andon.edges.gateway import Gateway
 from andon.edges.lock import Lock
 from andon.edges.machine import Machine
 from andon.edges.process import boot_id
@@ -39,13 +41,14 @@ from andon.perform import Performer, Tools
 from andon.schema import events as e, inputs as i
 from andon.schema.errors import Mistake
 from andon.schema.faults import point
-from andon.schema.ids import AttemptId
 from andon.schema.layout import Layout
 from andon.schema.settings import Loaded
 from andon.steering import Steering
 from andon.supervise import SERVER, Supervisor
 
 INTENSITY, PERIOD_S = 5, 60.0
+VERBS = (sys.executable, "-P", "-m", "andon_agents.verbs_server")
+"""The server with the agents' own verbs, as an agent's MCP client starts it."""
 STARTING = (e.TaskAdded, e.AttemptClaimed, e.AttemptExited, e.AttemptLost, e.SessionResumed)
 """Events around which an agent starts: then it counts how much room the machine has."""
 LOG_BYTES = 8 * 1024 * 1024
@@ -154,9 +157,10 @@ class Daemon:
         async with asyncio.TaskGroup() as group:
             loop = Loop(store, state, Clock(), group, lambda changed, gone: server.publish(changed, gone))
             blobs, proving = Blobs(layout), Proving(layout)
-            supervisor, tools = Supervisor(loop, layout, group, adapter_for, load_rules), Tools(adapter_for=adapter_for)
+            supervisor, gateway = Supervisor(loop, layout, group, adapter_for, load_rules), Gateway(layout)
             steering = Steering(layout, tmux, supervisor.channels, lambda: supervisor.rules, supervisor.adapter_of)
-            performer = Performer(layout, blobs, tmux, proving, tools, loop.give, watch, steering, Alone())
+            tools = Tools(adapter_for=adapter_for, hook=hook_argv(), verbs=VERBS)
+            performer = Performer(layout, blobs, tmux, proving, tools, loop.give, watch, steering, gateway)
             office = Office(layout, loop, blobs, tmux, group, version(), load_repository, load_person, self.leave)
             eyes = Eyes(layout, loop, office, performer, watch)
             server = Server(layout, office)
@@ -174,6 +178,7 @@ class Daemon:
                 tasks.append(group.create_task(supervise("eyes", eyes.run), name="eyes"))
                 tasks.append(group.create_task(supervise("sessions", supervisor.run), name="sessions"))
                 tasks.append(group.create_task(supervise("machine", machine.relook), name="machine"))
+                tasks.append(group.create_task(supervise("gateway", gateway.run), name="gateway"))
                 tasks.append(group.create_task(self._look(loop, office, eyes), name="look"))
             log.info("running, %d events, %d open tasks", state.seq, len(state.open))
             await self._leaving.wait()
@@ -223,12 +228,9 @@ class Daemon:
             await loop.save_snapshot()
 
 
-class Alone:
-    """No gateway."""
-
-    async def address(self, attempt: AttemptId, upstream: str) -> str:
-        """None."""
-        return ""
+def hook_argv() -> tuple[str, ...]:
+    """The program that an agent's hooks call: started without site packages, so that each call is quick."""
+    return sys.executable, "-I", "-S", str(resources.files("andon_agents") / "hook.py")
 
 
 async def load_state(store: Store) -> State:

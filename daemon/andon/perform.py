@@ -146,7 +146,13 @@ class Performer:
         if not profile.upstream or agent.gateway == "off" or (agent.gateway == "auto" and not keyed):
             return ""
         upstream = agent.upstream or env.get(profile.base_variable, "") or profile.upstream
-        return await self._gateway.address(effect.attempt, upstream)
+        try:
+            return await self._gateway.address(effect.attempt, upstream)
+        except Mistake as mistake:
+            if agent.gateway == "on":
+                raise
+            self._emit(i.TroubleSeen(key="gateway", problem=mistake.problem))
+            return ""
 
     def _lay_out(self, effect: f.StartSession, folder: Path, adapter: Adapter, env: dict[str, str], gateway: str) -> None:
         """Everything on disk that the shim and the agent read."""
