@@ -38,7 +38,7 @@ def live(made: Sim) -> list[str]:
 
 def spend(made: Sim, task: str, usd: float, **more: Any) -> list[e.Event]:
     """The session of a task tells its sum."""
-    fields = {"output": int(usd * 1000), "metered": "reported", "requests": 1} | more
+    fields: dict[str, Any] = {"output": int(usd * 1000), "metered": "reported", "requests": 1} | more
     return made.give(i.UsageSeen(attempt=AttemptId(f"{task}.1"), usd=usd, **fields))
 
 

@@ -109,6 +109,8 @@ def deadlines(state: State, at: int) -> Iterator[int]:
     yield from (known.until for known in state.accounts.values() if known.until > at)
     if until := ramp_until(state, at):
         yield until
+        running = (attempt for attempt in live_attempts(state) if attempt.phase == "running")
+        yield from (attempt.started_at + HEALTHY_MS for attempt in running if attempt.started_at >= state.starts[-1])
 
 
 # --- what faces draw -------------------------------------------------------------------------------------------------
