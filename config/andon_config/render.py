@@ -26,6 +26,17 @@ def render(detected: Detected, agents: Sequence[str], target: str) -> str:
             '# ship = ["docs/**"]',
             '# stop = ["migrations/**"]',
         ],
+        [
+            "# What may be spent, in US dollars; at a limit the work is paused and you are asked. Without this there is none.",
+            "[budget]",
+            "# task = { usd = 5 }",
+            "# day = { usd = 50 }",
+        ],
+        [
+            "# What an agent may do without asking you: shell, edit, read, fetch, mcp. Outside its checkout it always asks.",
+            "[permissions]",
+            '# allow = ["read", "edit", "shell(git *)"]',
+        ],
     ]
     if detected.setup:
         parts.append(_checkout(detected))

@@ -140,6 +140,24 @@ def test_nothing_that_waits_means_no_deadline_at_midnight() -> None:
     assert next_deadline(made.state, made.now) == 0
 
 
+@pytest.mark.parametrize("seed", range(25))
+def test_agents_that_keep_to_what_is_reserved_never_pass_a_cap_together(seed: int) -> None:
+    made = sim(Budget(day_usd=20, reserve_usd=4, attempts=9), wip=9, seed=seed)
+    for _ in range(14):
+        made.add()
+    for _ in range(400):
+        running = [attempt for attempt in made.state.attempts.values() if attempt.phase == "running"]
+        if running and made.random.random() < 0.5:
+            attempt = made.random.choice(running)
+            usd = min(attempt.spent.usd + made.random.choice([0.002, 0.5, 1.7]), attempt.reserve_usd)
+            made.give(i.UsageSeen(attempt=attempt.attempt, usd=usd, output=1, metered="reported", requests=1))
+        elif not made.step():
+            break
+        spent = made.state.days.get(f"{day_of(made.now)} repo:r0")
+        held = sum(max(0.0, attempt.reserve_usd - attempt.spent.usd) for attempt in made.state.attempts.values() if attempt.live)
+        assert (spent.usd if spent else 0.0) + held <= 20 + 1e-6
+
+
 # --- counting --------------------------------------------------------------------------------------------------------
 
 
@@ -205,6 +223,16 @@ def test_a_tasks_spending_outlives_its_attempts_and_is_a_lower_bound_when_one_wa
     made.run()
     spent, metered = money.spent_on(made.state, made.task("T2"))
     assert (spent.usd, metered) == (0.0, False), "nobody said what it spent"
+
+
+def test_a_sum_that_is_no_number_is_not_counted() -> None:
+    made = sim()
+    made.add()
+    work(made, "T1")
+    spend(made, "T1", 1.0)
+    for odd in (float("nan"), float("inf"), -5.0):
+        made.give(i.UsageSeen(attempt=AttemptId("T1.1"), usd=odd, output=9_000_000, metered="reported", requests=1))
+    assert made.attempt().spent.usd == 1.0 and thaw(freeze(made.state)) == made.state
 
 
 def test_money_of_what_is_unmetered_is_not_invented() -> None:

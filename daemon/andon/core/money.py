@@ -7,6 +7,7 @@ killed, and nothing goes on spending.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from math import isfinite
 from typing import Any
 
 from andon.core import accounts
@@ -113,7 +114,7 @@ def usage_seen(state: State, given: i.UsageSeen, at: int) -> list[e.Event]:
     if attempt is None or not attempt.started_at:
         return []
     known = attempt.spent
-    usd = 0.0 if given.metered == "unmetered" else given.usd
+    usd = given.usd if given.metered != "unmetered" and isfinite(given.usd) else 0.0
     counted = e.UsageCounted(
         attempt=given.attempt, input=max(given.input, known.input), output=max(given.output, known.output),
         cache_read=max(given.cache_read, known.cache_read), cache_write=max(given.cache_write, known.cache_write),
