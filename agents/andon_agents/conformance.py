@@ -1,4 +1,4 @@
-"""What every adapter must hold, tried on this machine: for `andon agents check` and the contract tests. Touches no person's files."""
+"""What every adapter must hold, tried on this machine: for `andon agents check` and contract tests. Touches no person's files."""
 
 import json
 import os
@@ -105,14 +105,15 @@ class Stage:
     def person(self) -> dict[str, str]:
         """The environment of the session."""
         around = {name: value for name, value in os.environ.items() if name in ("HOME", "LANG", "PATH", "USER", "TMPDIR")}
-        return {**around, **dict.fromkeys(self.profile.keys[:1], KEY), "PATH": f"{self.bin}{os.pathsep}{os.environ.get('PATH', '')}",
-                "COPILOT_MODEL": "scripted-1", "COPILOT_OFFLINE": "true", "OPENAI_MODEL": "scripted-1"}
+        path = f"{self.bin}{os.pathsep}{os.environ.get('PATH', '')}"
+        return {**around, **dict.fromkeys(self.profile.keys[:1], KEY), "PATH": path, "COPILOT_MODEL": "scripted-1",
+                "COPILOT_OFFLINE": "true", "OPENAI_MODEL": "scripted-1"}
 
     def assignment(self, prompt: str, *, gateway: str = "", approve: str = "policy") -> Assignment:
         """What the adapter would be given."""
         prompt_file = self.job / "prompt.md"
         prompt_file.write_text(prompt)
-        command = ("my-agent", "{prompt_file}") if self.adapter.name == "command" else ()
+        command = ("my-agent", "{prompt_file}") if self.adapter.name in ("command", "acp") else ()
         agent = AgentSettings(name="check", use=self.adapter.name, command=command, approve=approve,
                               env={"PATH": self.person()["PATH"]})
         server = (sys.executable, "-c", "import sys; sys.stdin.read()")
@@ -169,8 +170,11 @@ def _prompts(adapter: Adapter) -> str:
         for prompt in PROMPTS:
             launch = adapter.launch(stage.assignment(prompt))
             _well_formed(launch)
-            told = [n for n, word in enumerate(launch.argv) if prompt in word or str(stage.job / "prompt.md") in word]
-            _must(bool(told) or any(prompt in value for value in launch.env.values()), f"the prompt {prompt[:40]!r} does not arrive")
+            forms = (prompt, json.dumps(prompt)[1:-1], str(stage.job / "prompt.md"))
+            told = [n for n, word in enumerate(launch.argv) if any(form in word for form in forms)]
+            aside = [*launch.env.values(), *(seed.text for seed in launch.seeds)]
+            arrives = bool(told) or any(form in text for text in aside for form in forms)
+            _must(arrives, f"the prompt {prompt[:40]!r} does not arrive")
             for n in told:
                 fine = not launch.argv[n].startswith("-") or "--" in launch.argv[:n] or launch.argv[n].startswith("--prompt")
                 _must(fine, f"the prompt {prompt[:40]!r} would be taken for an option")

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
+from pathlib import Path
 
 import msgspec
 
@@ -63,7 +64,8 @@ def adapters() -> Mapping[str, Adapter]:
 def of_person() -> dict[str, Adapter]:
     """The adapters that a person described in `agents/*.toml` of the settings directory. One with a mistake says so when used."""
     found: dict[str, Adapter] = {}
-    for path in sorted((layout().config / "agents").glob("*.toml"))[:FILES_LIMIT]:
+    folder = layout(Path("/")).config / "agents"  # the settings directory does not depend on where the factory lives
+    for path in sorted(folder.glob("*.toml"))[:FILES_LIMIT]:
         try:
             found.update(hooked(path.read_text("utf-8"), str(path)))
         except (Mistake, OSError, UnicodeDecodeError) as error:

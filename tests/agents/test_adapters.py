@@ -15,7 +15,9 @@ from andon.schema.settings import AgentSettings
 from andon_agents.command import WORD_LIMIT, presets
 from andon_agents.find import adapter_for, adapters, installed
 
-NAMES = sorted(adapters())
+ALL = sorted(adapters())
+NAMES = sorted({"command", "scripted", *presets()})
+"""Adapters that only start a program; the contract of all is in the conformance kit."""
 PRESETS = sorted(presets())
 
 
@@ -51,7 +53,7 @@ def launched(stage: Stage, agent: AgentSettings, prompt: str = "Do it.") -> Laun
 # --- the contract ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALL)
 def test_an_adapter_is_found_under_its_own_name(name: str) -> None:
     assert adapters()[name].name == name
     assert adapter_for(AgentSettings(name="a", use=name)).name == name
@@ -95,7 +97,7 @@ def test_an_adapter_never_fills_in_what_the_prompt_itself_contains(name: str, st
     assert "Explain " + str(stage.checkout) not in "\0".join(launch.argv)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALL)
 def test_detecting_says_nothing_on_an_empty_machine(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert adapters()[name].detect() == ()
@@ -155,7 +157,7 @@ def test_a_program_is_looked_for_on_the_path_of_the_agent(stage: Stage, tmp_path
     (AgentSettings(name="mine"), ("no command", "[agents.mine]", "command =")),
     (AgentSettings(name="mine", command=("no-such-agent",)), ("no-such-agent", "[agents.mine]", "install")),
     (AgentSettings(name="mine", command=("/bin/true", "{prompt}" * 3)), ("long", "[agents.mine]", "{prompt_file}")),
-    (AgentSettings(name="mine", use="claude", command=("x",)), ("both", "[agents.mine]", "args")),
+    (AgentSettings(name="mine", use="cline", command=("x",)), ("both", "[agents.mine]", "args")),
 ])
 def test_wrong_settings_are_mistakes_with_what_where_and_mend(agent: AgentSettings, words: tuple[str, ...], stage: Stage) -> None:
     with pytest.raises(Mistake) as caught:
@@ -200,8 +202,8 @@ def test_a_package_of_somebody_else_adds_an_adapter(stage: Stage, tmp_path: Path
 
 
 def test_a_real_adapter_beats_the_preset_of_its_name(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package(tmp_path / "site", "better", "claude = better:ADAPTER", monkeypatch=monkeypatch)
-    assert adapters()["claude"].launch(stage.assignment()).argv[0] == "/bin/echo"
+    package(tmp_path / "site", "better", "cline = better:ADAPTER", monkeypatch=monkeypatch)
+    assert adapters()["cline"].launch(stage.assignment()).argv[0] == "/bin/echo"
 
 
 @pytest.mark.parametrize(("source", "says"), [
