@@ -10,6 +10,7 @@ back-off; the first lines then say what is true now: the conversation, its last 
 import asyncio
 import contextlib
 import os
+import re
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -173,7 +174,7 @@ class CodexChannel:
     def _now(self, turns: dict[str, Any]) -> tuple[dict[str, Any], ...]:
         """What the last turn tells about now; nothing when it is of a sitting before this server was started."""
         for turn in rows(turns, "result", "data")[:1]:
-            if (number(turn, "startedAt") + 1) * 1000 < self._born:
+            if _turn_began(turn) < self._born:
                 return ()
             self._turn = word(turn, "id") if at(turn, "status") == "inProgress" else ""
             for item in rows(turn, "items"):
@@ -312,6 +313,12 @@ def _born(path: Path) -> int:
     with contextlib.suppress(OSError):
         return path.stat().st_mtime_ns // 1_000_000
     return 0
+
+
+def _turn_began(turn: Any) -> int:
+    """When a turn began, in unix milliseconds: its id is a UUID that says so; else to the second, rounded up."""
+    told = re.match(r"([0-9a-f]{8})-([0-9a-f]{4})-7", word(turn, "id"))
+    return int(told[1] + told[2], 16) if told else (number(turn, "startedAt") + 1) * 1000
 
 
 def _tail(path: Path) -> list[bytes]:
