@@ -27,6 +27,8 @@ TAKEN = 75
 """Exit code when another one runs (EX_TEMPFAIL)."""
 PORTS, FIRST, TRIES = 12_000, 20_000, 50
 """A factory's first port comes from its home, outside the range that kernels give away; the next free of so many is taken."""
+SWITCH_S = 0.0002
+"""So long may the scribe's thread hold the interpreter when a stream wants it."""
 IDLE_S = 3600.0
 """A client's idle connection is kept so long: clients end them, and one that is kept costs nothing."""
 
@@ -47,6 +49,7 @@ async def serve(home: Path) -> int:
         logging.getLogger(f"aiohttp.{name}").disabled = True
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # two sockets a call
+    sys.setswitchinterval(SWITCH_S)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
