@@ -24,7 +24,7 @@ from andon.schema.agent import Adapter, Assignment, Launch, Profile, Supervised
 from andon.schema.errors import Mistake, Problem
 from andon.schema.faults import point
 from andon.schema.ids import AttemptId, Digest, Oid, session_name
-from andon.schema.jobs import ASKS, CONTEXT, OUTBOX, PROMPT, Answer, Job
+from andon.schema.jobs import ASKS, CONTEXT, FACTS, OUTBOX, PROMPT, Answer, Facts, Job
 from andon.schema.layout import Layout
 from andon.schema.settings import AgentSettings
 from andon.steering import Steering
@@ -172,16 +172,17 @@ class Performer:
         except Mistake as mistake:
             raise Refusal(mistake.problem) from mistake
         (folder / ASKS).mkdir(exist_ok=True, mode=0o700)
-        self._tell_facts(effect, launch, adapter)
+        (folder / FACTS).write_bytes(msgspec.json.encode(facts_of(launch, adapter, effect.resume)))
         kept = {key: value for key, value in env.items() if key not in launch.drop}
         jobs.write_job(folder, Job(name=effect.attempt, argv=launch.argv, cwd=effect.path, env={**kept, **launch.env}))
 
-    def _tell_facts(self, effect: f.StartSession, launch: Launch, adapter: Adapter) -> None:
-        """What is known of the session before it runs: its kind, and its conversation where that can be chosen."""
-        if isinstance(adapter, Supervised):
-            conversation = launch.conversation or effect.resume
+    def _tell_facts(self, attempt: AttemptId, folder: Path) -> None:
+        """What was known of the session when it was started, by whichever daemon."""
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            facts = msgspec.json.decode((folder / FACTS).read_bytes(), type=Facts)
             self._emit(i.ConversationSeen(
-                attempt=effect.attempt, conversation=conversation, channel=launch.channel, interactive=launch.interactive,
+                attempt=attempt, conversation=facts.conversation, channel=facts.channel, interactive=facts.interactive,
+                metered=facts.metered,
             ))
 
     async def watch(self, effect: f.WatchSession) -> i.Input:
@@ -191,6 +192,7 @@ class Performer:
             what = f"what {effect.attempt} says is heard when it ends: its outbox cannot be watched"
             mend = "raise the system's limit of watched folders (fs.inotify.max_user_watches)"
             self._emit(i.TroubleSeen(key="watch", problem=Problem(what=what, where=str(folder / OUTBOX), mend=mend)))
+        self._tell_facts(effect.attempt, folder)
         self.hear(effect.attempt)
         seen = await jobs.wait(folder)
         self._watch.drop([folder / OUTBOX])
@@ -281,6 +283,15 @@ class Performer:
         """The person's branch."""
         async with self._git:
             return await landing.mirror_target(effect)
+
+
+def facts_of(launch: Launch, adapter: Adapter, resume: str) -> Facts:
+    """What is known of a session before it runs: its kind, and its conversation where that can be chosen."""
+    metered = adapter.profile().metered if isinstance(adapter, Supervised) else ""
+    return Facts(
+        conversation=launch.conversation or resume, channel=launch.channel, interactive=launch.interactive,
+        metered="unmetered" if metered == "unmetered" else "", notes=launch.notes,
+    )
 
 
 class Refusal(Mistake):

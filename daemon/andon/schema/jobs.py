@@ -14,8 +14,8 @@ JOB, START, EXIT, LOG, OUTBOX, INBOX, PROMPT, CONTEXT = (
     "job.json", "start", "exit.json", "log", "outbox", "inbox", "prompt.md", "context.json",
 )
 """Names inside a job directory."""
-HOOKS, CHANNEL, GATEWAY, ASKS, ROUTE, MESSAGES = (
-    "hooks.jsonl", "channel.jsonl", "gateway.jsonl", "asks", "route.json", "messages",
+HOOKS, CHANNEL, GATEWAY, ASKS, ROUTE, MESSAGES, FACTS = (
+    "hooks.jsonl", "channel.jsonl", "gateway.jsonl", "asks", "route.json", "messages", "facts.json",
 )
 """Further names: raw lines by source (`andon.schema.signals.Line`), the decisions for hooks that wait, the route, marks of messages."""
 TOKEN_EXIT = 75
@@ -38,6 +38,16 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     output_mb: int = 0
     grace_s: float = 3.0
     """Between SIGTERM and SIGKILL."""
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What was known of an agent's session when it was started: the file `facts.json`, for whichever daemon sees it through."""
+
+    conversation: str = ""
+    channel: str = "none"
+    interactive: bool = False
+    metered: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):
