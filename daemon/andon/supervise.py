@@ -113,6 +113,9 @@ class Supervisor:
                 self._attended(event.attempt, present=isinstance(event, e.SessionTaken))
             elif isinstance(event, TURNING):
                 self._stale = True
+                if (reader := self.readers.get(event.attempt)) is not None:
+                    reader.judge_at = self._clock()
+                    self._arm(self._soonest(reader))
         if self._stale:
             self._news.set()
 

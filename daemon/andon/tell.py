@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import msgspec
 
 from andon.core.judging.facts import Total, Watch
+from andon.core.ladder import NO_LADDER
 from andon.core.state import Attempt, Spending
 from andon.schema import inputs as i
 from andon.schema.settings import AgentSettings, Price
@@ -40,7 +41,7 @@ class Told(msgspec.Struct):
 def inputs(watch: Watch, verdict: Verdict, attempt: Attempt, agent: AgentSettings, told: Told) -> Iterator[i.Input]:
     """What the core does not know yet of this session."""
     yield from _conversation(watch, attempt, told)
-    turn_over = list(_turn(watch, attempt, told))
+    turn_over = list(_turn(watch, verdict, attempt, told))
     yield from _usage(watch, attempt, agent, told, whole=bool(turn_over))
     yield from turn_over
     yield from _asks(watch, attempt, told)
@@ -49,19 +50,23 @@ def inputs(watch: Watch, verdict: Verdict, attempt: Attempt, agent: AgentSetting
 
 
 def _conversation(watch: Watch, attempt: Attempt, told: Told) -> Iterator[i.Input]:
+    """The conversation's name, once the core knows of which kind the session is: what is told here repeats that."""
     name = watch.conversation
-    if name and name not in (attempt.conversation, told.conversation):
+    if name and attempt.channel and name not in (attempt.conversation, told.conversation):
         told.conversation = name
         yield i.ConversationSeen(attempt=attempt.attempt, conversation=name, channel=attempt.channel,
                                  interactive=attempt.interactive, metered=attempt.metered)
 
 
-def _turn(watch: Watch, attempt: Attempt, told: Told) -> Iterator[i.Input]:
+def _turn(watch: Watch, verdict: Verdict, attempt: Attempt, told: Told) -> Iterator[i.Input]:
+    """A turn is over when what it left running in the background is over too."""
     turn = watch.turn
-    if attempt.interactive and turn.number > max(attempt.turns, told.turn):
-        told.turn = turn.number
-        yield i.TurnOver(attempt=attempt.attempt, turn=turn.number, text=turn.text, trouble=turn.trouble, until=turn.until,
-                         background=turn.background)
+    if not attempt.interactive or turn.open or turn.number <= max(attempt.turns, told.turn):
+        return
+    if turn.background and verdict.health == "background":
+        return
+    told.turn = turn.number
+    yield i.TurnOver(attempt=attempt.attempt, turn=turn.number, text=turn.text, trouble=turn.trouble, until=turn.until)
 
 
 def _asks(watch: Watch, attempt: Attempt, told: Told) -> Iterator[i.Input]:
@@ -104,11 +109,13 @@ def _begins(prompt: str, words: str) -> bool:
 
 
 def _health(verdict: Verdict, attempt: Attempt, told: Told) -> Iterator[i.Input]:
+    """That a cause began to stand, went, or ends at another time. An ask is told as an ask."""
+    cause = "" if verdict.cause in NO_LADDER else verdict.cause
     known = attempt.stuck.cause if attempt.stuck else ""
     before = known if told.cause is None else told.cause
     until = told.until if told.cause is not None else (attempt.stuck.until if attempt.stuck else 0)
-    if verdict.cause != before or (verdict.cause and abs(verdict.until - until) > UNTIL_MS):
-        told.cause, told.until = verdict.cause, verdict.until
+    if cause != before or (cause and abs(verdict.until - until) > UNTIL_MS):
+        told.cause, told.until = cause, verdict.until
         yield i.HealthSeen(attempt=attempt.attempt, verdict=verdict)
 
 

@@ -1,22 +1,32 @@
 """A simulated hour of the loop, with a real ledger: no timer but those that the state names, and a busy deed costs no looks."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import pytest
+
 from andon.edges.clock import Clock
+from andon.edges.lines import append
+from andon.edges.process import boot_id, start_ticks
 from andon.edges.store import Store
-from andon.edges.tmux import PanesChanged, PaneSeen
+from andon.edges.tree import Look, Root
 from andon.loop import Loop
 from andon.main import load_state
 from andon.schema import effects as f, events as e, inputs as i
+from andon.schema.agent import Assignment, Installed, Launch, Login, Profile, SessionFacts
 from andon.schema.errors import Problem
 from andon.schema.ids import AttemptId, Digest, Oid, RepoId, session_name
+from andon.schema.jobs import HOOKS, START, Started
 from andon.schema.layout import layout
 from andon.schema.settings import AgentSettings, Check, FactorySettings, Line, Loaded, Settings, Station
-from andon.sightings import Sightings
+from andon.schema.signals import AnySignal, Line as HookLine, PermissionWanted, Tree, TurnBegan
+from andon.supervise import Supervisor
+from andon_config.rules import load_rules
 
 AGENTS = 20
 HOUR = 3600.0
@@ -203,21 +213,96 @@ def test_an_hour_with_twenty_agents_that_hang_has_one_timer_and_it_is_the_one_th
     simulated(tmp_path, Hands(), story)
 
 
-def test_a_pane_that_goes_quiet_is_drawn_once_as_unknown_and_costs_nothing_more(tmp_path: Path) -> None:
+class Still(Supervisor):
+    """A supervisor in simulated time: it looks at processes where there are none that move, and counts."""
+
+    def __init__(self, plant: Plant, home: Path, group: asyncio.TaskGroup) -> None:
+        super().__init__(plant.loop, layout(home), group, adapter, lambda person: load_rules(None))
+        self.alive: dict[AttemptId, bool] = {}
+
+    async def _examine(self, roots: Sequence[Root], wall: int, hanging: set[AttemptId]) -> dict[AttemptId, Look]:
+        self.trees.passes += 1
+        return {root.attempt: Look(tree=Tree(at=wall, source="process", alive=True, cpu_s=1.0)) for root in roots}
+
+
+class Talks:
+    """An interactive agent whose hook lines are signals."""
+
+    name = "talks"
+
+    def profile(self) -> Profile:
+        return Profile(interactive=True, processes=("talks",))
+
+    def login(self, agent: AgentSettings, environ: Mapping[str, str]) -> Login:
+        return Login(state="ready", because="")
+
+    def detect(self) -> tuple[Installed, ...]:
+        return ()
+
+    def launch(self, assignment: Assignment) -> Launch:
+        raise AssertionError
+
+    def channel(self, session: SessionFacts) -> None:
+        return None
+
+    def read(self, line: HookLine) -> tuple[AnySignal, ...]:
+        return (msgspec.structs.replace(msgspec.json.decode(line.data, type=AnySignal), at=line.at),)
+
+
+def adapter(settings: AgentSettings) -> Talks:
+    return Talks()
+
+
+@asynccontextmanager
+async def supervised(plant: Plant, home: Path) -> AsyncIterator[Still]:
+    """The plant's sessions with somebody to watch them."""
+    async with asyncio.TaskGroup() as group:
+        supervisor = Still(plant, home, group)
+        plant.loop.on_recorded = supervisor.recorded
+        running = group.create_task(supervisor.run())
+        yield supervisor
+        running.cancel()
+
+
+def write(home: Path, attempt: AttemptId, at: int, *signals: AnySignal) -> None:
+    """What the agent's hooks left, and the token of its wrapper."""
+    folder = layout(home).job(attempt)
+    folder.mkdir(parents=True, exist_ok=True)
+    held = Started(pid=os.getpid(), ticks=start_ticks(os.getpid()) or 0, boot=boot_id(), at=at)
+    (folder / START).write_bytes(msgspec.json.encode(held))
+    for signal in signals:
+        assert append(folder / HOOKS, HookLine(at=at, source="hook", data=msgspec.Raw(msgspec.json.encode(signal))))
+
+
+@pytest.mark.parametrize("kind", ["waits", "silent"])
+def test_twelve_idle_hours_with_twenty_sessions_start_send_and_ask_nothing(tmp_path: Path, kind: str) -> None:
+    """Sessions that wait for a person, and such of which nobody hears anything; the wake-ups are stated."""
+
     async def story(plant: Plant) -> None:
-        await plant.add(AGENTS)
-        panes = tuple(PaneSeen(name=f"T{n}_1", pane=f"%{n}", pid=n, activity=10) for n in range(1, AGENTS + 1))
-        sightings = Sightings(plant.loop)
-        sightings.news(PanesChanged(panes=panes))
-        await asyncio.sleep(1)
-        rows, deeds, frames = plant.counts()
-        assert len(plant.warp.timers()) == 1 + AGENTS
-        await asyncio.sleep(HOUR)
-        assert plant.counts()[:2] == (rows, deeds) and 1 <= plant.frames - frames <= AGENTS
-        assert {sighting.health for sighting in plant.loop.sightings.values()} == {"unknown"}
-        before, woken = plant.counts(), plant.warp.woken
-        await asyncio.sleep(HOUR / 4)
-        assert plant.counts() == before and plant.warp.woken - woken <= 3
+        async with supervised(plant, tmp_path) as supervisor:
+            for n in range(1, AGENTS + 1):
+                ask = (PermissionWanted(at=0, source="hook", ask=f"a{n}", tool="Bash", deed="shell", target="rm x"),)
+                told = (TurnBegan(at=0, source="hook", prompt="do it"), *ask) if kind == "waits" else ()
+                write(tmp_path, AttemptId(f"T{n}.1"), plant.clock.now(), *told)
+            await plant.add(AGENTS)
+            await plant.until(lambda: len(supervisor.readers) == AGENTS and all(one.ready for one in supervisor.readers.values()))
+            await asyncio.sleep(60)
+            seen = {plant.loop.sightings[AttemptId(f"T{n}.1")].health for n in range(1, AGENTS + 1)}
+            assert seen == ({"waiting-permission"} if kind == "waits" else {"starting"})
+            launches, messages = plant.hands.done.count("start-session"), plant.hands.done.count("deliver-message")
+            rows, passes, woken, judged = plant.loop.store.seq, supervisor.trees.passes, plant.warp.woken, supervisor.judged
+            await asyncio.sleep(0.9 * HOUR)
+            first = supervisor.trees.passes - passes
+            again, later = supervisor.trees.passes, supervisor.judged
+            await asyncio.sleep(11 * HOUR)
+            assert plant.hands.done.count("start-session") == launches == AGENTS
+            assert plant.hands.done.count("deliver-message") == messages == 0
+            assert first <= 16 and supervisor.trees.passes == again and supervisor.judged == later, (first, supervisor.trees.passes)
+            print(f"{kind}: {first} looks in the first hour, {supervisor.trees.passes - again} in eleven more, "
+                  f"{plant.warp.woken - woken} wake-ups, {supervisor.judged - judged} verdicts, {plant.loop.store.seq - rows} rows")
+            assert plant.warp.woken - woken <= 400
+            if kind == "waits":
+                assert first == 0
 
     simulated(tmp_path, Hands(), story)
 
