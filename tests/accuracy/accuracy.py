@@ -1,4 +1,4 @@
-"""`make accuracy`: how often the board is right, on recorded and on random streams, beside two peers. Prints, and fails below the bars."""
+"""`make accuracy`: how often the board is right on recorded and random streams, beside two peers. Fails below the bars."""
 
 import argparse
 import gzip
@@ -65,13 +65,14 @@ def shown(cards: list[Card], title: str, *, wrong: int) -> None:
     print("\ntruth (spans) and what andon said, in per cent")
     for truth, said in sorted(ours.confusion.items()):
         total = sum(said.values())
-        parts = ", ".join(f"{health} {share / total:.1%}" for health, share in said.most_common(5))
+        parts = ", ".join(f"{health} {share / total:.1%}" for health, share in sorted(said.items(), key=lambda one: -one[1])[:5])
         print(f"  {truth:<20}{total:>6.0f}  {parts}")
     print("\nseconds from the moment a cause is due to its name (p50, p95, missed)")
     for cause, times in sorted(ours.stuck.items()):
         known = sorted(one for one in times if one < inf)
         print(f"  {cause:<20}{len(times):>5}  {_at(known, 0.5):>8}{_at(known, 0.95):>8}{len(times) - len(known):>6}")
-    for row in [*(f"FALSE KILL {row}" for row in ours.false_kills), *(f"AT WORK {row}" for row in ours.idle_lies), *ours.wrong][:wrong]:
+    lies = [f"AT WORK {row}" for row in ours.idle_lies]
+    for row in [*(f"FALSE KILL {row}" for row in ours.false_kills), *lies, *ours.wrong][:wrong]:
         print(f"  ! {row}")
 
 

@@ -13,14 +13,14 @@ def paint(agent: str, state: str, detail: str, words: tuple[str, ...], now: int)
 
 
 def _claude(state: str, detail: str, second: int) -> tuple[str, ...]:
-    box = ("─" * 30, "❯ ", "─" * 30)
+    box = ("─" * 30, "\u276f ", "─" * 30)
     if state in ("working", "quiet", "frozen"):
         return (f"{_SPIN[second % 4]} Pondering… ({second}s · ↓ {second * 7} tokens)", *box, "  esc to interrupt")
     if state == "permission":
-        return (" Bash command", f"   {detail}", " This command requires approval", " Do you want to proceed?", " ❯ 1. Yes",
+        return (" Bash command", f"   {detail}", " This command requires approval", " Do you want to proceed?", " \u276f 1. Yes",
                 "   2. Yes, and don't ask again", "   3. No", " Esc to cancel · Tab to amend")
     if state == "question":
-        return (" ☐ Choice", " Which one?", " ❯ 1. left", "   2. right", " Enter to select · ↑/↓ to navigate · Esc to cancel")
+        return (" ☐ Choice", " Which one?", " \u276f 1. left", "   2. right", " Enter to select · ↑/↓ to navigate · Esc to cancel")
     if state == "retrying":
         return (f"✻ API error · Retrying in {detail}s · attempt 1/10", *box, "  esc to interrupt")
     if state == "interrupted":
@@ -29,16 +29,16 @@ def _claude(state: str, detail: str, second: int) -> tuple[str, ...]:
 
 
 def _codex(state: str, detail: str, second: int) -> tuple[str, ...]:
-    box = ("› Ask Codex to do anything", "  ? for shortcuts")
+    box = ("\u203a Ask Codex to do anything", "  ? for shortcuts")
     if state in ("working", "quiet"):
         return (f"• Working ({second}s • esc to interrupt)", *box)
     if state == "frozen":
         return ("• Let me think about this", *box)
     if state == "permission":
-        return ("  Would you like to run the following command?", f"  $ {detail}", "› 1. Yes, proceed (y)",
+        return ("  Would you like to run the following command?", f"  $ {detail}", "\u203a 1. Yes, proceed (y)",
                 "  3. No, and tell Codex what to do differently (esc)", "  Press enter to confirm or esc to cancel")
     if state == "question":
-        return ("  Which one?", "› 1. left", "  2. right")
+        return ("  Which one?", "\u203a 1. left", "  2. right")
     if state == "retrying":
         return (f"• Server is busy, reconnecting 1/3 ({second}s • esc to interrupt)", *box)
     if state == "interrupted":

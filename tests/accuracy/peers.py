@@ -22,7 +22,7 @@ TICK_MS = 500
 """How often a pane is captured."""
 UNCHANGED_MS = 2_000
 """A pane that looks the same for so long is ready."""
-_PROMPTS = re.compile(r"No, and tell|Do you want to|❯ 1\. Yes|Would you like to|Allow once|\(Y\)es/\(N\)o|Yes, allow once")
+_PROMPTS = re.compile(r"No, and tell|Do you want to|\u276f 1\. Yes|Would you like to|Allow once|\(Y\)es/\(N\)o|Yes, allow once")
 
 
 class Said(NamedTuple):
@@ -35,7 +35,8 @@ class Said(NamedTuple):
 
 def pane_hash(lines: tuple[Line, ...], read: replay.Reader, end: int) -> Iterator[Said]:
     """Captured twice a second: a hash that changed is running, a prompt text waits, one that stays the same is ready."""
-    looks = [signal for line in lines if line.source == "pane" for signal in replay.signals_of(line, read) if isinstance(signal, Screen)]
+    told = [signal for line in lines if line.source == "pane" for signal in replay.signals_of(line, read)]
+    looks = [signal for signal in told if isinstance(signal, Screen)]
     for look, after in zip(looks, [*looks[1:], None], strict=True):
         text = "\n".join(look.rows)
         until = after.at if after else end

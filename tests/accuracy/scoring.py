@@ -1,6 +1,6 @@
 """Scores verdicts against labels: share of time, of spans, confusion, false kills, waiting while work runs, time to detect."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import mean
@@ -33,7 +33,7 @@ class Card:
     """Share of labelled time that was right, by stream."""
     spans: list[float] = field(default_factory=list)
     """The same by span."""
-    confusion: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    confusion: dict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(float)))
     false_kills: list[str] = field(default_factory=list)
     idle_lies: list[str] = field(default_factory=list)
     """Streams in which it said waiting or finished for over two seconds while work ran."""
@@ -57,7 +57,8 @@ class Card:
             weights, rights = weights + label.end - start, rights + right
             self.spans.append(right / (label.end - start))
             for health, length in shares.items():
-                self.confusion[label.health[0]][label.health[0] if health in label.health else health] += length / (label.end - start)
+                word = label.health[0] if health in label.health else health
+                self.confusion[label.health[0]][word] += length / (label.end - start)
             if right / (label.end - start) < 0.98:
                 said = max((health for health in shares if health not in label.health), key=lambda health: shares[health])
                 self.wrong.append(f"{name}: {'/'.join(label.health)} at {(label.start - recording.labels[0].start) / 1000:.0f} s, "
@@ -80,7 +81,8 @@ class Card:
         for moment in timeline:
             kills = (moment.cause in KILLS or moment.health == "crashed") and moment.cause not in due
             if label.start <= moment.at < label.end and kills and moment.health not in label.health:
-                self.false_kills.append(f"{name}: {moment.health}/{moment.cause} at {(moment.at - recording.labels[0].start) / 1000:.0f} s")
+                after = (moment.at - recording.labels[0].start) / 1000
+                self.false_kills.append(f"{name}: {moment.health}/{moment.cause} at {after:.0f} s")
 
     @property
     def accuracy(self) -> float:

@@ -32,6 +32,8 @@ from andon.schema.signals import (
 )
 
 START = 1_790_000_000_000
+GATEWAY = ("hung_middle", "hung_head", "rate_limit", "overloaded", "slow_first_byte")
+"""Scenarios that cannot be seen without one."""
 ENCODE = msgspec.json.encode
 
 
@@ -41,8 +43,9 @@ class Stage:
     def __init__(self, chance: random.Random, scenario: str) -> None:
         self.random, self.scenario = chance, scenario
         self.agent = chance.choice(("claude", "codex", "opencode"))
-        self.source: Source = {"claude": "hook", "codex": chance.choice(("api", "hook")), "opencode": "api"}[self.agent]  # type: ignore
-        self.gateway = chance.random() < 0.6 or scenario in ("hung_middle", "hung_head", "rate_limit", "overloaded", "slow_first_byte")
+        either: Source = chance.choice(("api", "hook"))
+        self.source: Source = "hook" if self.agent == "claude" else "api" if self.agent == "opencode" else either
+        self.gateway = chance.random() < 0.6 or scenario in GATEWAY
         self.every = chance.choice((1_000, 2_000, 5_000))
         self.dirt = chance.random() < 0.5
         self.now, self.looked, self.drawn = START, START - 60_000, START - 60_000
@@ -86,8 +89,9 @@ class Stage:
 
     def look(self) -> None:
         self.looked = self.now
-        self.tell(Tree(at=self.now, source="process", alive=self.alive, wrapper=self.wrapper, children=max(self.children, self.standing),
-                       cpu_s=self.cpu, child_cpu_s=self.child_cpu, io_bytes=self.bytes, commands=self.commands), "process")
+        children = max(self.children, self.standing)
+        self.tell(Tree(at=self.now, source="process", alive=self.alive, wrapper=self.wrapper, children=children, cpu_s=self.cpu,
+                       child_cpu_s=self.child_cpu, io_bytes=self.bytes, commands=self.commands), "process")
 
     def draw(self) -> None:
         self.drawn = self.now
@@ -168,7 +172,8 @@ class Stage:
 
     def drop_model(self) -> None:
         if self.gateway and self.requests:
-            self.tell(Call(at=self.now, source="gateway", request=self.requests[-1], phase="ended", status=200, error="gone"), "gateway")
+            self.tell(Call(at=self.now, source="gateway", request=self.requests[-1], phase="ended", status=200, error="gone"),
+                      "gateway")
         self.requests.clear()
 
     def begin_tool(self, name: str, target: str, *, digest: str = "", busy: bool = False, io: float = 0.0,

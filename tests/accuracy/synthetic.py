@@ -10,7 +10,6 @@ from collections.abc import Callable
 import msgspec
 
 from accuracy.stage import Stage
-from andon.schema.health import Trouble
 from andon.schema.signals import Line, Recording
 
 Play = Callable[[Stage], None]
@@ -162,7 +161,8 @@ def laptop_compile(s: Stage) -> None:
 def log_words(s: Stage) -> None:
     """Words of limits and logins scroll by; they are the work's, not the agent's."""
     opening(s)
-    s.words = s.random.choice((("HTTP 429 rate limit exceeded, Retrying in 30s", "quota exceeded"), ("401 Unauthorized: Invalid API key",),
+    s.words = s.random.choice((("HTTP 429 rate limit exceeded, Retrying in 30s", "quota exceeded"),
+                               ("401 Unauthorized: Invalid API key",),
                                ("Do you want to continue? [y/N]", "Waiting for permission"), ("Prompt is too long",)))
     some_work(s)
     s.tool(s.random.uniform(20, 90), busy=True)
@@ -323,8 +323,7 @@ def overloaded(s: Stage) -> None:
 
 def gave_up(s: Stage) -> None:
     opening(s)
-    trouble: Trouble = s.random.choice(("auth", "quota", "context", "server", "rate-limit"))
-    s.fail(trouble)
+    s.fail(s.random.choice(("auth", "quota", "context", "server", "rate-limit")))
 
 
 def crash(s: Stage) -> None:
@@ -336,11 +335,12 @@ def crash(s: Stage) -> None:
 
 
 HEALTHY: dict[str, Play] = {play.__name__: play for play in (
-    proper, long_compile, linking, slow_tests, waits_for_ci, long_thought, slow_first_byte, sub_agents, server_left, work_left, typing,
-    laptop, laptop_compile, log_words, quick_permission, edits_and_tests, short_limit, compacts_once, escaped, after_stop,
+    proper, long_compile, linking, slow_tests, waits_for_ci, long_thought, slow_first_byte, sub_agents, server_left, work_left,
+    typing, laptop, laptop_compile, log_words, quick_permission, edits_and_tests, short_limit, compacts_once, escaped, after_stop,
 )}
 STUCK: dict[str, Play] = {play.__name__: play for play in (
-    permission, question, idle, hung_middle, hung_head, tool_loop, cycle_loop, thrash, compaction_loop, rate_limit, overloaded, gave_up, crash,
+    permission, question, idle, hung_middle, hung_head, tool_loop, cycle_loop, thrash, compaction_loop, rate_limit,
+    overloaded, gave_up, crash,
 )}
 
 

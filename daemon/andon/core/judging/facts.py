@@ -95,6 +95,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     """The model calls of a session, and its words."""
 
     flights: tuple[Flight, ...] = ()
+    asked: int = 0
+    """When the latest call was sent."""
     ended: int = 0
     status: int = 0
     error: str = ""

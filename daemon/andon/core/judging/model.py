@@ -43,7 +43,7 @@ def called(watch: Watch, call: Call, limits: Thresholds) -> Watch:
     flight = Flight(request=call.request, sent=known.sent if known else call.at, last=max(known.last if known else 0, call.at),
                     flowing=flowing or (known.flowing if known else False))
     others = tuple(one for one in watch.model.flights if one.request != call.request)
-    watch = replace(watch, model=replace(watch.model, flights=(*others, flight)[-OPEN:]))
+    watch = replace(watch, model=replace(watch.model, flights=(*others, flight)[-OPEN:], asked=max(watch.model.asked, flight.sent)))
     if not (flowing and call.status < 400):
         return watch
     watch = _moved(watch, flight)

@@ -38,7 +38,7 @@ class Moment:
         """The hour up to which silence is known: while nobody looks at processes the machine may sleep."""
         tree, last = self.watch.tree, self.watch.at
         regular = tree.count >= 4 and tree.usual <= 60_000 and last - tree.at < process.allowed(tree)
-        return min(self.at, max(last, tree.at) + process.allowed(tree)) if regular else self.at
+        return min(self.at, max(last, tree.at) + process.expected(tree)) if regular else self.at
 
     def silence(self, since: int) -> int:
         """Milliseconds of silence since a moment, sleep of the machine taken out."""
@@ -96,7 +96,12 @@ class Moment:
 
     def steady(self, rule: ScreenRule) -> bool:
         """Whether the pane has matched for as long as the rule wants."""
-        return self.silence(self.watch.pane.since) >= rule.steady_s * 1000
+        return self.silence(self.settled_since) >= rule.steady_s * 1000
+
+    @property
+    def settled_since(self) -> int:
+        """Since when the pane matches, counted from the last structured word: a screen is drawn a little after it."""
+        return max(self.watch.pane.since, self.watch.sign)
 
     def seconds(self, since: int) -> str:
         """How long ago, for people."""

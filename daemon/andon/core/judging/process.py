@@ -9,6 +9,8 @@ from .facts import Ask, Processes, Watch
 
 GAP_MS = 75_000
 """A gap between two looks longer than this, and than four usual ones, is a machine that slept."""
+EXPECTED_MS = 20_000
+"""Looks that come regularly come at least so often."""
 IO_RATE = 65_536.0
 """Bytes a second of a tree with children that count as work."""
 OWN_RATE = 0.08
@@ -18,6 +20,11 @@ OWN_RATE = 0.08
 def allowed(tree: Processes) -> int:
     """Milliseconds after a look within which the next one may come."""
     return max(GAP_MS, 4 * tree.usual)
+
+
+def expected(tree: Processes) -> int:
+    """Milliseconds after a look by which the next one was due: past them nobody knows whether the machine is awake."""
+    return max(EXPECTED_MS, 4 * tree.usual)
 
 
 def looked(watch: Watch, look: Tree, limits: Thresholds) -> Watch:

@@ -60,14 +60,15 @@ def refused(m: Moment) -> Verdict | None:
     if m.at > end and m.silence(limit.at) > (end - limit.at):
         return None
     if limit.until and m.at > limit.until + LATE_MS and limit.source != "gateway" and not m.watch.heard.get("gateway"):
-        return m.say("thinking", "the provider's limit is over as told, and it tries again", limit.source, limit.until, "limit-over",
-                     sure="likely", look=(end + 1,))
+        return m.say("thinking", "the provider's limit is over as told, and it tries again", limit.source, limit.until,
+                     "limit-over", sure="likely", look=(end + 1,))
     tries = f", try {limit.tries}" if limit.tries else ""
     wait = f"; next try in {-(-(limit.until - m.at) // 1000)} s" if limit.until > m.at else ""
     if limit.trouble in _LIMITS:
         health, cause, words = _LIMITS[limit.trouble]
         return m.say(health, f"{words}{tries}{wait}", limit.source, limit.since, f"refused-{limit.trouble}", cause=cause,
-                     until=limit.until, look=(limit.until, limit.until + LATE_MS + 1 if limit.until else 0, end + 1), numbers=m.numbers(), conflict=_other(m, limit))
+                     until=limit.until, look=(limit.until, limit.until + LATE_MS + 1 if limit.until else 0, end + 1),
+                     numbers=m.numbers(), conflict=_other(m, limit))
     if limit.trouble == "context":
         return m.say("compacting", f"its context is full{tries}", limit.source, limit.since, "refused-context", cause="context",
                      sure="likely", look=(end + 1,))

@@ -133,8 +133,9 @@ def _given_up(watch: Watch, signal: ToolBegan) -> Watch:
     if not watch.tools or watch.helpers:
         return watch
     model = watch.model
-    went_on = max(model.spoke if watch.heard.get("api") else 0, model.ended, *(one.ended for one in watch.calls[-4:]), 0)
-    over = [one for one in watch.tools if one.began + BATCH_MS < went_on < signal.at - BATCH_MS // 2
+    went_on = max(model.spoke if watch.heard.get("api") else 0, model.asked)
+    later = max((one.ended for one in watch.calls[-4:]), default=0)
+    over = [one for one in watch.tools if (one.began + BATCH_MS < went_on or one.began + BATCH_MS < later < signal.at - BATCH_MS)
             and not any(ask.running and ask.tool == one.name and ask.target == one.target for ask in watch.asks)]
     if not over:
         return watch

@@ -41,8 +41,9 @@ def _shown(m: Moment) -> Verdict | None:
                      look=(m.due(m.watch.pane.since, m.limits.idle_s), *dying(m)))
     if not m.steady(rule):
         because = f"its screen may say {rule.health}; not for long enough yet"
-        return m.say("thinking" if m.watch.model.calls or m.watch.files else "starting", because, "pane", m.watch.pane.since, rule.name,
-                     sure="guess", look=(m.due(m.watch.pane.since, rule.steady_s), *dying(m)))
+        known = m.watch.model.calls or m.watch.files
+        return m.say("thinking" if known else "starting", because, "pane", m.watch.pane.since, rule.name, sure="guess",
+                     look=(m.due(m.settled_since, rule.steady_s), *dying(m)))
     if rule.health == "idle-at-prompt" and not m.open_task:
         because = "it stands at its prompt and its task is done"
         return m.say("finished", because, "pane", m.watch.pane.since, rule.name, sure="guess")

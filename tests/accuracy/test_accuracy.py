@@ -1,0 +1,92 @@
+"""The bars of accuracy, on recorded and on random streams; and that the scorer itself can fail."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from accuracy import synthetic
+from accuracy.accuracy import corpus, failures, scored
+from accuracy.scoring import Card, Moment
+from andon import replay
+from andon.schema.errors import Mistake
+from andon.schema.signals import Label, Line, Recording, TurnBegan
+from andon_config.rules import load_rules
+
+RULES = load_rules(None)
+WORK = Recording(agent="claude", scenario="x", labels=(Label(start=0, end=60_000, health=("working",)),))
+
+
+def test_random_sessions_are_judged_within_the_bars_and_better_than_by_peers() -> None:
+    cards = scored(synthetic.streams(132, seed=7), RULES)
+    assert failures(cards) == [], "\n".join([*cards[0].false_kills, *cards[0].idle_lies, *cards[0].wrong])
+    assert all(cards[0].accuracy > peer.accuracy + 0.2 for peer in cards[1:])
+    missed = {cause: times for cause, times in cards[0].stuck.items() if max(times) > 60}
+    assert missed == {}
+
+
+def test_recorded_sessions_are_judged_within_the_bars() -> None:
+    streams = corpus()
+    if not streams:
+        pytest.skip("no stream was recorded yet")
+    cards = scored(streams, RULES)
+    assert failures(cards) == [], "\n".join([*cards[0].false_kills, *cards[0].idle_lies, *cards[0].wrong])
+
+
+def test_the_scorer_counts_a_false_kill_a_lie_and_a_mistake() -> None:
+    card = Card("liar")
+    card.add(WORK, [Moment(0, "working"), Moment(10_000, "finished"), Moment(20_000, "crashed", "crashed")])
+    assert (len(card.idle_lies), len(card.false_kills)) == (1, 1)
+    assert 0.1 < card.accuracy < 0.2
+    assert len(failures([card])) == 3
+
+
+def test_a_verdict_of_a_moment_is_no_lie_and_one_second_is_forgiven() -> None:
+    card = Card("quick")
+    card.add(WORK, [Moment(0, "idle-at-prompt"), Moment(900, "working"), Moment(30_000, "finished"), Moment(31_000, "working")])
+    assert card.idle_lies == []
+    assert card.accuracy > 0.98
+
+
+def test_equal_seeds_give_equal_streams() -> None:
+    assert synthetic.stream("sub_agents", 3) == synthetic.stream("sub_agents", 3)
+
+
+def test_a_recorded_file_is_read_with_its_recording_and_its_lines(tmp_path: Path) -> None:
+    line = Line(at=5, source="hook", data=msgspec.Raw(msgspec.json.encode(TurnBegan(at=5, source="hook", prompt="x"))))
+    stream = replay.opened([msgspec.json.encode(WORK), b"", msgspec.json.encode(line)])
+    assert (stream.recording, len(stream.lines)) == (WORK, 1)
+    found = replay.replay(stream.lines, lambda _: (), RULES, agent="claude", end=700_000)
+    assert [verdict.health for _, verdict in found][0] == "thinking"
+    assert found[-1][0] > 600_000
+
+
+@pytest.mark.parametrize(("payload", "source", "agent"), [
+    ({"hook_event_name": "Stop", "session_id": "s"}, "hook", "claude"), ({"hook_event_name": "Stop", "turn_id": "t"}, "hook", "codex"),
+    ({"hook_event_name": "BeforeAgent"}, "hook", "gemini"), ({"method": "turn/started", "params": {}}, "api", "codex"),
+    ({"type": "session.idle", "properties": {}}, "api", "opencode"), ({"type": "turn.completed"}, "stdout", "codex"),
+    ({"type": "result", "subtype": "success"}, "stdout", "claude"), ({"rows": ["x"]}, "pane", ""),
+    ({"type": "agent-turn-complete", "thread-id": "x"}, "hook", "codex"), ({"stopReason": "end_turn"}, "hook", "copilot"),
+])
+def test_native_payloads_are_taken_for_what_they_are(payload: dict[str, object], source: str, agent: str) -> None:
+    assert replay.guessed(payload) == (source, agent)
+    stream = replay.opened([msgspec.json.encode(payload)] * 2)
+    assert [line.source for line in stream.lines] == [source] * 2
+    assert stream.lines[1].at > stream.lines[0].at
+
+
+def test_what_is_no_record_is_named_by_its_line() -> None:
+    with pytest.raises(Mistake, match="line 2"):
+        replay.opened([b'{"type":"result"}', b"nonsense"])
+
+
+def test_every_rule_of_ours_holds_its_example_and_its_counter() -> None:
+    assert replay.faults(RULES) == []
+    assert all(rule.example and rule.counter for rule in RULES.screens)
+
+
+def test_a_rule_that_does_not_hold_its_example_is_named() -> None:
+    bad = msgspec.structs.replace(RULES.screens[0], example="nothing")
+    broken = msgspec.structs.replace(RULES.screens[1], all=("(",))
+    found = replay.faults(msgspec.structs.replace(RULES, screens=(bad, broken)))
+    assert [name for name, _ in found] == [bad.name, broken.name]
