@@ -59,11 +59,17 @@ def refuse(state: State, command: i.AddTask) -> Problem | None:
 # --- where the racers are --------------------------------------------------------------------------------------------
 
 
+def racers_of(state: State, race: str) -> list[Task]:
+    """The tasks that bear this word, in order of arrival: they were added together, so their numbers follow on the first one's."""
+    first = int(race[1:]) if race[1:].isdigit() else 0
+    found = (state.tasks.get(task_id(first + n)) for n in range(RACERS if first else 0))
+    return [task for task in found if task is not None and task.race == race]
+
+
 def rivals(state: State, task: Task) -> list[Task]:
     """The other open tasks of the same race, in order of arrival."""
-    if not task.race:
-        return []
-    return [other for name in state.open if (other := state.tasks[name]).race == task.race and other.task != task.task]
+    others = racers_of(state, task.race) if task.race else []
+    return [other for other in others if not other.over and other.task != task.task]
 
 
 def last_of_proof(line: Line) -> str:
@@ -109,7 +115,7 @@ def held(state: State, task: Task) -> str:
 
 def went_on(state: State, other: TaskId) -> TaskId | None:
     """The racer that stands for the first of its race, which is over without having landed; None when there is none."""
-    racers = [task for task in state.tasks.values() if task.race == other and task.task != other]
+    racers = [task for task in racers_of(state, other) if task.task != other]
     best = [task for task in racers if task.landed or task.outcome == "done"] or [task for task in racers if not task.over]
     return best[0].task if best else None
 
