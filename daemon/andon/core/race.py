@@ -61,7 +61,7 @@ def refuse(state: State, command: i.AddTask) -> Problem | None:
 
 def racers_of(state: State, race: str) -> list[Task]:
     """The tasks that bear this word, in order of arrival: they were added together, so their numbers follow on the first one's."""
-    first = int(race[1:]) if race[1:].isdigit() else 0
+    first = int(race[1:]) if race[1:].isdecimal() else 0
     found = (state.tasks.get(task_id(first + n)) for n in range(RACERS if first else 0))
     return [task for task in found if task is not None and task.race == race]
 
