@@ -105,7 +105,7 @@ def due(state: State, attempt: Attempt) -> int | None:
 def until_of(state: State, attempt: Attempt, stuck: Stuck) -> int:
     """Until when a limit is waited for: no longer when its account was freed before."""
     account = account_of(state, attempt.repo, attempt.agent)
-    freed = stuck.cause in WITH_UNTIL and account not in state.accounts
+    freed = stuck.cause in WITH_UNTIL and account not in state.accounts and state.at < stuck.until
     return 0 if freed else stuck.until
 
 
@@ -113,7 +113,7 @@ def next_step(state: State, attempt: Attempt, stuck: Stuck) -> Step:
     """The first step that was not taken as often as it may be, and that can be taken; a gate when none is left."""
     again = Step(do="gate", after_s=AGAIN_S)
     if sum(rung != "wait" for _, rung in attempt.rungs) >= state.factory.breaker:
-        return again if "gate" in stuck.taken else Step(do="gate")
+        return again if "gate" in stuck.taken else GATE_ONLY[0]
     cause = cause_of(stuck)
     left = Counter(rung for known, rung in attempt.rungs if known == cause)
     for step in state.factory.ladders.get(cause) or FALLBACK.get(cause) or GATE_ONLY:

@@ -20,11 +20,15 @@ from andon.schema.settings import Permissions
 Word = Literal["allow", "ask", "deny"]
 PATTERN = re.compile(r"\s*([a-z*]+)\s*(?:\((.*)\))?\s*", re.DOTALL)
 SEPARATORS = {";", "&&", "||", "|", "&", "\n", "|&"}
+REDIRECTIONS = {">", ">>", ">|", "<", "&>", "&>>", ">&", "<&"}
+OPERATORS = tuple("();<>|&\n")
 WRAPPERS = {"sudo", "env", "command", "exec", "nohup", "time", "nice", "builtin", "xargs", "then", "do", "else", "!", "{"}
 """Words before a command that change nothing about what a `deny` means."""
 ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 PIECES = re.compile(r"""[\s=:,{}'"();<>|&@]+""")
 ADDRESS = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+GOES = ("cd", "pushd", "popd")
+"""Without a place of their own they lead elsewhere."""
 HARMLESS = {"/dev/null", "/dev/stdout", "/dev/stderr"}
 LIMIT = 20_000
 """Characters of a command that are taken apart; a longer one is for a person."""
@@ -110,7 +114,7 @@ def parts_of(ask: Ask, checkout: str, shell: Shell | None, *, whole: bool) -> li
     if shell is not None:
         return shell_parts(ask.target, checkout, shell, whole=whole)
     if ask.deed in ("edit", "read"):
-        return [(ask.deed, (inside(path, checkout), path)) for path in places(ask)] or [(ask.deed, ())]
+        return [(ask.deed, (inside(path, checkout), *(() if whole else (path,)))) for path in places(ask)] or [(ask.deed, ())]
     if ask.deed == "fetch":
         return [("fetch", (host_of(ask.target), ask.target))]
     if ask.deed == "mcp":
@@ -127,7 +131,7 @@ def shell_parts(command: str, checkout: str, shell: Shell, *, whole: bool) -> li
             bare = unwrapped(words)
             forms += [" ".join(bare), " ".join((posixpath.basename(bare[0]), *bare[1:])) if bare else ""]
         parts.append(("shell", tuple(dict.fromkeys(form for form in forms if form))))
-    parts += [("edit", (inside(path, checkout), path)) for path in shell.written]
+    parts += [("edit", (inside(path, checkout), *(() if whole else (path,)))) for path in shell.written]
     if not whole:
         parts.append(("shell", (command.strip(),)))
         parts += [("shell", (piece.strip(),)) for piece in re.split(r"[;&|\n`(){}]+", command[:LIMIT]) if piece.strip()]
@@ -149,8 +153,13 @@ def take_apart(command: str) -> Shell:
     """The simple commands of a shell command, or why that cannot be said with certainty."""
     if len(command) > LIMIT:
         return Shell((), unclear="the command is too long to be judged by a pattern")
-    if expands(command):
-        return Shell((), unclear="the command holds a substitution or expansion, which no pattern can judge")
+    if "\\\n" in command:
+        if "'" in command:
+            return Shell((), unclear="the command holds a continued line beside quotes, which no pattern can judge")
+        command = command.replace("\\\n", "")
+    odd = oddity(command)
+    if odd:
+        return Shell((), unclear=f"the command holds {odd}, which no pattern can judge")
     lexer = shlex.shlex(command, posix=True, punctuation_chars="();<>|&\n")
     lexer.whitespace, lexer.whitespace_split, lexer.commenters = " \t\r", True, ""
     try:
@@ -160,19 +169,25 @@ def take_apart(command: str) -> Shell:
     return assemble(tokens)
 
 
-def expands(command: str) -> bool:
-    """Whether the shell would put something in place of a part of it: `` ` `` or `$` outside of single quotes."""
-    quote, escaped = "", False
+def oddity(command: str) -> str:
+    """What the shell reads otherwise than words: `` ` `` or `$` outside of single quotes, or a comment; empty when nothing.
+
+    A comment matters because a quote inside of it is none for the shell, and would hide the next line from us.
+    """
+    quote, escaped, before = "", False, " "
     for letter in command:
         if escaped:
             escaped = False
+        elif letter == "#" and not quote and before in " \t\r\n;&|()<>":
+            return "a comment"
         elif letter == "\\" and quote != "'":
             escaped = True
         elif letter in "'\"" and quote in ("", letter):
             quote = "" if quote else letter
         elif letter in "`$" and quote != "'":
-            return True
-    return False
+            return "a substitution or expansion"
+        before = letter
+    return ""
 
 
 def assemble(tokens: list[str]) -> Shell:
@@ -184,12 +199,12 @@ def assemble(tokens: list[str]) -> Shell:
     while at < len(tokens):
         token = tokens[at]
         at += 1
-        if not token or token[0] not in "();<>|&\n":
+        if not token or token[0] not in OPERATORS:
             words.append(token)
         elif token.strip("\n") == "" or token.replace("\n", "") in SEPARATORS:
             simple += [tuple(words)] if words else []
             words = []
-        elif token in (">", ">>", ">|", "<", "&>", "&>>", ">&", "<&") and at < len(tokens):
+        elif token in REDIRECTIONS and at < len(tokens) and tokens[at][:1] not in OPERATORS:
             words = words[:-1] if words and words[-1].isdigit() else words
             if not (token in (">&", "<&") and (tokens[at].isdigit() or tokens[at] == "-")) and tokens[at] not in HARMLESS:
                 files["read" if token == "<" else "written"].append(tokens[at])
@@ -219,6 +234,7 @@ def outside_of(ask: Ask, checkout: str, shell: Shell | None) -> str:
         known = shell is not None and not shell.unclear
         spoken = [word for words in shell.simple for word in words] + list(shell.read) if shell and known else ask.target.split()
         named += [place for word in spoken for place in places_in(word)]
+        named += ["~" for words in (shell.simple if shell else ()) if words[0] in GOES and words[1:] in ((), ("-",))]
         named += list(shell.written) if shell else []
     elif ask.deed in ("fetch", "other"):
         named += places_in(ask.target)
