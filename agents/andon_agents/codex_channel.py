@@ -32,14 +32,14 @@ CALL_S, CONNECT_S, SETTLE_S = 10.0, 5.0, 5.0
 """Seconds: for a call's result, for a connection, until an answer shows."""
 BACKOFF_S = (0.1, 3.0)
 """First and longest wait between two tries to connect."""
-LOOK_S = 1.0
-"""While there is no conversation yet: so long between two looks, should nothing be told."""
+LOOK_S = (0.1, 2.0)
+"""While there is no conversation yet: first and longest wait between two looks, should nothing be told."""
 SPOKE_S = 1.0
 """At most one line of flowing words in so many seconds."""
 LINES, MESSAGE_BYTES, LINE_BYTES = 10_000, 64 * 2**20, 64 * 1024
 """Bounds: lines that wait to be taken, one message, one line (past it, long texts in it are cut)."""
-PENDING, PATCHES = 200, 200
-"""Bounds: open requests, patches whose paths are remembered."""
+PENDING, PATCHES, STEPS = 200, 200, 50
+"""Bounds: open requests, patches whose paths are remembered, steps of the turn that is found when attaching."""
 TAIL_BYTES = 2**20
 """So much of the recorded lines is looked at for requests that were open when the last reader went."""
 FAULTS = (aiohttp.ClientError, OSError, TimeoutError, msgspec.MsgspecError)
@@ -134,14 +134,15 @@ class CodexChannel:
         if "result" not in await self._call("initialize", **hello):
             return
         await self._tell({"method": "initialized"})
-        while not self._attached:
+        wait = LOOK_S[0]
+        while not await self._attach():
             if not self._ws or self._closed:
                 return
-            if not await self._attach():
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_S):
-                        await self._hear(lambda: False)
-                        await asyncio.sleep(0.02)  # what is told now may not be written down yet
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._hear(lambda: False)
+                    await asyncio.sleep(LOOK_S[0] / 5)  # what is told now may not be written down yet
+            wait = min(wait * 2, LOOK_S[1])
         while not self._closed:
             while self._heard:
                 line = self._line(self._heard.popleft())
@@ -177,6 +178,7 @@ class CodexChannel:
             if _turn_began(turn) < self._born:
                 return ()
             self._turn = word(turn, "id") if at(turn, "status") == "inProgress" else ""
+            turn["items"] = rows(turn, "items")[-STEPS:]
             for item in rows(turn, "items"):
                 self._remember_patch(item)
         return (turns,)
@@ -225,7 +227,10 @@ class CodexChannel:
             return
         if self._attached and word(params, "threadId") not in ("", self._thread):
             return
-        if method == "account/rateLimits/updated":
+        other = word(params, "thread", "id") if method == "thread/started" and is_own(table(params, "thread")) else ""
+        if self._attached and other not in ("", self._thread):  # a person began another one at the screen: we follow
+            self._thread, self._ws = other, None
+        elif method == "account/rateLimits/updated":
             self._until = _reset(table(params, "rateLimits"))
         elif method == "turn/started":
             self._turn = word(params, "turn", "id")

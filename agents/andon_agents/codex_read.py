@@ -77,12 +77,18 @@ def _turn(turn: dict[str, Any], until: int, seen: Told) -> Signals:
         error = table(turn, "error")
         text = word(error, "message", limit=LAST_WORDS)
         return (s.TurnFailed(**seen, trouble=trouble(error), text=text, until=until),)
-    if status == "inProgress":
-        begun: list[AnySignal] = [s.TurnBegan(**seen, turn=name)]
-        for item in rows(turn, "items"):
-            begun += item_began(item, name, seen) if at(item, "status") == "inProgress" else ()
-        return tuple(begun)
     return ()
+
+
+def _turn_now(turn: dict[str, Any], until: int, seen: Told) -> Signals:
+    """A turn as its page tells it: that it began, its steps so far, and its end if it has one."""
+    name = word(turn, "id")
+    found: list[AnySignal] = [s.TurnBegan(**seen, turn=name)]
+    for item in rows(turn, "items"):
+        if at(item, "type") == "userMessage" or tool_of(item):
+            found += item_began(item, name, seen)
+            found += item_ended(item, seen) if at(item, "status") not in (None, "inProgress") else ()
+    return (*found, *_turn(turn, until, seen))
 
 
 def _failed_call(message: dict[str, Any], params: dict[str, Any], seen: Told) -> Signals:
@@ -259,7 +265,7 @@ def _result(message: dict[str, Any], seen: Told) -> Signals:
     if isinstance(result.get("thread"), dict):
         return _began(result["thread"], seen)
     turns = [turn for turn in rows(result, "data") if at(turn, "status") and isinstance(at(turn, "items"), list)]
-    return _turn(turns[0], number(message, "andon", "until"), seen) if turns else ()
+    return _turn_now(turns[0], number(message, "andon", "until"), seen) if turns else ()
 
 
 def _usage(message: dict[str, Any], params: dict[str, Any], seen: Told) -> Signals:

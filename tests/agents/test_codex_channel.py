@@ -22,6 +22,7 @@ from support import wait_for
 
 THREAD = "01a1f87c-53ef-7ad2-a000-b0799eb852fc"
 TITLE = "01a1f87c-545f-71c2-8690-6572dcbb2f30"
+OTHER = "01a1f87c-9999-7ad2-a000-b0799eb852fc"
 ASK = {"method": "item/commandExecution/requestApproval", "id": 0, "params": {
     "threadId": THREAD, "turnId": "t1", "itemId": "c1", "command": "/bin/bash -lc 'git push'", "cwd": "/w"}}
 
@@ -37,6 +38,7 @@ class Server:
 
     def __init__(self, job: Path) -> None:
         self.path, self.heard, self.pending = job / "codex.sock", list[dict[str, Any]](), list[dict[str, Any]]()
+        self.threads = [TITLE, THREAD]
         self.silent, self.sockets = False, list[web.WebSocketResponse]()
         self.turn: dict[str, Any] = {"id": "t1", "status": "inProgress", "items": [], "startedAt": int(time.time())}
 
@@ -76,7 +78,7 @@ class Server:
         """Answer a call; say what follows from it."""
         method, params = said.get("method"), said.get("params", {})
         results: dict[str, Any] = {
-            "thread/loaded/list": {"data": [TITLE, THREAD]}, "thread/read": {"thread": thread(params.get("threadId", ""))},
+            "thread/loaded/list": {"data": self.threads}, "thread/read": {"thread": thread(params.get("threadId", ""))},
             "thread/resume": {"thread": thread(params.get("threadId", ""))}, "thread/turns/list": {"data": [self.turn]},
         }
         if "id" in said and method:
@@ -92,6 +94,10 @@ class Server:
         """To everybody who is connected."""
         for one in list(self.sockets):
             await one.send_str(json.dumps(message))
+
+    def resumed(self) -> list[str]:
+        """The conversations that were joined."""
+        return [one["params"]["threadId"] for one in self.heard if one.get("method") == "thread/resume"]
 
     def results(self) -> list[Any]:
         """The answers to requests that came."""
@@ -137,7 +143,7 @@ def job(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("CALL_S", "SETTLE_S", "LOOK_S"):
+    for name in ("CALL_S", "SETTLE_S"):
         monkeypatch.setattr(codex_channel, name, 0.3)
 
 
@@ -178,7 +184,19 @@ async def test_what_is_true_comes_first_and_helper_threads_do_not_count(job: Pat
         await server.say({"method": "turn/completed", "params": {"threadId": THREAD, "turn": {"id": "t1", "status": "completed"}}})
         await wait_for(lambda: ear.has(s.TurnEnded))
     assert [type(one) for one in ear.signals()] == [s.Began, s.TurnBegan, s.TurnEnded]
-    assert [one["params"]["threadId"] for one in server.heard if one.get("method") == "thread/resume"] == [THREAD]
+    assert server.resumed() == [THREAD]
+
+
+async def test_a_conversation_that_a_person_begins_at_the_screen_is_followed(job: Path) -> None:
+    server, ear = Server(job), Ear(job)
+    async with server.running(), ear.open() as channel:
+        await wait_for(lambda: ear.has(s.TurnBegan))
+        server.threads.append(OTHER)
+        await server.say({"method": "thread/started", "params": {"thread": thread(OTHER)}})
+        await wait_for(lambda: [one.conversation for one in ear.signals() if isinstance(one, s.Began)][-1] == OTHER)
+        await wait_for(lambda: server.resumed() == [THREAD, OTHER])
+        assert await channel.send("x")
+    assert [one["params"]["threadId"] for one in server.heard if one.get("method") == "turn/steer"] == [OTHER]
 
 
 async def test_a_turn_of_an_earlier_server_is_not_told_as_now(job: Path) -> None:

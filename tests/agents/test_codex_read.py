@@ -158,11 +158,13 @@ def test_only_the_sessions_own_thread_is_its_beginning() -> None:
         assert said("thread/started", thread={**own, **other}) == ()
 
 
-def test_a_page_of_turns_says_what_the_last_one_does_now() -> None:
-    running = {"id": "t9", "status": "inProgress", "items": [{**SHELL}, {**SHELL, "id": "c0", "status": "completed"}]}
-    began, tool = read({"id": "andon-5", "result": {"data": [running], "nextCursor": None}})
-    assert isinstance(began, s.TurnBegan) and began.turn == "t9"
-    assert isinstance(tool, s.ToolBegan) and tool.call == "call_1"
+def test_a_page_of_turns_says_what_the_last_one_did_so_far() -> None:
+    user = {"type": "userMessage", "id": "u", "content": [{"type": "text", "text": "Do it."}]}
+    running = {"id": "t9", "status": "inProgress", "items": [user, {**SHELL, "id": "c0", "status": "completed"}, {**SHELL}]}
+    found = read({"id": "andon-5", "result": {"data": [running], "nextCursor": None}})
+    assert [type(one) for one in found] == [s.TurnBegan, s.TurnBegan, s.ToolBegan, s.ToolEnded, s.ToolBegan]
+    over = read({"id": "andon-5", "result": {"data": [{**running, "status": "completed"}], "nextCursor": None}})
+    assert isinstance(over[-1], s.TurnEnded) and over[-1].turn == "t9"
     assert read({"id": "andon-2", "result": {"data": [THREAD], "nextCursor": None}}) == ()
 
 
@@ -276,9 +278,9 @@ def test_words_name_a_trouble_only_when_they_do() -> None:
 
 
 KEYS = st.sampled_from((
-    "method", "params", "id", "result", "thread", "threadId", "turn", "item", "type", "status", "items", "error", "command", "changes",
-    "path", "questions", "requestId", "data", "payload", "hook_event_name", "tool_input", "permissions", "fileSystem", "entries",
-    "andon", "paths", "tokenUsage", "total", "usage", "_meta", "message",
+    "method", "params", "id", "result", "thread", "threadId", "turn", "item", "type", "status", "items", "error", "command",
+    "changes", "path", "questions", "requestId", "data", "payload", "hook_event_name", "tool_input", "permissions", "fileSystem",
+    "entries", "andon", "paths", "tokenUsage", "total", "usage", "_meta", "message",
 ))
 WORDS = st.sampled_from((
     "item/started", "item/completed", "turn/completed", "turn/started", "error", "thread/started", "completed", "failed",
