@@ -126,7 +126,8 @@ def _stop_failure(line: Line, data: Object) -> Signals:
     said = words(data, "last_assistant_message") or words(data, "error_details")
     kind = trouble_of(words(data, "error"))
     narrowed = trouble_of(said)
-    trouble = narrowed if kind == "unknown" or (kind == "rate-limit" and narrowed == "quota") or narrowed == "context" else kind
+    closer = narrowed == "context" or (kind, narrowed) in (("rate-limit", "quota"), ("server", "overloaded"), ("server", "network"))
+    trouble = narrowed if kind == "unknown" or closer else kind
     return (TurnFailed(at=line.at, source=line.source, note=note(line), trouble=trouble, text=cut(said, LAST_WORDS_LIMIT)),)
 
 

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import msgspec
+import psutil
 
 from andon.schema.agent import Launch, Supervised
 from andon.schema.jobs import ASKS, HOOKS, Decision
@@ -44,7 +45,7 @@ def lay(launch: Launch, home: Path) -> None:
 
 
 class Sitting:
-    """A started agent. Leaving the context ends its whole process group."""
+    """A started agent. Leaving the context ends it and everything below it."""
 
     def __init__(self, adapter: Supervised, launch: Launch, *, home: Path, job: Path, cwd: Path, env: Mapping[str, str]) -> None:
         """Lays the seeds and starts it on a terminal of 140 x 45."""
@@ -123,7 +124,11 @@ class Sitting:
         return [ask for ask in named if ask not in over]
 
     def end(self) -> None:
-        """Kill its process group, reap it, and close the terminal."""
+        """Kill it with everything below it, reap it, and close the terminal."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(self.process.pid).children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
