@@ -7,8 +7,28 @@ import pytest
 from andon.core.monitor import Watch, begin, judge, observe
 from andon.schema.rules import Rules
 from andon.schema.signals import (
-    AnswerWanted, AnySignal, AskSettled, Attended, Began, Call, Compacting, Ended, Files, Helper, PermissionWanted, Retrying, Screen,
-    Spoke, ToolBegan, ToolEnded, Tree, TurnBegan, TurnEnded, TurnFailed, Usage, Verdict,
+    AnswerWanted,
+    AnySignal,
+    AskSettled,
+    Attended,
+    Began,
+    Call,
+    Compacting,
+    Ended,
+    Files,
+    Helper,
+    PermissionWanted,
+    Retrying,
+    Screen,
+    Spoke,
+    ToolBegan,
+    ToolEnded,
+    Tree,
+    TurnBegan,
+    TurnEnded,
+    TurnFailed,
+    Usage,
+    Verdict,
 )
 from andon_config.rules import load_rules
 
@@ -144,7 +164,8 @@ def test_a_permission_is_waited_for_until_it_is_settled() -> None:
 
 def test_a_permission_told_by_two_sources_is_one() -> None:
     s = asked().at(2.2, PermissionWanted, "transcript", ask="other", tool="Bash", target="git push")
-    s.at(2.3, PermissionWanted, ask="a", tool="Bash", target="git push").at(8.1, PermissionWanted, ask="n", tool="")
+    s.at(2.3, PermissionWanted, ask="a", tool="Bash", target="git push")
+    s.at(8.1, PermissionWanted, ask="n", tool="")
     assert [ask.ask for ask in s.watch.asks] == ["a"]
     s.at(9, AskSettled, ask="a").at(9.1, PermissionWanted, ask="a", tool="Bash", target="git push")
     assert s.watch.asks == ()
@@ -207,7 +228,8 @@ def test_a_person_at_the_prompt_is_no_idle_agent() -> None:
 
 
 def test_an_end_told_by_hook_and_server_and_notify_counts_once() -> None:
-    s = turn("codex", turn="t1").at(9, TurnEnded, turn="t1", text="x").at(9.2, TurnEnded, "api", turn="t1").at(9.4, TurnEnded, text="x")
+    s = turn("codex", turn="t1").at(9, TurnEnded, turn="t1", text="x")
+    s.at(9.2, TurnEnded, "api", turn="t1").at(9.4, TurnEnded, text="x")
     assert s.watch.turn.number == 1
     assert s.at(10, TurnBegan, turn="t2", prompt="more").at(12, TurnEnded, turn="t2").watch.turn.number == 2
 
@@ -215,6 +237,13 @@ def test_an_end_told_by_hook_and_server_and_notify_counts_once() -> None:
 def test_the_notify_of_a_title_generation_ends_no_turn() -> None:
     s = turn("codex", turn="t1").at(3, TurnEnded, turn="title", text="A title")
     assert (s.says().health, s.watch.turn.number) == ("thinking", 0)
+
+
+def test_a_late_copy_of_an_old_end_does_not_end_the_new_turn_and_an_end_by_an_older_prompt_of_it_does() -> None:
+    s = turn("claude", turn="p1").at(9, TurnEnded, turn="p1").at(10, TurnBegan, turn="p2", prompt="more")
+    assert s.at(10.5, TurnEnded, "transcript", turn="p1").watch.turn.open
+    s.at(12, TurnBegan, turn="p3", prompt="and this").at(15, TurnEnded, turn="p2")
+    assert (s.watch.turn.open, s.watch.turn.number) == (False, 2)
 
 
 def test_a_turn_that_failed_stays_failed_when_its_end_is_told_too() -> None:
@@ -231,7 +260,8 @@ def test_an_escape_that_nobody_tells_is_seen_on_the_pane_and_said_as_a_conflict(
 
 
 def test_calls_and_tools_after_the_stop_are_no_turn_of_ours() -> None:
-    s = turn("qwen").at(9, TurnEnded).at(9.5, TurnBegan, prompt="").at(10, ToolBegan, call="m", name="write_file", target="memory.md")
+    s = turn("qwen").at(9, TurnEnded).at(9.5, TurnBegan, prompt="")
+    s.at(10, ToolBegan, call="m", name="write_file", target="memory.md")
     assert s.says().health == "background"
     assert (s.watch.turn.open, s.watch.turn.number) == (False, 1)
     assert s.at(11, ToolEnded, call="m").says(40).cause == "idle-at-prompt"
@@ -326,7 +356,8 @@ def test_waiting_for_a_queue_by_asking_again_and_again_is_no_loop() -> None:
 def test_six_sub_agents_that_read_the_same_file_are_no_loop() -> None:
     s = turn()
     for n in range(6):
-        s.at(2, Helper, helper=f"h{n}").at(2.1, ToolBegan, call=f"c{n}", name="Read", target="README.md", digest="d")
+        s.at(2, Helper, helper=f"h{n}")
+        s.at(2.1, ToolBegan, call=f"c{n}", name="Read", target="README.md", digest="d")
     for n in range(6):
         s.at(3, ToolEnded, call=f"c{n}", digest="r")
     assert s.says().cause == ""

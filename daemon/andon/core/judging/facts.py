@@ -24,6 +24,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     background: int = 0
     source: Source = "none"
     """Who told its beginning or end."""
+    known: tuple[str, ...] = ()
+    """Ids of turns that began."""
     seen: tuple[str, ...] = ()
     """Ids of turns that ended."""
     stray: int = 0

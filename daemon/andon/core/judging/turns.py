@@ -33,14 +33,15 @@ def turn_began(watch: Watch, signal: TurnBegan) -> Watch:
         return watch
     again = bool(turn.prompts) and signal.prompt in ("", turn.prompts[-1][1]) and signal.at - turn.prompts[-1][0] < TWICE_MS
     if turn.open and (again or (signal.turn and signal.turn == turn.id) or not (signal.turn or signal.prompt)):
-        return replace(watch, turn=replace(turn, id=turn.id or signal.turn))
+        return replace(watch, turn=replace(turn, id=turn.id or signal.turn, known=(*turn.known, signal.turn)[-PROMPTS:]))
     if not turn.open and again and turn.began and signal.at - turn.began < TWICE_MS:
         return watch
     if not turn.open and turn.ended and not (signal.turn or signal.prompt) and signal.source != "api":
         return stray(watch, signal)
     prompts = (*turn.prompts, (signal.at, signal.prompt))[-PROMPTS:] if signal.prompt else turn.prompts
     fresh = replace(turn, open=True, id=signal.turn, began=signal.at, source=signal.source, stray=0, background=0, trouble=None,
-                    until=0, prompts=prompts)
+                    until=0, prompts=prompts,
+                    known=(*turn.known, signal.turn)[-PROMPTS:] if signal.turn else turn.known)
     watch = asks.moved_on(watch, signal.at, "another turn began")
     return replace(watch, turn=fresh, tools=(), calls=(), loop=None, limit=None, over=0,
                    shortening=replace(watch.shortening, at=(), began=0), model=replace(watch.model, requests=()))
@@ -59,7 +60,8 @@ def stray(watch: Watch, signal: Signal) -> Watch:
 def turn_over(watch: Watch, signal: TurnEnded | TurnFailed) -> Watch:
     """A turn ended; told twice it counts once. The end of a turn that never began is another conversation's."""
     turn = watch.turn
-    foreign = turn.open and turn.id and signal.turn and signal.turn != turn.id if isinstance(signal, TurnEnded) else False
+    name = _id(signal)
+    foreign = turn.open and turn.id and name and name != turn.id and (name not in turn.known or name in turn.seen)
     if foreign or (turn.open and signal.at < turn.began):
         return watch
     if not turn.open and turn.ended and _twice(turn, signal):
