@@ -23,6 +23,8 @@ from support import wait_until
 CHECK = f"PYTHONPATH=. {sys.executable} -m pytest -q -p no:cacheprovider --junitxml={{report}}"
 QUICK = f"{sys.executable} -S quick.py {{report}}"
 """A check in 20 ms: `quick.py` of the repository writes a JUnit report of the functions in `tests/`."""
+UNHELD = "[admission]\nload_per_core = 0\nfree_memory_mb = 0\nfree_disk_mb = 0\nramp_s = 0\n"
+"""A person's settings under which a machine that others use too still takes agents."""
 QUICK_PY = '''
 import pathlib, re, sys
 cases, bad = [], 0
@@ -83,6 +85,10 @@ class Factory:
     def start(self, env: Mapping[str, str] | None = None, *, program: tuple[str, ...] = ("-m", "andon.cli.main", "daemon")) -> None:
         """Start a daemon and wait for its socket."""
         self.layout.home.mkdir(parents=True, exist_ok=True)
+        settings = Path(self.env["ANDON_CONFIG_HOME"]) / "andon.toml"
+        if not settings.exists():
+            settings.parent.mkdir(parents=True, exist_ok=True)
+            settings.write_text(UNHELD)
         with (self.layout.home / "test-daemon.log").open("ab") as log:
             self.process = subprocess.Popen(
                 (sys.executable, *program), env={**self.env, **(env or {})}, stdout=log, stderr=log, stdin=subprocess.DEVNULL,

@@ -16,7 +16,8 @@ _MADE = re.compile(
     re.IGNORECASE)
 _TESTS = re.compile(r"\b(?:all\s+(?:the\s+)?)?tests?\s+(?:now\s+|are\s+|all\s+)*(?:pass|passed|passing|green|succeed)\b", re.IGNORECASE)
 _NOT = re.compile(r"\b(?:not|n't|never|no|fail\w*|cannot|before|if|once|when|should|until|make sure)\b", re.IGNORECASE)
-_ASKS = re.compile(r"\?\s*[*_`\"')\]]*\s*$")
+_ASKS = re.compile(r"\?[*_`\"')\]]*$")
+_ANSWERED = re.compile(r"^(?:yes|no|done|it is|that is|i (?:have|did|am|was)|all of)\b", re.IGNORECASE)
 _DECIDE = re.compile(
     r"\b(?:let me know (?:which|what|how|whether)|please (?:confirm|advise|choose|decide|tell me)|which (?:one|option) (?:do|would|should))\b",
     re.IGNORECASE)
@@ -49,9 +50,12 @@ def claims_tests(text: str) -> bool:
 
 
 def asks_something(text: str) -> bool:
-    """Whether the last words are a question to a person."""
-    last = text.strip().rsplit("\n\n", 1)[-1]
-    return bool(_ASKS.search(last) or _DECIDE.search(last))
+    """Whether the last words are a question to a person: the last sentence but one may be it, when the last does not answer it."""
+    last = [part.strip() for part in _SENTENCES.split(text.strip().rsplit("\n\n", 1)[-1]) if part.strip()]
+    if any(_DECIDE.search(part) for part in last):
+        return True
+    return any(_ASKS.search(part) for part in last[-1:]) or (
+        len(last) > 1 and bool(_ASKS.search(last[-2])) and not _ANSWERED.search(last[-1]))
 
 
 def _distinct(found: list[str]) -> tuple[str, ...]:
