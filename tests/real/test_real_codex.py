@@ -325,3 +325,23 @@ async def test_the_agents_own_verbs_are_there_and_need_no_permission(seat: Seat)
         assert not session.all(s.PermissionWanted) and not session.all(s.AnswerWanted)
         assert [one.ok for one in session.all(s.ToolEnded) if one.call == called.call] == [True]
         assert f"in {seat.job}" in text_of(began.transcript)
+
+
+async def test_a_conversation_that_a_person_begins_at_the_screen_is_followed(seat: Seat) -> None:
+    session = seat.start("Do it. [[scenario:lie]]")
+    async with session.listening() as channel:
+        first = await session.until(s.TurnEnded)
+        old = session.all(s.Began)[-1].conversation
+        seat.tmux_do("send-keys", "-t", "s1", "-l", "/new")
+        await wait_for(lambda: "start a new chat" in seat.screen(), what="the menu of commands")
+        seat.tmux_do("send-keys", "-t", "s1", "Enter")
+        await session.until(s.Began, where=lambda one: one.conversation != old)
+        seat.tmux_do("send-keys", "-t", "s1", "-l", "Once more. [[scenario:lie]]")
+        await wait_for(lambda: "Once more" in seat.screen(), what="the words at the prompt")
+        while len(session.all(s.TurnEnded)) < 2:
+            seat.tmux_do("send-keys", "-t", "s1", "Enter")
+            with contextlib.suppress(AssertionError):
+                await wait_for(lambda: len(session.all(s.TurnEnded)) > 1, 2)
+        assert session.all(s.TurnEnded)[1].turn != first.turn
+        assert await channel.send("[[scenario:lie]]")
+        await session.until(s.TurnEnded, 3)
