@@ -36,6 +36,8 @@ from andon.tell import inputs, last_usage
 
 JUDGE_S = 0.05
 """A session is judged at most this often, however many lines it gets."""
+WORDS_S = 1.0
+"""Other words about the same state are drawn this late, those of all sessions together: views are made for all at once."""
 MORE_S = 0.05
 """Between two bounded readings of a file that grows faster than it is read."""
 PASS_S, LOOK_S, LATEST_S = 2.0, 5.0, 60.0
@@ -80,6 +82,8 @@ class Supervisor:
         self._looking = self._glancing = False
         self._timer: asyncio.TimerHandle | None = None
         self._passed, self._glanced, self._glance_took = -math.inf, -math.inf, 0.0
+        self._words: dict[AttemptId, Verdict] = {}
+        """Verdicts that differ from what is drawn in words only."""
         self._stale = True
         self._read_rules()
 
@@ -332,11 +336,26 @@ class Supervisor:
             pause = min(PASS_S * 2 ** min(reader.idle_looks, 10), latest)
             due = max(now + min((verdict.look_at - wall) / 1000, latest), reader.looked + pause, now + JUDGE_S)
             reader.look_at = min(reader.look_at, due)
-        if before is None or _drawn(before) != _drawn(verdict):
-            self._loop.see(reader.attempt, verdict)
+        self._draw(reader.attempt, before, verdict)
         for given in inputs(reader.watch, verdict, attempt, self._settings(attempt), reader.told):
             self._give(given)
         self._arm(self._soonest(reader))
+
+    def _draw(self, attempt: AttemptId, before: Verdict | None, verdict: Verdict) -> None:
+        """For those who look: another state at once, other words about the same state with those of all others, now and then."""
+        if before is None or _kind(before) != _kind(verdict):
+            self._words.pop(attempt, None)
+            self._loop.see(attempt, verdict)
+        elif before.because != verdict.because or attempt in self._words:
+            if not self._words:
+                asyncio.get_running_loop().call_later(WORDS_S, self._draw_words)
+            self._words[attempt] = verdict
+
+    def _draw_words(self) -> None:
+        words, self._words = self._words, {}
+        for attempt, verdict in words.items():
+            if attempt in self.readers:
+                self._loop.see(attempt, verdict)
 
     def _give(self, given: i.Input) -> None:
         self.told += 1
@@ -511,11 +530,6 @@ class Supervisor:
         return known or AgentSettings(name=attempt.agent)
 
 
-def _drawn(verdict: Verdict) -> tuple[object, ...]:
-    """What a face shows of it."""
-    return verdict.health, verdict.cause, verdict.because, verdict.source, verdict.conflict, verdict.until
-
-
 def _kind(verdict: Verdict) -> tuple[object, ...]:
-    """What a look can change that is more than numbers."""
-    return verdict.health, verdict.cause, verdict.rule
+    """What is more than words and numbers."""
+    return verdict.health, verdict.cause, verdict.source, verdict.rule
