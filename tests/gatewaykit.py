@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -65,13 +66,13 @@ def calls_of(place: Layout, attempt: str) -> list[Call]:
 
 
 @contextlib.contextmanager
-def running_gateway() -> Iterator[Running]:
-    """A gateway process of a new factory, ended with the block."""
+def running_gateway(**more: str) -> Iterator[Running]:
+    """A gateway process of a new factory, with this in its environment; ended with the block."""
     with tempfile.TemporaryDirectory(prefix="gateway-") as room:
         place = layout(Path(room) / "factory")
         file = place.gateway / "port"
         package = str(Path(__file__).parents[1] / "daemon")
-        env = {"PATH": os.environ["PATH"], "HOME": room, "PYTHONPATH": package}
+        env = {"PATH": os.environ["PATH"], "HOME": room, "PYTHONPATH": package, **more}
         with subprocess.Popen((sys.executable, "-P", "-m", "andon.gateway", str(place.home)), env=env) as process:
             try:
                 wait_until(lambda: file.exists() or process.poll() is not None, what="the gateway to listen")
@@ -115,7 +116,9 @@ class Provider:
 
 
 @contextlib.asynccontextmanager
-async def provider(speech: Speech | bytes, *, reads_body: bool = True) -> AsyncIterator[Provider]:
+async def provider(
+    speech: Speech | bytes, *, reads_body: bool = True, tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[Provider]:
     """Answers each connection's first request with these bytes, or as the function does, then closes it."""
     room = Provider("")
 
@@ -139,8 +142,8 @@ async def provider(speech: Speech | bytes, *, reads_body: bool = True) -> AsyncI
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
 
-    server = await asyncio.start_server(met, "127.0.0.1", 0, limit=2**20)
-    room.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(met, "127.0.0.1", 0, limit=2**20, ssl=tls, ssl_shutdown_timeout=0.2 if tls else None)
+    room.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield room
     finally:

@@ -4,8 +4,11 @@ import asyncio
 import gzip
 import hashlib
 import os
+import ssl
+import subprocess
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -188,6 +191,29 @@ async def test_a_cut_is_a_cut_for_the_client_too(gateway: Running, said: bytes) 
         attempt, got = await through(gateway, upstream, b"{}")
     assert (got.status, got.clean) == (200, False) and b"only this" in got.body
     assert (gateway.ended(attempt)[0].error, gateway.ended(attempt)[0].status) == ("cut", 200)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate of our own for this machine, its key beside it."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    made = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
+            "-keyout", key, "-out", certificate, "-subj", "/CN=provider", "-addext", "subjectAltName=IP:127.0.0.1")
+    subprocess.run(made, check=True, capture_output=True)
+    return certificate
+
+
+async def test_a_provider_behind_tls_is_reached_when_its_name_is_vouched_for_and_not_otherwise(
+    gateway: Running, certificate: Path,
+) -> None:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, certificate.with_name("key.pem"))
+    async with provider(whole(SSE), tls=tls) as upstream:
+        with running_gateway(SSL_CERT_FILE=str(certificate)) as trusting:
+            _, got = await through(trusting, upstream, b"{}")
+        assert got.body == SSE
+        attempt, got = await through(gateway, upstream, b"{}")
+    assert got.head == b"" and gateway.ended(attempt)[0].error == "refused" and len(upstream.asked) == 1
 
 
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 2", b"nonsense\r\n\r\n"])

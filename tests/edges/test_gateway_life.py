@@ -68,6 +68,21 @@ async def test_an_address_leads_to_the_provider_and_stays_the_same_over_sittings
     assert stat.S_IMODE(route.stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize("put", ["fifo", "path", "link"])
+async def test_what_an_agent_puts_in_the_place_of_its_route_is_replaced(place: Layout, put: str) -> None:
+    gateway, file = Gateway(place), place.job(FIRST) / "route.json"
+    file.parent.mkdir(parents=True)
+    if put == "fifo":
+        os.mkfifo(file)
+    elif put == "link":
+        file.symlink_to("/etc/hostname")
+    else:
+        file.write_text('{"token": "../../../up", "upstream": "http://x"}')
+    async with asyncio.timeout(20):
+        address = await gateway.address(FIRST, "http://127.0.0.1:1")
+    assert ".." not in address and stat.S_ISREG(file.lstat().st_mode) and "127.0.0.1:1" in file.read_text()
+
+
 async def test_many_who_want_it_at_once_get_one(place: Layout) -> None:
     gateway = Gateway(place)
     bases = await asyncio.gather(*(gateway.ensure() for _ in range(10)))

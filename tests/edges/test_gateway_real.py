@@ -128,12 +128,15 @@ def test_a_real_agent_does_its_job_through_the_gateway(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["claude", "codex"])
 def test_a_real_agent_that_calls_the_same_tool_for_ever_is_seen_to(
-    gateway: Running, served: Model, checkout: Path, own_home: Path,
+    gateway: Running, served: Model, checkout: Path, own_home: Path, name: str,
 ) -> None:
-    served.steps("loop.1", *({"shell": "echo same"} for _ in range(6)), {"say": "done"})
-    codex(gateway, served, checkout, own_home, "loop.1")
-    turns = [call for call in gateway.ended("loop.1", 7) if call.note != "side request"]
+    attempt = f"{name}-loop.1"
+    served.steps(attempt, *({"shell": "echo same"} for _ in range(6)), {"say": "done"})
+    AGENTS[name](gateway, served, checkout, own_home, attempt)
+    turns = [call for call in gateway.ended(attempt, len(served.turns(attempt))) if call.note != "side request"]
+    assert len(turns) == 7
     assert len({call.digest for call in turns[1:]}) == 1 != len({call.digest for call in turns})
 
 

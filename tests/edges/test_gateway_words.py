@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import os
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
@@ -277,6 +278,19 @@ def test_the_record_is_set_aside_when_it_is_full(gateway: Running) -> None:
     assert [one.request for one in calls_of(gateway.place, "T900.1")] == ["1", "2"]
     last = (folder / f"{GATEWAY}.1").read_bytes().strip()
     assert msgspec.json.decode(msgspec.json.decode(last, type=Line).data, type=Call).request == "0"
+
+
+async def test_what_an_agent_puts_in_the_place_of_the_record_or_the_route_stops_nobody(gateway: Running) -> None:
+    attempt, other = new(), new()
+    async with provider(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok") as upstream, asyncio.timeout(20):
+        path = gateway.route(attempt, upstream.url)
+        os.mkfifo(gateway.place.job(attempt) / GATEWAY)
+        assert (await ask(gateway.port, request(f"{path}/v1/messages", b"{}"))).body == b"ok"
+        (gateway.place.job(attempt) / "route.json").unlink()
+        os.mkfifo(gateway.place.job(attempt) / "route.json")
+        assert (await ask(gateway.port, request(f"{path}/v1/messages", b"{}"))).status == 404
+        await ask(gateway.port, request(gateway.route(other, upstream.url) + "/v1/messages", b"{}"))
+    assert gateway.ended(other)[0].status == 200
 
 
 def test_an_attempt_without_a_job_directory_gets_none(gateway: Running) -> None:

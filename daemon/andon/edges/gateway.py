@@ -8,7 +8,9 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import re
 import secrets
+import stat
 import sys
 import time
 from collections import deque
@@ -17,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from andon.edges import jobs, process
-from andon.edges.durable import write_file
+from andon.edges.durable import private_dir, unwritable, write_file
 from andon.schema.errors import Mistake
 from andon.schema.ids import AttemptId
 from andon.schema.jobs import EXIT, LOG, ROUTE, START, Job, Route
@@ -31,6 +33,8 @@ START_S, PROBE_S, GRACE_S = 15.0, 3.0, 12.0
 """To be up; to answer; to let calls under way end when it is stopped."""
 STARTS, WITHIN_S = 5, 600.0
 """So often may it be started in so many seconds; then it is left down, and `ensure` says None."""
+ROUTE_BYTES = 16 * 1024
+"""A longer route is none."""
 _PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
@@ -59,25 +63,30 @@ class Gateway:
                 return base
             while len(self._starts) < STARTS or time.monotonic() - self._starts[0] > WITHIN_S:
                 self._starts.append(time.monotonic())
-                if base := await self._start():
-                    return base
+                with contextlib.suppress(Mistake, OSError):  # a full disk, no shim: it is not there, and the log says why
+                    if base := await self._start():
+                        return base
             return None
 
     async def address(self, attempt: AttemptId, upstream: str) -> str:
         """The base address for this attempt's agent, which leads to `upstream`. The same one again in a later sitting.
 
-        Raises Mistake when the gateway cannot be had: let the agent talk to its provider itself then, and say so.
+        Raises Mistake when the gateway cannot be had, or the route cannot be written: let the agent talk to its provider itself
+        then, and say so.
         """
         base = await self.ensure()
         if base is None:
             raise Mistake("The model gateway does not run.", where=str(self._folder / LOG),
                           mend="Read that log; sessions work without it, but their model calls are not seen.")
-        job = self._place.job(attempt)
-        job.mkdir(parents=True, exist_ok=True, mode=0o700)
-        known = _route(job / ROUTE)
+        file = self._place.job(attempt) / ROUTE
+        known = _route(file)
         route = Route(token=known.token if known else secrets.token_urlsafe(24), upstream=upstream)
         if route != known:
-            write_file(job / ROUTE, msgspec.json.encode(route))
+            try:
+                private_dir(file.parent)
+                write_file(file, msgspec.json.encode(route))
+            except OSError as error:
+                raise unwritable(error, "the route of a session could not be written", file) from error
         return f"{base}/a/{attempt}/{route.token}"
 
     async def run(self) -> None:
@@ -154,6 +163,13 @@ async def _knows(port: int, path: str, answer: str) -> bool:
 
 
 def _route(file: Path) -> Route | None:
+    """The route that is there. An agent can reach its job directory: nothing that it puts there may stop us or become a path."""
     with contextlib.suppress(OSError, msgspec.MsgspecError):
-        return msgspec.json.decode(file.read_bytes(), type=Route)
+        handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            plain = stat.S_ISREG(os.fstat(handle).st_mode)
+            route = msgspec.json.decode(os.read(handle, ROUTE_BYTES) if plain else b"", type=Route)
+        finally:
+            os.close(handle)
+        return route if re.fullmatch(r"[A-Za-z0-9_-]{16,200}", route.token) else None
     return None

@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import os
 import queue
+import stat
 import threading
 import zlib
 from collections.abc import Callable
@@ -64,9 +65,12 @@ class Scribe:
         line = Line(at=call.at, source="gateway", data=msgspec.Raw(msgspec.json.encode(call)))
         file = self.jobs / attempt / GATEWAY
         with contextlib.suppress(OSError):
-            handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
             try:
-                full = os.fstat(handle).st_size >= RECORD_BYTES
+                facts = os.fstat(handle)
+                if not stat.S_ISREG(facts.st_mode):  # an agent can reach its job directory
+                    return
+                full = facts.st_size >= RECORD_BYTES
                 os.write(handle, msgspec.json.encode(line) + b"\n")
             finally:
                 os.close(handle)
