@@ -263,7 +263,8 @@ class Chaos(Sim):
         name = self.random.choice(sorted(self.state.attempts))
         commands: list[i.Command] = [
             i.SendMessage(attempt=name, text="look here", key=f"k{self.random.randrange(4)}", by="me"),
-            i.Nudge(attempt=name, by="me"), i.Interrupt(attempt=name, by="me"), i.TakeOver(attempt=name, by="me"), i.GiveBack(attempt=name, by="me"),
+            i.Nudge(attempt=name, by="me"), i.Interrupt(attempt=name, by="me"), i.TakeOver(attempt=name, by="me"),
+            i.GiveBack(attempt=name, by="me"),
             i.GiveBack(attempt=name, by="me"), i.RestartSession(attempt=name, fresh=self.random.random() < 0.3, by="me"),
             i.ReassignTask(task=self.state.attempts[name].task, agent=self.random.choice(("default", "other")), by="me"),
         ]

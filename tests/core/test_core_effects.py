@@ -7,7 +7,7 @@ import pytest
 from andon.core.pending import pending
 from andon.core.schedule import next_deadline
 from andon.schema import effects as f, events as e, inputs as i
-from andon.schema.ids import AttemptId, Oid
+from andon.schema.ids import AttemptId, GateId, Oid
 from andon.schema.jobs import Exit, Said
 from andon.schema.settings import AgentSettings
 from core.chaos import subject_of
@@ -16,10 +16,25 @@ from core.sim import Sim
 A = AttemptId("T1.1")
 
 
+ANSWERED = i.AnswerGate(gate=GateId("G1"), option="answer", because="yes", by="me")
+OF_SESSIONS: dict[type[f.Effect], tuple[i.Input, ...]] = {
+    f.LookAtWork: (i.TurnOver(attempt=A, turn=1),),
+    f.EndSession: (i.TurnOver(attempt=A, turn=1), i.WorkSeen(attempt=A, n=1, committed=True, dirty=False)),
+    f.AnswerAsk: (i.AskSeen(attempt=A, ask="a", text="?"), ANSWERED),
+    f.DeliverMessage: (i.SendMessage(attempt=A, text="hello", by="me"),), f.InterruptTurn: (i.Interrupt(attempt=A, by="me"),),
+}
+"""What is seen until a running session is owed a deed."""
+
+
 def staged(kind: type[f.Effect]) -> tuple[Sim, f.Effect]:
     """A factory that owes a deed of this kind."""
     sim = Sim(agents={"default": AgentSettings(name="default", use="scripted", minutes=1)})
     sim.add()
+    if kind in OF_SESSIONS:
+        sim.until(f.WatchSession)
+        known = i.ConversationSeen(attempt=A, conversation="c", channel="hooks", interactive=True)
+        for given in (known, *OF_SESSIONS[kind]):
+            sim.give(given)
     if kind in (f.StopSession, f.SuspendSession, f.DeliverAnswer):
         sim.until(f.WatchSession)
         if kind is f.StopSession:
@@ -34,7 +49,8 @@ def staged(kind: type[f.Effect]) -> tuple[Sim, f.Effect]:
 
 
 ALL = (f.PrepareCheckout, f.StartSession, f.WatchSession, f.StopSession, f.SuspendSession, f.ImportWork, f.RemoveCheckout,
-       f.DeliverAnswer, f.RunCheck, f.MergeCandidate, f.MoveTarget, f.MirrorTarget)
+       f.DeliverAnswer, f.LookAtWork, f.EndSession, f.AnswerAsk, f.DeliverMessage, f.InterruptTurn,
+       f.RunCheck, f.MergeCandidate, f.MoveTarget, f.MirrorTarget)
 
 
 def same(effects: list[f.Effect], like: f.Effect) -> list[f.Effect]:
@@ -70,7 +86,8 @@ def test_a_deed_that_succeeds_after_failures_leaves_no_counter_and_no_problem(ki
 AFTER_CAP: dict[type[f.Effect], str] = {
     f.PrepareCheckout: "attempt.failed", f.StartSession: "attempt.failed", f.ImportWork: "attempt.failed",
     f.RemoveCheckout: "problem.noticed", f.RunCheck: "run.finished", f.MergeCandidate: "landing.abandoned",
-    f.MoveTarget: "landing.abandoned",
+    f.MoveTarget: "landing.abandoned", f.AnswerAsk: "permission.settled", f.DeliverMessage: "message.returned",
+    f.InterruptTurn: "session.interrupted",
 }
 
 

@@ -7,21 +7,28 @@ import msgspec
 import pytest
 
 import core.test_core_agent as of_agent
+import core.test_core_asks as of_asks
 import core.test_core_check as of_check
 import core.test_core_effects as of_effects
 import core.test_core_gate as of_gate
+import core.test_core_ladder as of_ladder
 import core.test_core_land as of_land
+import core.test_core_messages as of_messages
 import core.test_core_questions as of_questions
 import core.test_core_races as of_races
+import core.test_core_resume as of_resume
 import core.test_core_retry as of_retry
 import core.test_core_schedule as of_schedule
 import core.test_core_settings as of_settings
 import core.test_core_time as of_time
-from andon.core import decide, failure, image, pending, schedule
+import core.test_core_turns as of_turns
+import core.test_permissions as of_permissions
+from andon.core import asks, decide, failure, image, ladder, messages, pending, permissions, resume, schedule, turns
 from andon.core.folds import table
 from andon.core.state import Repository, State
 from andon.core.stations import agent, check, gate, land
 from andon.schema import effects as f, events as e
+from andon.schema.settings import Step
 from core.chaos import factory
 
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -156,6 +163,24 @@ MUTANTS: dict[str, tuple[Patch, Hunt]] = {
     "a snapshot forgets": (thin_image, chaos()),
     "deeds are owed twice": (twice, chaos()),
     "checkouts are never removed": (never_removed, chaos()),
+    "the settings are not asked": (
+        instead(asks, "ruling_of", lambda *args: permissions.Ruling("allow", "anything")),
+        of_asks.test_the_settings_answer_what_they_name_and_the_channel_is_told),
+    "the outside is not looked at": (
+        instead(permissions, "outside_of", lambda *args: ""),
+        lambda: of_permissions.test_files_and_addresses_are_judged_by_where_they_really_are(("read", "/etc/passwd"))),
+    "steps do not keep apart": (
+        instead(ladder, "COOLDOWN_MS", 0), of_ladder.test_steps_without_grace_still_keep_apart),
+    "the breaker is gone": (
+        instead(ladder, "next_step", lambda *args: Step(do="nudge", after_s=20)),
+        of_ladder.test_the_breaker_makes_everything_further_a_gate),
+    "sittings are not bounded": (
+        instead(resume, "possible", lambda *args: True), of_resume.test_it_is_started_again_only_so_often),
+    "a receipt is waited for without an end": (
+        instead(messages, "overdue", lambda *args: []),
+        of_messages.test_without_a_receipt_in_time_it_is_returned_as_unsure_and_that_is_said),
+    "missing work is not missed": (
+        instead(turns, "missing_of", lambda attempt: ""), of_turns.test_missing_work_is_said_once_and_then_judged_by_git),
     "an attempt is closed without being read": (
         instead(decide, "close_stopped", lambda *args: []),
         of_races.test_a_session_that_ends_before_its_stop_is_done_is_closed_by_its_end),

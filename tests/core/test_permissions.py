@@ -32,7 +32,7 @@ ASKED = (
     "cat /etc/passwd", "cat ../other/x", "cat ~/.ssh/id_rsa", "cat ~root/x", "/usr/bin/git status", "git status > /tmp/x",
     "git status 2> /tmp/x", "cat --file=/etc/passwd", "cat -I/usr/include", "grep x a:/etc/passwd", "cd .. && git status",
     "cat src/../../x", "cat 'a' \\\n x", "git log #'\nmake #'",
-    "echo \"<\" ; make", "echo \">\" ; make", "cd", "cd && cat x", "cd - && cat x", "cat ;#'\nmake'",
+    "echo \"<\" ; make", "echo \">\" ; make", "cd", "cd && cat x", "cd - && cat x", "cd src && echo x > a.py", "cat ;#'\nmake'",
     "cat .*/x", "cat .?/x", f"cat {HERE}x/secret", "cat file:///etc/passwd", "cat {src,/etc}/x",
     "cat 'a b'/../../../x", "git status &&& make", "cat < /etc/passwd", "pytest -c\"/etc/x\"", "echo hi &> out.txt", "x" * 30_000,
 )
@@ -113,6 +113,12 @@ def test_a_ruling_names_its_pattern() -> None:
     assert told == ("allow", "allowed by shell(git status*), shell(git log*)")
     assert rule(RULES, Ask(ask="a", deed="shell", target="rm x"), HERE).because == "denied by shell(rm *)"
     assert "/etc/passwd is outside" in rule(RULES, Ask(ask="a", deed="shell", target="cat /etc/passwd"), HERE).because
+
+
+def test_nothing_is_judged_by_a_part_of_it() -> None:
+    assert word("shell", "git status" + " " * 30_000 + "; make") == "ask"
+    assert word("shell", "git status" + " " * 15_000 + "; rm x") == "deny"
+    assert word("edit", "", *(f"src/{n}.py" for n in range(201))) == "ask"
 
 
 def test_without_a_checkout_everything_is_outside() -> None:

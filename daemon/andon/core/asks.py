@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from andon.core.failure import gate_id
 from andon.core.messages import queued
-from andon.core.permissions import Ruling, rule
+from andon.core.permissions import LIMIT, PATHS, Ruling, rule
 from andon.core.state import KEPT_ASKS, Ask, Attempt, Gate, State, Task
 from andon.schema import effects as f, events as e, inputs as i
 
@@ -27,8 +27,8 @@ def seen(state: State, given: i.AskSeen, at: int) -> list[e.Event]:
             attempt=given.attempt, ask=given.ask, text=given.text[:2000], options=options, by_message=not given.answerable,
         )]
     return [e.PermissionAsked(
-        attempt=given.attempt, ask=given.ask, tool=given.tool[:200], deed=given.deed, target=given.target[:4000],
-        paths=given.paths[:50], by_keys=not given.answerable,
+        attempt=given.attempt, ask=given.ask, tool=given.tool[:200], deed=given.deed,
+        target=given.target[: LIMIT + 1], paths=given.paths[: PATHS + 1], by_keys=not given.answerable,
     )]
 
 
@@ -107,7 +107,8 @@ def question_gate(state: State, task: Task, attempt: Attempt, ask: Ask) -> e.Eve
 def permission_gate(state: State, task: Task, attempt: Attempt, ask: Ask) -> e.Event:
     """What the settings leave to a person."""
     ruling = ruling_of(state, attempt, ask)
-    target = ask.target or ", ".join(ask.paths[:5])
+    whole = ask.target or ", ".join(ask.paths)
+    target = whole if len(whole) <= SHOWN else f"{whole[:SHOWN]} … ({len(whole)} characters in all: see the session)"
     deed = ask.deed if ask.deed != "other" else "use"
     with_tool = f" ({ask.tool})" if ask.tool else ""
     return e.GateOpened(
@@ -117,6 +118,8 @@ def permission_gate(state: State, task: Task, attempt: Attempt, ask: Ask) -> e.E
     )
 
 
+SHOWN = 3000
+"""Characters of a request that its gate shows."""
 VERBS = {"shell": "run a command", "edit": "change a file", "read": "read a file", "fetch": "fetch", "mcp": "use a tool",
          "use": "use a tool"}
 

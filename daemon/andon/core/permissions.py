@@ -30,8 +30,8 @@ ADDRESS = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 GOES = ("cd", "pushd", "popd")
 """Without a place of their own they lead elsewhere."""
 HARMLESS = {"/dev/null", "/dev/stdout", "/dev/stderr"}
-LIMIT = 20_000
-"""Characters of a command that are taken apart; a longer one is for a person."""
+LIMIT, PATHS = 20_000, 200
+"""Characters and paths of a request that are judged; a longer one is for a person."""
 
 
 class Ruling(NamedTuple):
@@ -63,6 +63,8 @@ def rule(permissions: Permissions, ask: Ask, checkout: str) -> Ruling:
     if outside:
         word: Word = "deny" if permissions.default == "deny" else "ask"
         return Ruling(word, f"{outside} is outside its checkout")
+    if len(ask.target) > LIMIT or len(ask.paths) > PATHS:
+        return Ruling("deny" if permissions.default == "deny" else "ask", "it is too long to be judged by a pattern")
     asked = named_by(permissions.ask, ask, checkout, shell, every=False)
     if asked:
         return Ruling("ask", f"{asked} asks a person")
@@ -214,7 +216,9 @@ def assemble(tokens: list[str]) -> Shell:
     simple += [tuple(words)] if words else []
     if not simple:
         return Shell((), unclear="there is no command in it")
-    return Shell(tuple(simple), tuple(files["written"]), tuple(files["read"]))
+    moves = files["written"] and any(words[0] in GOES for words in simple)
+    odd = "it changes its folder before it writes, which no pattern can judge" if moves else ""
+    return Shell(tuple(simple), tuple(files["written"]), tuple(files["read"]), unclear=odd)
 
 
 # --- places ----------------------------------------------------------------------------------------------------------

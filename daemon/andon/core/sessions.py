@@ -138,12 +138,14 @@ def reassign(state: State, command: i.ReassignTask, at: int) -> list[e.Event]:
 def message_failed(state: State, attempt: Attempt, given: i.EffectFailed) -> list[e.Event]:
     """It does not go in."""
     message = messages.owed(attempt)
-    return messages.returned(state, attempt, message, told(given)) if message else []
+    meant = message is not None and given.key.startswith(f"{attempt.attempt}/message/{message.message}/")
+    return messages.returned(state, attempt, message, told(given)) if message is not None and meant else []
 
 
 def answer_failed(state: State, attempt: Attempt, given: i.EffectFailed) -> list[e.Event]:
     """The channel does not take the decision: the ask is dropped, and asked again when it is seen again."""
-    ask = next((ask for ask in attempt.open_asks if ask.decided and not ask.by_message), None)
+    decided = [ask for ask in attempt.open_asks if ask.decided and not ask.by_message]
+    ask = next((ask for ask in decided if given.key == f"{attempt.attempt}/ask/{ask.ask}"), None)
     if ask is None:
         return []
     return [
