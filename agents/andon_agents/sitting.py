@@ -115,7 +115,7 @@ class Sitting:
             if time.monotonic() > end:
                 seen = [type(one).__name__ for one in self.signals()]
                 raise TimeoutError(f"waited {seconds} s for {what}; signals: {seen}; screen: {self.output[-1500:]!r}")
-            time.sleep(0.05)
+            time.sleep(0.1)
 
     def open_asks(self) -> list[str]:
         """Asks of its hooks that nobody has settled."""
@@ -132,8 +132,8 @@ class Sitting:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        self._reader.join(1)
         os.close(self.master)
-        self._reader.join(5)
 
 
 def _take_terminal() -> None:

@@ -67,7 +67,8 @@ class Seat:
                   "ANTHROPIC_API_KEY": "sk-test-0123456789-0123456789-0123456789"}
         return Assignment(attempt=AttemptId("T1.1"), task=TaskId("T1"), title="A title", prompt=prompt, prompt_file=prompt_file,
                           checkout=self.checkout, job=self.job, home=self.home, repository=self.checkout, agent=agent,
-                          resume=resume, gateway=self.model.base(self.session), hook=(sys.executable, "-I", "-S", hook.__file__), person=person)
+                          resume=resume, gateway=self.model.base(self.session), person=person,
+                          hook=(sys.executable, "-I", "-S", hook.__file__))
 
     @contextlib.contextmanager
     def started(self, prompt: str, *, approve: str = "policy", resume: str = "", **env: str) -> Iterator[Sitting]:
