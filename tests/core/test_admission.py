@@ -1,5 +1,6 @@
 """Who may start besides money: accounts at a limit stop only their own agents, strain stops all, failing starts are spaced."""
 
+import itertools
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ from andon.core.project import project
 from andon.core.refuse import refuse
 from andon.core.schedule import next_deadline
 from andon.schema import effects as f, events as e, inputs as i, views as v
-from andon.schema.ids import AttemptId
+from andon.schema.ids import AttemptId, RepoId
 from andon.schema.jobs import Exit
 from andon.schema.settings import Admission, AgentSettings, Budget, FactorySettings, Retry
 from andon.schema.signals import Verdict
@@ -234,6 +235,46 @@ def test_the_half_minute_of_a_start_is_a_deadline_when_the_next_step_is_later() 
         made.give(made.answer(steps[0]))
     made.state = msgspec.structs.replace(made.state, failing_starts=20)
     assert next_deadline(made.state, made.now) == made.now + HEALTHY_MS
+
+
+def rebooted() -> Sim:
+    """Four sessions that had run for an hour are lost with the machine, and the daemon comes back."""
+    made = Sim(agents=AGENTS, wip=9)
+    for _ in range(4):
+        made.add()
+    while steps := [effect for effect in made.owed() if isinstance(effect, f.PrepareCheckout | f.StartSession)]:
+        made.give(made.answer(steps[0]))
+    for n in range(1, 5):
+        made.give(i.ConversationSeen(attempt=AttemptId(f"T{n}.1"), conversation=f"c{n}", interactive=True))
+    made.now += 3_600_000
+    made.give(i.DaemonStarted(version="1", pid=2, boot="another"))
+    for n in range(1, 5):
+        made.give(i.SessionEnded(attempt=AttemptId(f"T{n}.1"), because="the machine was reset"))
+    return made
+
+
+def test_sessions_that_were_lost_with_the_machine_come_back_one_after_the_other() -> None:
+    made = rebooted()
+    while imports := [effect for effect in made.owed() if isinstance(effect, f.ImportWork)]:
+        made.give(made.answer(imports[0]))
+    resumed = [event.not_before for event in made.events(e.SessionResumed)]
+    assert len(resumed) == 4
+    assert all(later - earlier >= 1000 for earlier, later in itertools.pairwise(resumed)), resumed
+    made.give(i.AddTask(repo=RepoId("r0"), title="one more", spec="x"))
+    assert made.why("T5")[0].startswith("agents start 1 s apart"), "it comes after them"
+
+
+def test_who_waits_hours_for_an_account_keeps_nobody_else_from_starting() -> None:
+    made = rebooted()
+    made.give(i.HealthSeen(attempt=A, verdict=verdict("quota")))
+    made.state = money_fold(made, e.AccountLimited(account="claude", until=made.now + 18_000_000, because="used up"))
+    while imports := [effect for effect in made.owed() if isinstance(effect, f.ImportWork)]:
+        made.give(made.answer(imports[0]))
+    assert all(event.not_before >= made.now + 18_000_000 for event in made.events(e.SessionResumed))
+    made.add(agent="other")
+    made.now += 1000
+    made.give(i.Ticked())
+    assert made.attempt("T5.1").live
 
 
 def test_an_agent_that_is_quick_and_ends_well_is_no_failing_start() -> None:

@@ -79,8 +79,8 @@ def spacing_ms(state: State) -> int:
 
 
 def healthy(state: State, at: int, live: Sequence[Attempt] | None = None) -> bool:
-    """Whether an attempt that was started since the last failing one has lived long enough to say that starts work."""
-    latest = state.starts[-1] if state.starts else 0
+    """Whether the latest start, made by this daemon, has lived long enough to say that starts work."""
+    latest = max(state.starts[-1] if state.starts else 0, state.started_at)
     return any(
         attempt.phase == "running" and attempt.started_at >= latest and at - attempt.started_at >= HEALTHY_MS
         for attempt in (live_attempts(state) if live is None else live)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from andon.core.accounts import FAILING_MS, HEALTHY_MS, RAMP_FROM, account_of, healthy
+from andon.core.accounts import FAILING_MS, HEALTHY_MS, RAMP_FROM, RAMP_LIMIT_S, account_of, healthy, ramp_until
 from andon.core.caps import day_of, plus, scopes
 from andon.core.folds import attempts, sessions
 from andon.core.folds.table import HANDLERS, on, replace, with_attempt, with_task, without
@@ -12,6 +12,7 @@ from andon.schema import events as e
 
 KEPT_STARTS = 8
 DAY_MS = 86_400_000
+RAMP_LIMIT_MS = int(RAMP_LIMIT_S * 1000)
 FIRST = (attempts, sessions)
 """The modules whose entries stand in the table before this one adds to them."""
 Beside = Callable[[State, State, Any], State]
@@ -72,7 +73,8 @@ def _(before: State, state: State, event: e.AttemptAccepted | e.AttemptFailed) -
 @beside(e.SessionResumed)
 def _(before: State, state: State, event: e.SessionResumed) -> State:
     known = before.attempts.get(event.attempt)
-    state = started(before, state)
+    if event.not_before <= max(ramp_until(before, state.at), state.at) + RAMP_LIMIT_MS:  # later ones wait for an account
+        state = started(before, state, event.not_before)
     return with_attempt(state, event.attempt, spent_before=known.spent) if known else state
 
 
@@ -146,10 +148,11 @@ def _(before: State, state: State, event: e.AttemptClaimed) -> State:
     return started(before, state)
 
 
-def started(before: State, state: State) -> State:
-    """One more start; failing ones before it are forgotten when the latest of them has proven itself."""
+def started(before: State, state: State, moment: int = 0) -> State:
+    """One more start, now or at a moment to come; failing ones before it are forgotten when the latest has proven itself."""
     failing = 0 if healthy(before, state.at) else state.failing_starts
-    return replace(state, starts=(*state.starts, state.at)[-KEPT_STARTS:], failing_starts=failing)
+    latest = max(state.at, moment, *state.starts[-1:])
+    return replace(state, starts=(*state.starts, latest)[-KEPT_STARTS:], failing_starts=failing)
 
 
 @beside(e.AttemptExited, e.AttemptLost)
@@ -157,9 +160,9 @@ def _(before: State, state: State, event: e.AttemptExited | e.AttemptLost) -> St
     known = before.attempts.get(event.attempt)
     if known is None or known.phase != "running" or known.stop_asked or known.finish_asked:
         return state
-    lived = state.at - known.started_at
+    lived, exited = state.at - known.started_at, isinstance(event, e.AttemptExited)
     well = isinstance(event, e.AttemptExited) and event.because == "exit" and event.code == 0
-    if well or lived >= HEALTHY_MS:
+    if known.started_at >= state.started_at and (well or (exited and lived >= HEALTHY_MS)):
         return replace(state, failing_starts=0)
     return replace(state, failing_starts=state.failing_starts + 1) if lived < FAILING_MS else state
 
