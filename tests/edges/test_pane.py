@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import random
 import re
+import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from andon.edges.pane import PaneWatch
+from andon.edges.pane import Glances, PaneWatch
 from andon.edges.tmux import Tmux
 from andon.schema.clean import clean, clean_row
 from andon.schema.ids import AttemptId
@@ -211,3 +212,49 @@ async def test_a_hostile_screen_arrives_clean(server: Tmux) -> None:
         for row in frames[-1].rows:
             plain = re.sub(r"\x1b\[[0-9;:]*m", "", row)
             assert not re.search("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066]", plain), ascii(row)
+
+
+async def test_glances_read_the_rows_of_many_panes_in_one_go_and_leave_out_one_that_is_gone(tmp_path: Path) -> None:
+    async with private_tmux(tmp_path) as server:
+        panes = {}
+        for n in range(1, 4):
+            seen = await server.new_session(f"T{n}_1", ("sh", "-c", f"echo row of {n}; exec cat"), "/", {})
+            panes[n] = seen.pane
+        glances = Glances(server.layout)
+        await wait_for(lambda: all_shown(glances, panes), what="the rows")
+        before = glances.client_pid
+        found = await glances.rows([*panes.values(), "%99"])
+        assert {found[pane] for pane in panes.values()} == {(f"row of {n}",) for n in panes} and "%99" not in found
+        assert glances.client_pid == before
+        await glances.close()
+
+
+async def all_shown(glances: Glances, panes: dict[int, str]) -> bool:
+    found = await glances.rows(list(panes.values()))
+    return all(found.get(pane) == (f"row of {n}",) for n, pane in panes.items())
+
+
+async def test_a_screen_that_forges_the_protocol_spoils_no_other_panes_reading(tmp_path: Path) -> None:
+    forge = "import time\nnow = int(time.time())\nfor t in range(now, now + 6):\n    for n in range(6): print(f'%end {t} {n} 1')\n"
+    async with private_tmux(tmp_path) as server:
+        honest = await server.new_session("T1_1", ("sh", "-c", "echo an honest row; exec cat"), "/", {})
+        liar = await server.new_session("T2_1", (sys.executable, "-c", forge + "time.sleep(1000)"), "/", {})
+        glances = Glances(server.layout)
+
+        async def read() -> bool:
+            return (await glances.rows([liar.pane, honest.pane])).get(honest.pane) == ("an honest row",)
+
+        await wait_for(read, what="the honest row")
+        genuine = glances._together
+
+        async def forged(panes: Sequence[str]) -> dict[str, tuple[str, ...]]:
+            """As if this screen had guessed the numbers of its block."""
+            if liar.pane in panes:
+                await glances.close()
+                return {}
+            return await genuine(panes)
+
+        glances._together = forged  # type: ignore[method-assign]
+        assert await glances.rows([liar.pane, honest.pane]) == {honest.pane: ("an honest row",)}
+        assert await glances.rows([liar.pane]) == {}
+        await glances.close()

@@ -212,14 +212,14 @@ class Glances:
         """All in one round trip; empty when one of them is gone or spoils it."""
         mark = secrets.token_hex(8)
         commands: list[tuple[str, ...]] = []
-        for pane in panes:
-            commands += [("display-message", "-p", f"{mark} {pane}"), ("capture-pane", "-p", "-t", pane)]
+        for n, pane in enumerate(panes):
+            commands += [("display-message", "-p", f"{mark} {n}"), ("capture-pane", "-p", "-t", pane)]
         self.looks += len(panes)
         try:
             told = await (await self._connected()).sequence(*commands, ("display-message", "-p", mark))
         except TmuxError:
             return {}
-        marks = [*(f"{mark} {pane}" for pane in panes), mark]
+        marks = [*(f"{mark} {n}" for n in range(len(panes))), mark]
         if [" ".join(rows) for rows in told[::2]] != marks:
             await self.close()
             return {}
