@@ -99,7 +99,7 @@ class Sitting:
         """What its adapter reads in them so far, of one source or of all."""
         return [one for line in self.lines() if source in ("", line.source) for one in self.adapter.read(line)]
 
-    def wait_for(self, kind: type[Kind], times: int = 1, seconds: float = 30.0) -> Kind:
+    def wait_for(self, kind: type[Kind], times: int = 1, seconds: float = 60.0) -> Kind:
         """The so-many-th signal of this kind, when it has come. Raises TimeoutError with what was seen."""
         self.wait(lambda: len(self.all(kind)) >= times, f"{times} x {kind.__name__}", seconds)
         return self.all(kind)[times - 1]
@@ -108,7 +108,7 @@ class Sitting:
         """All signals of this kind so far."""
         return [one for one in self.signals() if isinstance(one, kind)]
 
-    def wait(self, done: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
+    def wait(self, done: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
         """Until it is so. Raises TimeoutError with what was seen."""
         end = time.monotonic() + seconds
         while not done():
