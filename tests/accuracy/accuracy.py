@@ -40,6 +40,12 @@ def corpus() -> Streams:
     return found
 
 
+def without(streams: Streams, sources: str) -> Streams:
+    """The same streams as they are seen where these sources are missing."""
+    missing = sources.split(",")
+    return [(recording, tuple(line for line in lines if line.source not in missing)) for recording, lines in streams]
+
+
 def scored(streams: Streams, rules: Rules) -> list[Card]:
     """Ours first, then the peers."""
     cards = [Card("andon"), *(Card(name) for name in PEERS)]
@@ -95,11 +101,14 @@ def main() -> int:
     parser.add_argument("--random", type=int, default=300, help="random streams (0: none)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--wrong", type=int, default=30, help="mistakes to print")
+    parser.add_argument("--without", action="append", default=[], help="also without these sources: api,hook,transcript")
     parser.add_argument("--only", default="", help="one scenario")
     args = parser.parse_args()
     rules = load_rules(None)
     made = synthetic.streams(args.random, args.seed)
     sets = {"recorded": corpus(), "random": made}
+    for missing in filter(None, args.without):
+        shown(scored(without(made, missing), rules), f"random, without {missing} (no bar)", wrong=0)
     bad = []
     for title, streams in sets.items():
         streams = [one for one in streams if args.only in one[0].scenario]

@@ -37,7 +37,7 @@ def pane_hash(lines: tuple[Line, ...], read: replay.Reader, end: int) -> Iterato
     """Captured twice a second: a hash that changed is running, a prompt text waits, one that stays the same is ready."""
     told = [signal for line in lines if line.source == "pane" for signal in replay.signals_of(line, read)]
     looks = [signal for signal in told if isinstance(signal, Screen)]
-    for look, after in zip(looks, [*looks[1:], None], strict=True):
+    for look, after in zip(looks, [*looks[1:], None], strict=False):
         text = "\n".join(look.rows)
         until = after.at if after else end
         if _PROMPTS.search(text):

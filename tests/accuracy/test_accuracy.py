@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from accuracy import synthetic
-from accuracy.accuracy import corpus, failures, scored
+from accuracy.accuracy import corpus, failures, scored, without
 from accuracy.scoring import Card, Moment
 from andon import replay
 from andon.schema.errors import Mistake
@@ -23,6 +23,13 @@ def test_random_sessions_are_judged_within_the_bars_and_better_than_by_peers() -
     assert all(cards[0].accuracy > peer.accuracy + 0.2 for peer in cards[1:])
     missed = {cause: times for cause, times in cards[0].stuck.items() if max(times) > 60}
     assert missed == {}
+
+
+@pytest.mark.parametrize("missing", ["api,hook,transcript", "gateway,process"])
+def test_where_sources_are_missing_nothing_healthy_is_called_stuck(missing: str) -> None:
+    card = scored(without(synthetic.streams(66, seed=11), missing), RULES)[0]
+    assert card.false_kills == []
+    assert card.accuracy > 0.8
 
 
 def test_recorded_sessions_are_judged_within_the_bars() -> None:

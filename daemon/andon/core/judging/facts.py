@@ -191,6 +191,8 @@ class Pane(msgspec.Struct, frozen=True, kw_only=True):
     until: int = 0
     row: str = ""
     """The row that says it."""
+    worked: bool = False
+    """It showed work once."""
 
 
 class Meter(msgspec.Struct, frozen=True, kw_only=True):

@@ -156,7 +156,7 @@ def _silent(m: Moment, moved: int) -> Verdict:
         if tree.children > 0:
             return m.children("child-stands", conflict=f"{m.watch.turn.source}: {because}", look=dying(m))
         return hung(m, moved, because, "process", "no-sign")
-    if m.watch.heard.get("gateway") or m.watch.turn.source == "api":
+    if not m.running and (m.watch.heard.get("gateway") or m.watch.turn.source == "api"):
         return hung(m, moved, because, m.watch.turn.source, "no-sign")
     return m.say("unknown", f"{because}, and its process was not looked at", "none", moved, "nothing-fresh", numbers=m.numbers())
 

@@ -121,6 +121,7 @@ def shown(watch: Watch, screen: Screen, rules: Rules) -> Watch:
         health=rule.health if rule else "unknown", since=old.since if name == old.rule and old.since else screen.at,
         until=(until(rule, screen.rows, screen.at) if look != old.print or name != old.rule else old.until) if rule else 0,
         row=row_of(rule, screen.rows, screen.title) if rule else "",
+        worked=old.worked or (rule is not None and rule.health == "working"),
     )
     return _prompts(replace(watch, pane=pane), rule, screen)
 

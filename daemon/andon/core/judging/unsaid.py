@@ -4,7 +4,7 @@ from andon.schema.signals import Verdict
 
 from .gone import dying
 from .inturn import by_pane, model_call
-from .moment import LATELY_MS, Moment, span
+from .moment import Moment, span
 
 START_MS = 90_000
 """An agent may be silent for so long while it starts."""
@@ -33,21 +33,26 @@ def _shown(m: Moment) -> Verdict | None:
     rule = m.pane
     if rule is None:
         return None
-    if rule.health in ("idle-at-prompt", "rate-limited", "auth") and m.flight:
+    if m.flight and rule.health not in ("waiting-permission", "waiting-answer"):
         return None
-    if rule.health == "idle-at-prompt" and not (m.watch.model.calls or m.watch.files) and m.silence(
+    if rule.health == "idle-at-prompt" and not _has_worked(m) and m.silence(
             m.watch.pane.since) < m.limits.idle_s * 1000 and m.silence(m.watch.begun) < START_MS:
         return m.say("starting", "its screen is up and no prompt was taken yet", "pane", m.watch.begun, rule.name, sure="likely",
                      look=(m.due(m.watch.pane.since, m.limits.idle_s), *dying(m)))
     if not m.steady(rule):
         because = f"its screen may say {rule.health}; not for long enough yet"
-        known = m.watch.model.calls or m.watch.files
-        return m.say("thinking" if known else "starting", because, "pane", m.watch.pane.since, rule.name, sure="guess",
+        return m.say("thinking" if _has_worked(m) else "starting", because, "pane", m.watch.pane.since, rule.name, sure="guess",
                      look=(m.due(m.settled_since, rule.steady_s), *dying(m)))
     if rule.health == "idle-at-prompt" and not m.open_task:
         because = "it stands at its prompt and its task is done"
         return m.say("finished", because, "pane", m.watch.pane.since, rule.name, sure="guess")
     return by_pane(m)
+
+
+def _has_worked(m: Moment) -> bool:
+    """Whether anything was seen that an agent only does once it was asked something."""
+    watch = m.watch
+    return bool(watch.model.calls or watch.files or watch.tree.busy or watch.pane.worked)
 
 
 def _calls(m: Moment) -> Verdict | None:
@@ -98,12 +103,9 @@ def _lately(m: Moment) -> Verdict | None:
 
 
 def _nothing(m: Moment) -> Verdict:
-    """Unknown stays unknown, with what was heard last; a process that does nothing at all for very long is hung."""
+    """Unknown stays unknown, with what was heard last. Only a witness of the model may call it hung: this one may simply wait."""
     watch, tree = m.watch, m.watch.tree
     moved = max(watch.sign, watch.files, tree.busy, tree.own, watch.pane.changed, watch.model.ended, watch.begun)
-    because = f"nothing that can be read was heard for {m.seconds(moved)}"
-    if tree.alive and m.fresh("process", tree.at) and m.silence(moved) >= m.limits.silent_s * 1000:
-        return m.say("hung", f"{because}, no command runs and no file changes; its process stands", "process", moved, "no-sign",
-                     cause="hung-stream", sure="guess", numbers=m.numbers(), look=dying(m))
-    look = (m.due(moved, m.limits.silent_s),) if m.silence(moved) > LATELY_MS else ()
-    return m.say("unknown", because, "none", moved, "nothing-fresh", sure="guess", numbers=m.numbers(), look=(*look, *dying(m)))
+    stands = "; its process stands" if tree.alive and m.fresh("process", tree.at) else ""
+    because = f"nothing that can be read was heard for {m.seconds(moved)}{stands}"
+    return m.say("unknown", because, "none", moved, "nothing-fresh", sure="guess", numbers=m.numbers(), look=dying(m))
