@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from andon.core.monitor import Watch, begin, judge, observe
 from andon.schema.rules import Rules, ScreenRule, Thresholds
@@ -73,6 +73,7 @@ def test_it_never_raises_and_always_says_something(heard: list[AnySignal], at: i
         assert len(verdict.evidence) <= 6
 
 
+@example([TurnEnded(at=0, source="none", background=-5)], 0)
 @settings(max_examples=80, deadline=None)
 @given(st.lists(signals(), max_size=25), st.integers(0, 10**7))
 def test_what_comes_twice_at_once_says_the_same(heard: list[AnySignal], at: int) -> None:

@@ -63,6 +63,8 @@ def observe(watch: Watch, signal: AnySignal, rules: Rules) -> Watch:
     fold = _FOLDS.get(type(signal))
     if fold is None:
         return watch
+    if signal.at < 1:  # 0 stands for never
+        signal = replace(signal, at=1)
     after = fold(watch, signal, rules)
     heard = after.heard
     if heard.get(signal.source, 0) < signal.at:
