@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +50,14 @@ class Pane:
 
     def row(self, text: str, limit: int = 500) -> None:
         """A line of its own."""
-        print(("\n" if self._inline else "") + clean(text[:limit]), flush=True)
+        with contextlib.suppress(OSError):  # the pane may be gone before us
+            print(("\n" if self._inline else "") + clean(text[:limit]), flush=True)
         self._inline = False
 
     def run_on(self, text: str) -> None:
         """The model's words, as they come."""
-        print(clean(text), end="", flush=True)
+        with contextlib.suppress(OSError):
+            print(clean(text), end="", flush=True)
         self._inline = not text.endswith("\n")
 
 
@@ -127,6 +128,7 @@ class Session:
         self.name, self.busy = "", False
         self.agent: Any = None
         self._seen: set[str] = set()
+        self._over = asyncio.Event()
 
     async def run(self) -> int:
         """Until the agent ends or we are ended. The agent's exit code."""
@@ -144,6 +146,7 @@ class Session:
                     loop.add_signal_handler(number, stopped.set)
                 over = {group.create_task(process.wait()), group.create_task(stopped.wait()), own[-1]}
                 await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
+                self._over.set()
                 for task in (*own, *over):
                     task.cancel()
             await self.agent.close()
@@ -161,7 +164,7 @@ class Session:
         """Open the conversation, then one prompt after the other."""
         try:
             await asyncio.wait_for(self._open(), START_S)
-        except (acp.RequestError, TimeoutError, ConnectionError) as error:
+        except (acp.RequestError, OSError) as error:
             self.pane.row(f"! the agent did not open a session: {error or 'it did not answer'}")
             if isinstance(error, TimeoutError):
                 self.log.write({"error": {"code": 0, "message": f"the agent did not answer within {START_S} s"}})
@@ -177,7 +180,7 @@ class Session:
             try:
                 answer = await self.agent.prompt(session_id=self.name, prompt=[acp.text_block(text)])
                 self.pane.row(f"= {answer.stop_reason}")
-            except acp.RequestError as error:
+            except (acp.RequestError, OSError) as error:
                 self.pane.row(f"! {error}")
             finally:
                 self.busy = False
@@ -205,9 +208,11 @@ class Session:
     async def _wishes(self) -> None:
         """Act on what the daemon leaves, from what lies there on."""
         self._look()
-        async for _ in _changes(self.job):
+        folders = (self.job / acp_files.SAYS, self.job / ASKS)
+        async for _ in awatch(*folders, stop_event=self._over, debounce=50, step=20, recursive=False, rust_timeout=60_000):
             self.host.decided.set()
-            await self._interrupt() if self._look() else None
+            if self._look():
+                await self._interrupt()
 
     def _look(self) -> bool:
         """Take all wishes; whether one is to interrupt."""
@@ -248,11 +253,6 @@ class Session:
             words = row.decode(errors="replace").strip()
             if words and not self.prompts.full():
                 self.prompts.put_nowait((words, None))
-
-
-async def _changes(job: Path) -> AsyncIterator[object]:
-    async for change in awatch(job / acp_files.SAYS, job / ASKS, debounce=50, step=20, recursive=False, rust_timeout=60_000):
-        yield change
 
 
 def _surroundings() -> dict[str, str]:

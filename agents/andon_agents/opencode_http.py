@@ -6,6 +6,7 @@ because the TUI takes none together with a session; it is given once, as the con
 """
 
 import asyncio
+import base64
 import re
 import time
 from collections.abc import AsyncIterator
@@ -203,7 +204,8 @@ class OpencodeChannel:
         if seat is None or self._closed.is_set():
             return None
         if self._client is None:
-            self._client = aiohttp.ClientSession(f"http://127.0.0.1:{seat.port}", auth=aiohttp.BasicAuth("opencode", seat.password))
+            named = base64.b64encode(f"opencode:{seat.password}".encode()).decode()
+            self._client = aiohttp.ClientSession(f"http://127.0.0.1:{seat.port}", headers={"Authorization": f"Basic {named}"})
         return self._client
 
     async def _nap(self, seconds: float) -> None:
