@@ -42,6 +42,8 @@ MORE_S = 0.05
 """Between two bounded readings of a file that grows faster than it is read."""
 PASS_S, LOOK_S, LATEST_S = 2.0, 5.0, 60.0
 """Between two passes over the process table; between two looks at a session that moves; at most between two fruitless ones."""
+DYING_MS = 30_000
+"""So long an agent that was not found is looked for at every pass: several looks in a row make it dead."""
 CHILD_S = 15.0
 """At most between two looks at a session that is held to work because of what its children do."""
 GLANCE_S, SURE_S, BATCH_S, GLANCE_SHARE = 1.0, 5.0, 0.5, 40
@@ -336,6 +338,9 @@ class Supervisor:
             pause = min(PASS_S * 2 ** min(reader.idle_looks, 10), latest)
             due = max(now + min((verdict.look_at - wall) / 1000, latest), reader.looked + pause, now + JUDGE_S)
             reader.look_at = min(reader.look_at, due)
+        dead = reader.watch.tree.dead
+        if dead and wall - dead < DYING_MS and verdict.health not in ("crashed", "finished"):
+            reader.look_at = min(reader.look_at, reader.looked + PASS_S)
         self._draw(reader.attempt, before, verdict)
         for given in inputs(reader.watch, verdict, attempt, self._settings(attempt), reader.told):
             self._give(given)
@@ -371,7 +376,7 @@ class Supervisor:
             now = self._clock()
             await self._pass([one for one in self.readers.values() if one.ready and self._joins(one, now)])
             self._looking = False
-            self._arm(*map(self._soonest, self.readers.values()))
+            self._arm(self._first())
 
     def _joins(self, reader: Reader, now: float) -> bool:
         """Whether a session is looked at in this pass: its moment has come, or comes soon after so long a wait."""
@@ -429,7 +434,7 @@ class Supervisor:
             soon = self._clock() + BATCH_S / 2
             await self._glance([one for one in self.readers.values() if one.ready and one.glance_at <= soon])
             self._glancing = False
-            self._arm(*map(self._soonest, self.readers.values()))
+            self._arm(self._first())
 
     async def _glance(self, readers: list[Reader]) -> None:
         """The rows of these panes in one round trip."""
@@ -481,9 +486,20 @@ class Supervisor:
         glance = math.inf if self._glancing else max(reader.glance_at, self._glanced + self._batch())
         return min(reader.judge_at, look, glance)
 
-    def _arm(self, *moments: float) -> None:
-        """Wake up at the first of these moments, unless we do so before anyway."""
-        soon = min(moments, default=math.inf)
+    def _first(self) -> float:
+        """The first moment of all."""
+        looks = math.inf if self._looking else self._passed + PASS_S
+        glances = math.inf if self._glancing else self._glanced + self._batch()
+        judge = look = glance = math.inf
+        for one in self.readers.values():
+            if one.ready:
+                judge = one.judge_at if one.judge_at < judge else judge
+                look = one.look_at if one.look_at < look else look
+                glance = one.glance_at if one.glance_at < glance else glance
+        return min(judge, max(look, looks), max(glance, glances))
+
+    def _arm(self, soon: float) -> None:
+        """Wake up at this moment, unless we do so before anyway."""
         if self._timer is not None:
             if self._timer.when() <= soon:
                 return
@@ -506,7 +522,7 @@ class Supervisor:
         if not self._glancing and now >= self._glanced + self._batch() and any(one.glance_at <= now for one in readers):
             self._glancing = True
             self._glance_now.set()
-        self._arm(*map(self._soonest, self.readers.values()))
+        self._arm(self._first())
 
     # --- rules -------------------------------------------------------------------------------------------------------
 
