@@ -17,8 +17,8 @@ from .reading import trouble_of
 
 INSTALL = "pipx install aider-chat"
 QUIET = (
-    "--yes-always", "--no-check-update", "--analytics-disable", "--no-show-model-warnings", "--no-show-release-notes", "--no-pretty",
-    "--no-gitignore", "--map-tokens", "0",
+    "--yes-always", "--no-check-update", "--analytics-disable", "--no-show-model-warnings", "--no-show-release-notes",
+    "--no-pretty", "--no-gitignore", "--map-tokens", "0",
 )
 """`--map-tokens 0`: the repository map keeps a cache in the checkout that would be left there untracked."""
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
@@ -75,7 +75,8 @@ class AiderAdapter(msgspec.Struct, frozen=True):
         files = [word for name in ("input", "chat", "llm") for word in (f"--{name}-history-file", str(home / f"aider-{name}"))]
         again = ("--restore-chat-history",) if assignment.resume else ()
         model = ("--model", agent.model) if agent.model else ()
-        argv = (program, *QUIET, *files, *again, *model, "--message-file", str(assignment.prompt_file), *filled(agent.args, assignment))
+        told = ("--message-file", str(assignment.prompt_file))
+        argv = (program, *QUIET, *files, *again, *model, *told, *filled(agent.args, assignment))
         notes = () if _routed(assignment) else ("no gateway: what it spends is unmetered",)
         return Launch(argv=argv, env={**agent.env, **_routed(assignment)}, notes=notes)
 
@@ -85,10 +86,11 @@ class AiderAdapter(msgspec.Struct, frozen=True):
         if found := _TOKENS.search(words):
             sent, written, hit, received = (_tokens(found[group], found[group + 1]) for group in (1, 3, 5, 7))
             cost = _COST.search(words)
-            return (Usage(at=line.at, source=line.source, note=note(line.data), key=f"aider {line.at}", input=sent, output=received,
-                          cache_read=hit, cache_write=written, usd=_amount(cost[1]) if cost else None),)
+            return (Usage(at=line.at, source=line.source, note=note(line.data), key=f"aider {line.at}", input=sent,
+                          output=received, cache_read=hit, cache_write=written, usd=_amount(cost[1]) if cost else None),)
         if _ERROR.search(words):
-            return (TurnFailed(at=line.at, source=line.source, note=note(line.data), trouble=trouble_of(words), text=words[:2_000]),)
+            told = note(line.data)
+            return (TurnFailed(at=line.at, source=line.source, note=told, trouble=trouble_of(words), text=words[:2_000]),)
         return ()
 
     def channel(self, session: SessionFacts) -> Channel | None:

@@ -257,8 +257,8 @@ def test_streamed_words_are_thinned_and_none_is_lost() -> None:
 
 
 WORDS = st.sampled_from((
-    "method", "params", "update", "sessionUpdate", "toolCall", "toolCallId", "status", "rawInput", "content", "id", "result", "error",
-    "stopReason", "usage", "andon", "ask", "settled", "kind", "locations", "path", "size", "used", "cost"))
+    "method", "params", "update", "sessionUpdate", "toolCall", "toolCallId", "status", "rawInput", "content", "id", "result",
+    "error", "stopReason", "usage", "andon", "ask", "settled", "kind", "locations", "path", "size", "used", "cost"))
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS, inner, max_size=6), max_leaves=30)
