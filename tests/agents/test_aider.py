@@ -26,9 +26,8 @@ def read(words: str) -> tuple[s.AnySignal, ...]:
 
 
 def test_its_histories_lie_in_the_private_home_and_nothing_in_the_checkout(stage: Stage) -> None:
-    assignment = msgspec.structs.replace(
-        stage.assignment(agent=AgentSettings(name="a", use="aider", model="openai/m", args=("--no-git",))), home=stage.folder / "private",
-        gateway="http://127.0.0.1:9/t")
+    agent = AgentSettings(name="a", use="aider", model="openai/m", args=("--no-git",))
+    assignment = msgspec.structs.replace(stage.assignment(agent=agent), home=stage.folder / "private", gateway="http://127.0.0.1:9/t")
     launch = ADAPTER.launch(assignment)
     files = [word for flag, word in zip(launch.argv, launch.argv[1:], strict=False) if flag.endswith("-history-file")]
     assert len(files) == 3 and all(word.startswith(str(stage.folder / "private")) for word in files)

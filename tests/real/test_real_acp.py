@@ -47,14 +47,15 @@ async def test_a_real_agent_works_and_obeys_each_decision(name: str, allow: bool
     agent = AgentSettings(name="a", use="acp", command=COMMANDS[name], env=env, upstream=served.base(tmp_path.name),
                           model="scripted/scripted-1" if name == "opencode" else "")
     launch = ADAPTER.launch(Assignment(
-        attempt=AttemptId("T1.1"), task=TaskId("T1"), title="t", prompt="", prompt_file=job / "prompt.md", checkout=checkout, job=job,
-        agent=agent, home=home))
+        attempt=AttemptId("T1.1"), task=TaskId("T1"), title="t", prompt="", prompt_file=job / "prompt.md", checkout=checkout,
+        job=job, agent=agent, home=home))
     channel = ADAPTER.channel(SessionFacts(attempt=AttemptId("T1.1"), job=job, home=home, checkout=checkout, agent=agent))
     assert channel is not None
     heard: list[s.AnySignal] = []
     with (job / "out").open("wb") as out:
-        client = subprocess.Popen(launch.argv, cwd=checkout, env={**os.environ, **launch.env}, stdin=subprocess.DEVNULL, stdout=out,
-                                  stderr=out, start_new_session=True)
+        client = await asyncio.create_subprocess_exec(
+            *launch.argv, cwd=checkout, env={**os.environ, **launch.env}, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+            start_new_session=True)
     try:
         async with asyncio.timeout(150):
             async for line in channel.lines():
@@ -67,7 +68,7 @@ async def test_a_real_agent_works_and_obeys_each_decision(name: str, allow: bool
         await channel.close()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(client.pid, signal.SIGKILL)
-        client.wait()
+        await client.wait()
     kinds = [type(one) for one in heard]
     assert s.Began in kinds and s.ToolEnded in kinds and s.TurnEnded in kinds, (job / "out").read_text()
     settled = {one.how for one in heard if isinstance(one, s.AskSettled)}
