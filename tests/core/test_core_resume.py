@@ -186,6 +186,13 @@ def test_a_task_that_waits_at_a_failure_gets_its_other_agent_at_once() -> None:
     assert sim.events(e.AttemptClaimed)[-1].agent == "other"
 
 
+def test_a_limit_that_ended_while_nobody_looked_is_over_at_the_next_input() -> None:
+    sim = at_work()
+    sim.give(verdict("rate-limit", "rate-limited", until=sim.now + 60_000))
+    sim.now += 120_000
+    assert any(isinstance(event, e.AccountFreed) for event in sim.give(i.DaemonStarted(version="1", pid=2, boot="b")))
+
+
 def test_only_the_attempt_that_is_meant_is_resumed() -> None:
     sim = at_work()
     assert not sim.give(i.ConversationSeen(attempt=AttemptId("T9.9"), conversation="x"))

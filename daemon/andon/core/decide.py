@@ -58,7 +58,7 @@ def follow(state: State, at: int, place: int) -> tuple[list[e.Event], int]:
 
     Going on from a place keeps a cascade over n tasks linear; whatever is decided last is decided after a whole round.
     """
-    stale = (check.stale_runs(state) or mended(state)) if place == 0 else []
+    stale = (check.stale_runs(state) or mended(state) or money.ticked(state, at)) if place == 0 else []
     if stale:
         return stale, 0
     for index in range(place, len(state.open)):
