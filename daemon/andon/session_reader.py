@@ -30,6 +30,8 @@ FOREIGN = (ArithmeticError, AssertionError, AttributeError, LookupError, Runtime
 """What somebody else's adapter may raise although it must not."""
 TURN = 200
 """Lines folded before other tasks get their turn, while a session's past is read."""
+LIVE_BYTES = 64 * 1024
+"""At most so much of a file is read before the other sessions get their turn."""
 FILES_S = 1.0
 """Changes of files within this time are one."""
 _CALL = msgspec.json.Decoder(Call)
@@ -46,7 +48,7 @@ class Reader:
         seen, job = jobs.probe(folder), jobs.read_job(folder)
         started = None if isinstance(seen, jobs.NotStarted) else seen.started
         self.since = started.at if started else now
-        self.root = _root(self.attempt, started, self.profile.processes, job.argv[0] if job and job.argv else "")
+        self.root = _root(self.attempt, FOLDER, started, self.profile.processes, job.argv[0] if job and job.argv else "")
         self.watch: monitor.Watch = monitor.begin(agent, self.since, processes=self.profile.processes)
         self.git = _git_dir(Path(attempt.path))
         self.told = Told()
@@ -109,7 +111,7 @@ class Reader:
         """Fold what is new in the files, at most one bounded reading of each: whether anything was, and whether more is left."""
         signals: list[AnySignal] = []
         for tail in self._tails:
-            signals += self._read(filter(None, map(decode, tail.read())), now)
+            signals += self._read(filter(None, map(decode, tail.read(LIVE_BYTES))), now)
         if self._transcript is not None:
             signals += self._read(self._transcript.read(now), now)
         self.fold(signals, rules)
@@ -187,11 +189,11 @@ def _call(line: Line) -> tuple[Call, ...]:
         return ()
 
 
-def _root(attempt: AttemptId, started: Started | None, names: tuple[str, ...], program: str) -> Root | None:
+def _root(attempt: AttemptId, folder: Path, started: Started | None, names: tuple[str, ...], program: str) -> Root | None:
     """The session for those who look at its processes; None when nobody holds its token."""
     if started is None:
         return None
-    return Root(attempt=attempt, pid=started.pid, ticks=started.ticks, names=names, program=Path(program).name)
+    return Root(attempt=attempt, pid=started.pid, ticks=started.ticks, names=names, program=Path(program).name, marker=str(folder))
 
 
 def _git_dir(checkout: Path) -> Path | None:

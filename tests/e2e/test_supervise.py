@@ -142,8 +142,8 @@ async def test_the_end_of_the_agents_own_process_is_seen_within_ten_seconds_thou
         assert found is not None
         began = time.monotonic()
         process.tell(*found, 9)
-        await wait_for(lambda: any(isinstance(given, i.HealthSeen) and given.verdict.cause == "agent-gone" for given in floor.given),
-                       10, what="the verdict")
+        gone = lambda: any(isinstance(given, i.HealthSeen) and given.verdict.cause == "agent-gone" for given in floor.given)  # noqa: E731
+        await wait_for(gone, 10, what="the verdict")
         assert time.monotonic() - began < 10
 
 
