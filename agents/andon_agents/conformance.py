@@ -104,7 +104,7 @@ class Stage:
 
     def person(self) -> dict[str, str]:
         """The environment of the session."""
-        around = {name: value for name, value in os.environ.items() if name in ("HOME", "LANG", "PATH", "USER", "TMPDIR")}
+        around = {name: value for name, value in os.environ.items() if name not in self.profile.keys}
         path = f"{self.bin}{os.pathsep}{os.environ.get('PATH', '')}"
         return {**around, **dict.fromkeys(self.profile.keys[:1], KEY), "PATH": path, "COPILOT_MODEL": "scripted-1",
                 "COPILOT_OFFLINE": "true", "OPENAI_MODEL": "scripted-1"}
