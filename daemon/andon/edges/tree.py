@@ -2,13 +2,14 @@
 
 Theory of operation. A session's tree is what descends from its shim (the subreaper of all that its command leaves behind), and
 strays: processes elsewhere whose environment carries the session's own marker. Only a process that is new, ours and in nobody's
-tree is asked for its environment, once. The agent itself is known by its process names; what stands between it and the shim
+tree is asked for its environment, and once it is not young any more never again. The agent itself is known by its process names; what stands between it and the shim
 is a wrapper, what is below it is its work, but for the agent's own helpers and ours. A name that never matched proves nothing:
 until the agent was once found by name, any process below the shim counts as it.
 """
 
 import os
 import re
+import time
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
@@ -25,6 +26,8 @@ COMMANDS, COMMAND_BYTES = 5, 4096
 KNOWN_LIMIT = 20_000
 """Processes whose command or environment is remembered; past it all are forgotten and asked again."""
 ENVIRON_BYTES = 256 * 1024
+YOUNG_S = 2.0
+"""A process so young may not yet be the program that it is to become: what its environment lacks is asked again."""
 _INTERPRETER = re.compile(r"(?:python|node|ruby|perl|bun|deno|sh|bash|dash|zsh)[0-9.]*")
 _OURS = re.compile(r"(?:^|\0)(?:-m\0andon[._]|[^\0]*/andon_agents/hook\.py\0|[^\0]*/andon\0agent\0)")
 """Our own programs inside a session: its hooks and its server of verbs."""
@@ -41,6 +44,8 @@ class Root(msgspec.Struct, frozen=True, kw_only=True):
     """Of the agent's own processes."""
     program: str = ""
     """The job's own program, for an agent that names no processes."""
+    marker: str = ""
+    """What its processes carry in their environment: strays are known by it."""
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +82,7 @@ class Trees:
         """Over the process table, for tests that count."""
         self._memory: dict[AttemptId, _Memory] = {}
         self._commands: dict[tuple[int, int, str], tuple[str, bool]] = {}
-        self._strays: dict[Key, str] = {}
+        self._strays: dict[tuple[int, int, str], str] = {}
 
     def forget(self, attempt: AttemptId) -> None:
         """The session is over."""
@@ -109,17 +114,21 @@ class Trees:
                below: Mapping[int, list[Spent]]) -> None:
         """Add strays: our own processes outside of every tree that carry a session's marker."""
         held = {row.pid for tree in trees.values() for row in tree} | {root.pid for root in wanted.values()}
+        by_marker = {root.marker: root for root in wanted.values() if root.marker}
         oldest, me = min(root.ticks for root in wanted.values()), os.getpid()
         outside = [row for row in rows.values()
                    if row.ticks >= oldest and row.pid not in held and row.pid != me and row.parent != 2 and row.state not in "ZX"]
         if len(self._strays) > KNOWN_LIMIT:
             self._strays.clear()
+        settled = (time.clock_gettime(time.CLOCK_BOOTTIME) - YOUNG_S) * TICK
         for row in outside:
-            key = (row.pid, row.ticks)
+            key = (row.pid, row.ticks, row.name)
             marker = self._strays.get(key)
             if marker is None:
-                marker = self._strays[key] = _marker(row.pid)
-            root = wanted.get(AttemptId(marker)) if marker else None
+                marker = _marker(row.pid)
+                if marker or row.ticks < settled:
+                    self._strays[key] = marker
+            root = by_marker.get(marker) if marker else None
             if root is not None and row.ticks >= root.ticks and row.pid not in held:
                 more = [one for one in (row, *_descendants([row.pid], below)) if one.pid not in held]
                 held.update(one.pid for one in more)
@@ -255,7 +264,7 @@ def _marker(pid: int) -> str:
             return ""
     except OSError:
         return ""
-    found = re.search(rf"(?:^|\0){MARKER}=([^\0]{{1,100}})(?:\0|$)", _read(f"/proc/{pid}/environ", ENVIRON_BYTES))
+    found = re.search(rf"(?:^|\0){MARKER}=([^\0]{{1,4096}})(?:\0|$)", _read(f"/proc/{pid}/environ", ENVIRON_BYTES))
     return found[1] if found else ""
 
 
