@@ -170,7 +170,7 @@ async def test_one_session_through_work_denial_question_limits_faults_interrupt_
 
         # denied: the agent is told why and goes on
         await prompt("Again. [[scenario:proper file=no.txt]]")
-        for number in range(3):
+        for number in range(2):  # a file that was not written is not edited either: no request
             ask = await ear.hear(s.PermissionWanted)
             assert await ear.channel.answer(ask.ask, allow=False, text=f"no {number}")
             assert (await ear.hear(s.AskSettled)).how == "reject"
