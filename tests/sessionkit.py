@@ -172,7 +172,7 @@ class Hands:
         folder, name = self._place.job(effect.attempt), session_name(effect.attempt)
         await asyncio.to_thread(jobs.begin_sitting, folder, effect.sitting)
         argv = self.argv.get(effect.title, self._argv)
-        env = {"PATH": "/usr/bin:/bin", "ANDON_ATTEMPT": str(effect.attempt), "TERM": "xterm"}
+        env = {"PATH": "/usr/bin:/bin", "ANDON_ATTEMPT": str(effect.attempt), "ANDON_TREE": str(folder), "TERM": "xterm"}
         jobs.write_job(folder, Job(name=effect.attempt, argv=argv, cwd=effect.path, env=env))
         await self._tmux.kill_session(name)
         await self._tmux.new_session(name, jobs.shim_argv(folder), effect.path, {})

@@ -48,7 +48,7 @@ class Reader:
         seen, job = jobs.probe(folder), jobs.read_job(folder)
         started = None if isinstance(seen, jobs.NotStarted) else seen.started
         self.since = started.at if started else now
-        self.root = _root(self.attempt, FOLDER, started, self.profile.processes, job.argv[0] if job and job.argv else "")
+        self.root = _root(self.attempt, folder, started, self.profile.processes, job.argv[0] if job and job.argv else "")
         self.watch: monitor.Watch = monitor.begin(agent, self.since, processes=self.profile.processes)
         self.git = _git_dir(Path(attempt.path))
         self.told = Told()
@@ -193,7 +193,9 @@ def _root(attempt: AttemptId, folder: Path, started: Started | None, names: tupl
     """The session for those who look at its processes; None when nobody holds its token."""
     if started is None:
         return None
-    return Root(attempt=attempt, pid=started.pid, ticks=started.ticks, names=names, program=Path(program).name, marker=str(folder))
+    return Root(
+        attempt=attempt, pid=started.pid, ticks=started.ticks, names=names, program=Path(program).name, marker=str(folder),
+    )
 
 
 def _git_dir(checkout: Path) -> Path | None:

@@ -19,7 +19,7 @@ from support import wait_for, wait_until
 
 
 def make(folder: Path, script: str, **more: object) -> Path:
-    env = {"PATH": os.environ["PATH"], "ANDON_ATTEMPT": str(folder)}
+    env = {"PATH": os.environ["PATH"], "ANDON_TREE": str(folder)}
     settings: dict[str, object] = {
         "name": "j", "argv": ("sh", "-c", script), "cwd": "/", "log": True, "grace_s": 0.3, "env": env, **more}
     jobs.write_job(folder, Job(**settings))  # type: ignore[arg-type]

@@ -26,7 +26,7 @@ PYTHON = sys.executable
 def make(folder: Path, *argv: str, **more: object) -> Path:
     settings: dict[str, object] = {
         "name": folder.name, "argv": argv, "cwd": "/", "log": True, "grace_s": 0.3,
-        "env": {"PATH": os.environ["PATH"], "ANDON_ATTEMPT": str(folder)}, **more,
+        "env": {"PATH": os.environ["PATH"], "ANDON_TREE": str(folder)}, **more,
     }
     jobs.write_job(folder, Job(**settings))  # type: ignore[arg-type]
     return folder

@@ -42,7 +42,7 @@ def started() -> Iterator[Starts]:
 def root(attempt: AttemptId, shim: subprocess.Popen[bytes], *names: str, program: str = "") -> Root:
     ticks = process.start_ticks(shim.pid)
     assert ticks is not None
-    return Root(attempt=attempt, pid=shim.pid, ticks=ticks, names=names, program=program)
+    return Root(attempt=attempt, pid=shim.pid, ticks=ticks, names=names, program=program, marker=str(attempt))
 
 
 def script(folder: Path, name: str, text: str) -> Path:
@@ -100,8 +100,8 @@ def test_an_agent_whose_wrapper_stands_is_seen_to_be_gone_only_after_it_was_once
 
 def test_a_command_agent_is_the_program_that_its_job_names(started: Starts) -> None:
     shim, trees = shim_of(started, "sh", "-c", "sleep 60 & sleep 60"), Trees()
-    seen = until(trees, root(ONE, shim, program="sh"), lambda look: look.tree.children == 2)
-    assert seen.tree.alive and seen.tree.commands == ("sleep",)
+    seen = until(trees, root(ONE, shim, program="sh"), lambda look: look.tree.commands == ("sleep",))
+    assert seen.tree.alive and seen.tree.children == 2
 
 
 def test_cpu_of_children_that_are_gone_still_counts_and_never_shrinks(

@@ -33,7 +33,7 @@ if ctypes.CDLL(None).syscall(56, 0x4000 | signal.SIGCHLD, 0, 0, 0, 0) == 0:
 async def test_a_process_that_waits_in_vfork_for_a_suspended_child_counts_as_suspended(tmp_path: Path) -> None:
     folder, mark = tmp_path / "J1", tmp_path / "forked"
     argv = (sys.executable, "-c", VFORK, str(mark))
-    jobs.write_job(folder, Job(name="J1", argv=argv, cwd=str(tmp_path), env={"ANDON_ATTEMPT": "J1"}, log=True))
+    jobs.write_job(folder, Job(name="J1", argv=argv, cwd=str(tmp_path), env={"ANDON_TREE": "J1"}, log=True))
     await jobs.start_detached(folder)
     try:
         await asyncio.to_thread(wait_until, mark.exists, what="the fork")

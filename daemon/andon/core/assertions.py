@@ -14,12 +14,15 @@ _COMMIT = re.compile(r"\bcommit(?:ted)?(?:\s+(?:as|is|hash|id|sha))*[:\s]+[`\"'(
 _MADE = re.compile(
     r"\b(?:created|wrote|added|generated)\s+(?:an?\s+|the\s+|new\s+)*(?:files?\s+)?[`\"']([\w][\w./+-]{0,200}\.\w{1,8})[`\"']",
     re.IGNORECASE)
-_TESTS = re.compile(r"\b(?:all\s+(?:the\s+)?)?tests?\s+(?:now\s+|are\s+|all\s+)*(?:pass|passed|passing|green|succeed)\b", re.IGNORECASE)
+_TESTS = re.compile(
+    r"\b(?:all\s+(?:the\s+)?)?tests?\s+(?:now\s+|are\s+|all\s+)*(?:pass|passed|passing|green|succeed)\b",
+    re.IGNORECASE)
 _NOT = re.compile(r"\b(?:not|n't|never|no|fail\w*|cannot|before|if|once|when|should|until|make sure)\b", re.IGNORECASE)
 _ASKS = re.compile(r"\?[*_`\"')\]]*$")
 _ANSWERED = re.compile(r"^(?:yes|no|done|it is|that is|i (?:have|did|am|was)|all of)\b", re.IGNORECASE)
 _DECIDE = re.compile(
-    r"\b(?:let me know (?:which|what|how|whether)|please (?:confirm|advise|choose|decide|tell me)|which (?:one|option) (?:do|would|should))\b",
+    r"\b(?:let me know (?:which|what|how|whether)|please (?:confirm|advise|choose|decide|tell me)|"
+    r"which (?:one|option) (?:do|would|should))\b",
     re.IGNORECASE)
 _SENTENCES = re.compile(r"(?<=[.!?;])\s+|\n")
 

@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 
 from andon.edges import evidence, jobs, report, salvage
+from andon.edges.process import MARKER
 from andon.edges.proving import Proving
 from andon.schema.clean import clean
 from andon.schema.effects import RunCheck
@@ -26,7 +27,6 @@ TAIL_CHARS = 3500
 LOST_SHOWN = 50
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "USER", "LOGNAME", "SHELL", "TZ", "PIP_INDEX_URL", "SSL_CERT_FILE", "NODE_PATH")
 """What a check gets of the daemon's environment; everything else is left out."""
-MARKER = "ANDON_ATTEMPT"
 
 
 class Shelf(Protocol):
@@ -143,7 +143,7 @@ def job_of(effect: RunCheck, slot: Path, folder: Path) -> Job:
     lines = [f"( {command}\n) || exit {report.SETUP_EXIT}" for command in effect.checkout.setup]
     lines.append(check.run.replace("{report}", shlex.quote(str(report_of(folder)))))
     env = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
-    env |= {"PWD": str(slot), "TMPDIR": str(folder / "tmp"), MARKER: effect.run, "ANDON_RUN": effect.run, "TERM": "dumb"}
+    env |= {"PWD": str(slot), "TMPDIR": str(folder / "tmp"), MARKER: str(folder), "ANDON_RUN": effect.run, "TERM": "dumb"}
     return Job(
         name=effect.run, argv=("/bin/sh", "-c", "\n".join(lines)), cwd=str(slot), env=env, log=True,
         seconds=check.minutes * 60.0, memory_mb=check.memory_mb, output_mb=check.output_mb,

@@ -16,8 +16,9 @@ __all__ = [
     "wait_gone",
 ]
 
-MARKER = "ANDON_ATTEMPT"
-"""The environment variable that names the attempt or run in each process of a job."""
+MARKER = "ANDON_TREE"
+"""The environment variable that names the job in each of its processes: the path of its directory, so that two factories of one
+person never take each other's processes for their own."""
 POLL_S = 1.0
 """How often a process is looked at where the kernel cannot tell us of its end (no pidfd)."""
 GIVE_UP_S = 10.0

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from andon.edges.git import git
+from andon.edges.process import MARKER
 from andon.edges.spawn import spawn
 from andon.schema.errors import Mistake
 from andon.schema.ids import AttemptId, TaskId
@@ -44,7 +45,8 @@ def attempt_env(layout: Layout, *, attempt: AttemptId, task: TaskId, path: Path,
         del env["VIRTUAL_ENV"]
     job = layout.job(attempt)
     (job / "tmp").mkdir(parents=True, exist_ok=True, mode=0o700)
-    env |= {"PWD": str(path), "TMPDIR": str(job / "tmp"), "ANDON_TASK": task, "ANDON_ATTEMPT": attempt, "ANDON_JOB": str(job)}
+    env |= {"PWD": str(path), "TMPDIR": str(job / "tmp"), "ANDON_TASK": task, "ANDON_ATTEMPT": attempt, "ANDON_JOB": str(job),
+            MARKER: str(job)}
     if port:
         env |= {"ANDON_PORT": str(port), "ANDON_PORTS": str(ports)}
     env.setdefault("LANG", "C.UTF-8")

@@ -17,7 +17,7 @@ JOB, START, EXIT, LOG, OUTBOX, INBOX, PROMPT, CONTEXT = (
 HOOKS, CHANNEL, GATEWAY, ASKS, ROUTE, MESSAGES, FACTS = (
     "hooks.jsonl", "channel.jsonl", "gateway.jsonl", "asks", "route.json", "messages", "facts.json",
 )
-"""Further names: raw lines by source (`andon.schema.signals.Line`), the decisions for hooks that wait, the route, marks of messages,
+"""Further names: raw lines by source (`andon.schema.signals.Line`), decisions for hooks that wait, the route, marks of messages,
 what was known of the session at its start."""
 TOKEN_EXIT = 75
 """Exit code of a shim that found the token taken (EX_TEMPFAIL)."""

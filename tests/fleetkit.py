@@ -51,7 +51,7 @@ def fleet(folder: Path, *agents: str, more: str = "", person: str = "") -> Itera
     """A factory with these agents. Ended with everything that it started."""
     binaries = [str(cli(name).parent) for name in agents]
     keys = {key: value for name in agents for key, value in KEYS[name].items()}
-    (folder / "config").mkdir(parents=True)
+    (folder / "config").mkdir(parents=True, exist_ok=True)
     if person:
         (folder / "config/andon.toml").write_text(person)
     env = {**keys, "PATH": os.pathsep.join([*binaries, os.environ["PATH"]]), "ANDON_CONFIG_HOME": str(folder / "config")}
