@@ -2,9 +2,9 @@
 
 Theory of operation. A session's tree is what descends from its shim (the subreaper of all that its command leaves behind), and
 strays: processes elsewhere whose environment carries the session's own marker. Only a process that is new, ours and in nobody's
-tree is asked for its environment, and once it is not young any more never again. The agent itself is known by its process names; what stands between it and the shim
-is a wrapper, what is below it is its work, but for the agent's own helpers and ours. A name that never matched proves nothing:
-until the agent was once found by name, any process below the shim counts as it.
+tree is asked for its environment, and once it is not young any more never again. The agent itself is known by its process
+names; what stands between it and the shim is a wrapper, what is below it is its work, but for the agent's own helpers and
+ours. A name that never matched proves nothing: until the agent was once found by name, any process below the shim counts as it.
 """
 
 import os
