@@ -66,7 +66,7 @@ class Eyes:
             attempt = self._loop.state.attempts.get(AttemptId(folder.parent.name))
             if attempt is not None:
                 self._performer.hear(attempt.attempt, attempt.said)
-        if self._layout.person_settings in paths:
+        if paths & {self._layout.person_settings, self._layout.person_rules}:
             await self._office.read_person()
             await self._reload_all()
         for repo in list(self._loop.state.repos.values()):

@@ -282,10 +282,11 @@ def diverged(seen: Diverged, where: str) -> Mistake:
 
 def made(events: Sequence[e.Event]) -> tuple[str, ...]:
     """The names of what a command made."""
+    added = tuple(event.task for event in events if isinstance(event, e.TaskAdded))
+    if added:
+        return added
     for event in events:
         match event:
-            case e.TaskAdded():
-                return (event.task,)
             case e.GateAnswered():
                 return (event.gate,)
             case e.TaskCancelled() | e.TaskRetried():

@@ -15,6 +15,7 @@ EXAMPLES = """\
 examples:
   andon add "make --version print the version"
   andon add spec.md --after T3,T4 --paths 'src/**,tests/**'
+  andon add "port the parser" --race claude,codex
   generate-spec | andon add - --key nightly-7     the same key never adds twice
 
 A markdown file may begin with front matter: lines between two --- lines, one `key: value` a line (this is not YAML):
@@ -38,6 +39,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--line", metavar="LINE", default="", help="the line it walks (default: build)")
     parser.add_argument("--priority", type=int, metavar="N", default=None, help="higher goes first (default: 0)")
     parser.add_argument("--agent", metavar="NAME", default="", help="a name of [agents] in andon.toml")
+    parser.add_argument("--race", metavar="A,B", default="",
+                        help="agents that each get the task; the better-proven change goes on, the others end")
     parser.add_argument("--may-remove-tests", action="store_true", help="tests of the base may disappear with this change")
     parser.add_argument("--repo", metavar="REPO", default="", help="id or path of the repository (default: the one you stand in)")
     parser.add_argument("--key", metavar="KEY", default="", help="idempotency key: the same key never adds twice")
@@ -54,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
         command = _command(args, seed, repo, views)
         done = client.do(command)
         task = done.ids[0] if done.ids else ""
+        if len(done.ids) > 1 and not args.json:
+            out.say(f"{' and '.join(done.ids)} race; the better-proven change goes on")
         _tell(args, command, task, before=any(view.task == task for view in reach.of(TaskView, views)))
         if not args.wait:
             return codes.OK
@@ -72,7 +77,7 @@ def _command(args: argparse.Namespace, seed: Seed, repo: RepositoryView, views: 
     return AddTask(
         repo=repo.repo, title=seed.title, spec=seed.spec, line=line, after=_after(args.after, seed),
         paths=tuple(path for text in args.paths for path in listed(text)) or seed.paths, priority=priority or 0,
-        agent=args.agent or seed.agent, may_remove_tests=args.may_remove_tests, key=args.key)
+        agent=args.agent or seed.agent, may_remove_tests=args.may_remove_tests, key=args.key, race=tuple(listed(args.race)))
 
 
 def _after(option: str, seed: Seed) -> tuple[TaskId, ...]:

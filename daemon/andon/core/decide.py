@@ -511,7 +511,7 @@ def ticked(state: State, given: i.Ticked, at: int) -> list[e.Event]:
     """Time alone: attempts at their limit are suspended. The question to a person, retries and overlaps follow in `settle`."""
     events: list[e.Event] = []
     for attempt in schedule.live_attempts(state):
-        if attempt.phase != "running" or attempt.pause_asked or attempt.stop_asked or at < schedule.time_limit(state, attempt):
+        if not schedule.limited_by_time(attempt) or at < schedule.time_limit(state, attempt):
             continue
         because = f"{attempt.attempt} has worked {round((at - attempt.started_at) / 60_000)} minutes, its limit"
         events.append(e.AttemptPauseAsked(attempt=attempt.attempt, because=because))

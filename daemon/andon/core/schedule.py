@@ -255,7 +255,7 @@ def next_deadline(state: State, at: int = 0) -> int:
     moments = [task.not_before for task in open_tasks(state) if not task.live]
     moments += [tries.not_before for tries in state.tries.values()]
     for attempt in live_attempts(state):
-        if attempt.phase == "running" and not attempt.pause_asked and not attempt.stop_asked:
+        if limited_by_time(attempt):
             moments.append(max(time_limit(state, attempt), at + 1))
     busy = busy_tasks(state)
     for task in open_tasks(state):
@@ -263,6 +263,11 @@ def next_deadline(state: State, at: int = 0) -> int:
             moments += [until for _ in islice(in_the_way(task, busy), 1)]
     moments += [*money.deadlines(state, at), *race.deadlines(state, at), *sessions.deadlines(state, at)]
     return min((moment for moment in moments if moment > at), default=0)
+
+
+def limited_by_time(attempt: Attempt) -> bool:
+    """Whether its time limit counts now: it runs, nothing was asked of it yet, and no person drives it."""
+    return attempt.phase == "running" and not (attempt.pause_asked or attempt.stop_asked or attempt.taken)
 
 
 def time_limit(state: State, attempt: Attempt) -> int:

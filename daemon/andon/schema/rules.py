@@ -28,7 +28,7 @@ class ScreenRule(msgspec.Struct, frozen=True, kw_only=True):
     """`all`, `title`, `first:N` or `last:N`: the N last rows that are not blank."""
     keys: dict[str, tuple[str, ...]] = {}
     """For a prompt: the tmux keys that answer `allow`, `deny` or `dismiss` it. Sent only when the pane still matches."""
-    trouble: Trouble | Literal[""] = ""
+    trouble: Trouble = "unknown"
     until: str = ""
     """An expression whose first group is seconds until a limit ends."""
     steady_s: float = 0.0

@@ -139,6 +139,7 @@ class TurnFailed(Signal, frozen=True, kw_only=True, tag="turn-failed"):
     """The turn ended without a last word: the agent stands at its prompt."""
 
     trouble: Trouble
+    turn: str = ""
     text: str = ""
     until: int = 0
 
