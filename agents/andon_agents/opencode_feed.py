@@ -50,6 +50,8 @@ class Feed:
     def __init__(self) -> None:
         self.helpers: set[str] = set()
         self.main = ""
+        self.failed_at = 0
+        """When a turn last failed or was aborted (ms)."""
         self._state: dict[str, str] = {}
         self._failed: set[str] = set()
         self._words: dict[str, str] = {}
@@ -79,6 +81,7 @@ class Feed:
                 return self._status(event, session, text(props, "status", "type"))
             case "session.error":
                 self._failed.add(session)
+                self.failed_at = at
             case "session.idle":
                 return self._idle(event, session)
             case "permission.asked" | "permission.updated" | "question.asked":

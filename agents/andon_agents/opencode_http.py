@@ -27,6 +27,8 @@ STREAM = aiohttp.ClientTimeout(total=None, sock_connect=3, sock_read=45)
 """A heartbeat comes every ten seconds; after 45 of silence the connection is made again."""
 HEADERS_S = 4
 """For the first bytes: while opencode starts it may take a connection and never answer on it."""
+SETTLE_MS = 1_500
+"""After a failed or aborted turn: a message within its last moments is stored, and no turn begins with it."""
 NAPS = (0.1, 0.2, 0.3, 0.5, 0.8, 1.0, 2.0, 5.0)
 FAULTS = (aiohttp.ClientError, OSError, TimeoutError, msgspec.MsgspecError, UnicodeDecodeError, ValueError)
 DENIED = "This was denied for this session. Go on without it."
@@ -87,6 +89,7 @@ class OpencodeChannel:
     async def send(self, text: str) -> bool:
         """Put a message into the conversation; while the agent works, it reads it at its next model call."""
         session = await self._main()
+        await self._nap(max(0, min(SETTLE_MS, self._feed.failed_at + SETTLE_MS - _now())) / 1000)
         told = {"parts": [{"type": "text", "text": text}]}
         return bool(session) and await self._post(f"/session/{session}/prompt_async", told) is not None
 
