@@ -29,10 +29,10 @@ class ScriptedAdapter(msgspec.Struct, frozen=True):
         """Raises Mistake when the scenario does not exist."""
         args = assignment.agent.args
         scenario = chosen(assignment.prompt) or (args[0] if args else "proper")
-        scenario = _place(scenario, assignment)
+        scenario = place(scenario, assignment)
         argv = (sys.executable, "-P", "-m", "andon_agents.scripted", scenario, "--prompt", str(assignment.prompt_file), *args[1:])
         told = {"ANDON_JOB": str(assignment.job), "ANDON_ATTEMPT": str(assignment.attempt), "ANDON_TASK": str(assignment.task)}
-        return Launch(argv=argv, env={**_import_path(assignment.agent.env), **told, "ANDON_TITLE": assignment.title})
+        return Launch(argv=argv, env={**import_path(assignment.agent.env), **told, "ANDON_TITLE": assignment.title})
 
 
 def chosen(prompt: str) -> str:
@@ -41,7 +41,7 @@ def chosen(prompt: str) -> str:
     return marker[1] if marker else ""
 
 
-def _place(scenario: str, assignment: Assignment) -> str:
+def place(scenario: str, assignment: Assignment) -> str:
     """A bundled name as it is, a path made absolute from the checkout."""
     from andon_agents.acting.shelf import bundled, unknown
 
@@ -56,7 +56,7 @@ def _place(scenario: str, assignment: Assignment) -> str:
     return str(path)
 
 
-def _import_path(env: dict[str, str]) -> dict[str, str]:
+def import_path(env: dict[str, str]) -> dict[str, str]:
     """The agent's own environment, with PYTHONPATH for whatever a fresh interpreter would not find by itself."""
     packages = (*andon_agents.__path__, *andon.__path__, *msgspec.__path__)
     installed = {*site.getsitepackages(), site.getusersitepackages()}

@@ -236,6 +236,39 @@ def slow(player: Player, step: sc.Slow) -> None:
             player.tell("progress", f"{step.text}: {quarter * 25} %")
 
 
+def turn_ends(player: Player, step: sc.TurnEnds) -> None:
+    """Last words; who ends by itself goes on."""
+    player.screen.line(f"● {step.text}")
+
+
+def question(player: Player, step: sc.Question) -> None:
+    """Asked by the one means that this agent has."""
+    ask(player, sc.Ask(text=step.text, options=step.options))
+
+
+def spend(player: Player, step: sc.Spend) -> None:
+    """Nobody counts here."""
+    player.pause("Thinking", 0.2)
+
+
+def retry(player: Player, step: sc.Retry) -> None:
+    """Refused, and tried again."""
+    player.screen.pause(f"{step.trouble} ({step.status}), trying again", step.seconds)
+
+
+def background(player: Player, step: sc.Background) -> None:
+    """Started, and not waited for."""
+    player.screen.deed("Bash", f"{step.command} &")
+    command = ["/bin/sh", "-c", step.command]
+    quiet = subprocess.DEVNULL
+    player.children.append(subprocess.Popen(command, cwd=player.checkout, env=child_env(), stdin=quiet, stdout=quiet, stderr=quiet))
+
+
+def compact(player: Player, step: sc.Compact) -> None:
+    """Shorter now."""
+    player.pause("Compacting", step.seconds)
+
+
 StepT = TypeVar("StepT", bound=sc.Step)
 
 
@@ -251,6 +284,7 @@ DEEDS = dict((
     deed(sc.Say, say), deed(sc.Think, think), deed(sc.Read, read), deed(sc.Edit, edit), deed(sc.Append, append),
     deed(sc.Write, write), deed(sc.Delete, delete), deed(sc.Run, run), deed(sc.Commit, commit), deed(sc.Progress, progress),
     deed(sc.Ask, ask), deed(sc.Finished, finished), deed(sc.Handoff, handoff), deed(sc.Idle, idle), deed(sc.Exit, leave),
-    deed(sc.Slow, slow),
+    deed(sc.Slow, slow), deed(sc.TurnEnds, turn_ends), deed(sc.Question, question), deed(sc.Spend, spend), deed(sc.Retry, retry),
+    deed(sc.Background, background), deed(sc.Compact, compact),
 ))
 """What each well-behaved step does."""

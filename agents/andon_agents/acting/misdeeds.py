@@ -97,17 +97,17 @@ def edit_checks(player: Player, step: sc.EditChecks) -> None:
 
 def crash(player: Player, step: sc.Crash) -> NoReturn:
     """Dead."""
-    _die(player, step.how)
+    die(player, step.how)
 
 
 def crash_after_done(player: Player, step: sc.CrashAfterDone) -> NoReturn:
     """Finished, then dead."""
     player.tell("finished", "Done. All tests pass.", commit=git(player, "rev-parse", "HEAD"))
     player.screen.line("● Done. All tests pass.", BOLD)
-    _die(player, step.how)
+    die(player, step.how)
 
 
-def _die(player: Player, how: int | str) -> NoReturn:
+def die(player: Player, how: int | str) -> NoReturn:
     """By exit code, or by a signal with its default action."""
     if isinstance(how, int) or how.isdigit():
         player.screen.line("panic: unexpected end of stream", RED)

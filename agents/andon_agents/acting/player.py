@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -19,6 +20,9 @@ from andon.schema.mailbox import Kind, leave, read_answer
 
 from .scenario import Moment, Scenario, Step, holds
 from .screen import BOLD, CYAN, INPUT, RED, Screen
+
+if TYPE_CHECKING:
+    import subprocess
 
 _NAME = re.compile(r"\{(task|attempt|number|title|answer|python|checkout|job)\}")
 
@@ -51,7 +55,7 @@ class Player:
             "title": environ.get("ANDON_TITLE", ""), "answer": "",
             "python": sys.executable, "checkout": str(checkout), "job": str(self.job or ""),
         }
-        self.children: list[object] = []
+        self.children: list[subprocess.Popen[bytes]] = []
         """Processes that were started and are not waited for."""
 
     def fill(self, text: str) -> str:

@@ -3,8 +3,9 @@
 A scenario is a TOML file: `about`, `seed`, `speed`, and one `[[step]]` for each deed. A step has exactly one verb as its
 first key (`edit = "src/a.py"`), the verb's own further keys, and, for every verb:
 
-    when = "attempt >= 2"            do it only then; also `answer == "text"`, `!=`, and several joined by `and`
+    when = "attempt >= 2"            do it only then; also `sitting == 1`, `answer == "text"`, `!=`, and several joined by `and`
     literal = true                   take {names} in its texts as they stand
+    permit = true                    ask for permission first (a sitter does); a denied step is left out, `answer` is `denied`
 
 In texts `{task} {attempt} {number} {title} {answer} {python} {checkout} {job}` are filled in. Seconds are divided by `speed`
 and by the environment's ANDON_SCRIPTED_SPEED, except where a field says real seconds.
@@ -21,6 +22,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, tag_field="verb", forbid_u
 
     when: str = ""
     literal: bool = False
+    permit: bool = False
 
 
 # --- what any agent does ---------------------------------------------------------------------------------------------
@@ -135,6 +137,50 @@ class Slow(Step, frozen=True, kw_only=True, tag="slow"):
     text: str = "Working through the files"
 
 
+# --- what an interactive agent does beside; the one that ends by itself says it and goes on ------------------------------
+
+
+class TurnEnds(Step, frozen=True, kw_only=True, tag="turn_ends"):
+    """Say last words and go back to the prompt; the next message starts the next turn with the step after this one."""
+
+    text: str = field(name="turn_ends")
+    trouble: str = ""
+    """The turn fails with this word of the provider instead: `rate_limit`, `authentication_error`."""
+
+
+class Question(Step, frozen=True, kw_only=True, tag="question"):
+    """Ask by a tool of its own and stand still; the answer is `{answer}` from here on."""
+
+    text: str = field(name="question")
+    options: tuple[str, ...] = ()
+
+
+class Spend(Step, frozen=True, kw_only=True, tag="spend"):
+    """Use so many tokens of input (and half as many of output) in one model call."""
+
+    tokens: int = field(name="spend")
+
+
+class Retry(Step, frozen=True, kw_only=True, tag="retry"):
+    """A model call is refused with this word; it is tried again after so many real seconds."""
+
+    trouble: str = field(name="retry")
+    status: int = 429
+    seconds: float = 2.0
+
+
+class Background(Step, frozen=True, kw_only=True, tag="background"):
+    """Leave a shell command running in the background."""
+
+    command: str = field(name="background")
+
+
+class Compact(Step, frozen=True, kw_only=True, tag="compact"):
+    """Shorten the conversation, for so many seconds."""
+
+    seconds: float = field(name="compact")
+
+
 # --- what an agent must never get away with --------------------------------------------------------------------------
 
 
@@ -184,6 +230,8 @@ class Crash(Step, frozen=True, kw_only=True, tag="crash"):
     """Die: with an exit code (`crash = 3`) or of a signal (`crash = "SEGV"`)."""
 
     how: int | str = field(name="crash")
+    tool: str = ""
+    """The sitter dies while this shell command runs."""
 
 
 class CrashAfterDone(Step, frozen=True, kw_only=True, tag="crash_after_done"):
@@ -282,9 +330,11 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
 
     attempt: int = 1
     answer: str = ""
+    sitting: int = 1
+    """How often the same work was sat down to: 2 after a crash."""
 
 
-_TERM = re.compile(r'^(?:(attempt)\s*(==|!=|<=|>=|<|>)\s*(\d+)|(answer)\s*(==|!=)\s*"([^"]*)")$')
+_TERM = re.compile(r'^(?:(attempt|sitting)\s*(==|!=|<=|>=|<|>)\s*(\d+)|(answer)\s*(==|!=)\s*"([^"]*)")$')
 
 
 def valid(condition: str) -> bool:
@@ -303,6 +353,6 @@ def _term(term: str, now: Moment) -> bool:
     assert match is not None, f"not a condition: {term}"
     if match[4]:
         return (now.answer.strip().casefold() == match[6].strip().casefold()) is (match[5] == "==")
-    left, right = now.attempt, int(match[3])
+    left, right = now.attempt if match[1] == "attempt" else now.sitting, int(match[3])
     return {"==": left == right, "!=": left != right, "<": left < right, "<=": left <= right,
             ">": left > right, ">=": left >= right}[match[2]]

@@ -17,7 +17,7 @@ SHELF = Path(__file__).parent.parent / "scenarios"
 """The bundled scenarios: always real files, for the program is run from them (importlib.resources would cost its start 10 ms)."""
 _TOP = {"about", "seed", "speed", "step"}
 _STEP = re.compile(r"^[ \t]*\[\[[ \t]*step[ \t]*\]\]", re.MULTILINE)
-_COMMON = {"when", "literal"}
+_COMMON = {"when", "literal", "permit"}
 
 
 @cache
