@@ -19,7 +19,7 @@ from .hooked import hooked
 OURS: Mapping[str, str] = {
     "claude": "andon_agents.claude:ADAPTER", "codex": "andon_agents.codex:ADAPTER", "opencode": "andon_agents.opencode:ADAPTER",
     "gemini": "andon_agents.hooked:GEMINI", "qwen": "andon_agents.hooked:QWEN", "copilot": "andon_agents.hooked:COPILOT",
-    "acp": "andon_agents.acp:ADAPTER", "aider": "andon_agents.aider:ADAPTER",
+    "acp": "andon_agents.acp:ADAPTER", "aider": "andon_agents.aider:ADAPTER", "sitter": "andon_agents.sitter:ADAPTER",
 }
 """What comes with the program even where its entry points were not installed anew; an entry point of the same name beats it."""
 
