@@ -15,6 +15,7 @@ from andon.schema.signals import (
     PermissionWanted,
     Retrying,
     Spoke,
+    Took,
     ToolBegan,
     ToolEnded,
     TurnBegan,
@@ -189,6 +190,13 @@ def _user(line: Line, data: Object) -> Signals:
                       prompt=cut(text, PROMPT_LIMIT)),)
 
 
+def _attachment(line: Line, data: Object) -> Signals:
+    """What was typed while it worked is attached to the next model call."""
+    given = inner(data, "attachment")
+    text = words(given, "prompt") if words(given, "type") == "queued_command" else ""
+    return (Took(at=line.at, source=line.source, note=note(line), prompt=cut(text, PROMPT_LIMIT)),) if text else ()
+
+
 def _system(line: Line, data: Object) -> Signals:
     kind = words(data, "subtype")
     if kind == "init":
@@ -266,4 +274,6 @@ _HOOKS: Mapping[str, Reader] = {
     "Stop": _stop, "StopFailure": _stop_failure, "SubagentStart": _helper, "SubagentStop": _helper, "PreCompact": _compacting,
     "PostCompact": _compacting, "SessionEnd": _session_end,
 }
-_LINES: Mapping[str, Reader] = {"assistant": _assistant, "user": _user, "system": _system, "result": _result}
+_LINES: Mapping[str, Reader] = {
+    "attachment": _attachment, "assistant": _assistant, "user": _user, "system": _system, "result": _result,
+}

@@ -56,6 +56,12 @@ class TurnBegan(Signal, frozen=True, kw_only=True, tag="turn-began"):
     """The first 400 characters of what was asked."""
 
 
+class Took(Signal, frozen=True, kw_only=True, tag="took"):
+    """Words were put into the running turn: the receipt of a message that came while the agent was at work."""
+
+    prompt: str
+
+
 class ToolBegan(Signal, frozen=True, kw_only=True, tag="tool-began"):
     """A tool runs."""
 
@@ -236,7 +242,7 @@ class Attended(Signal, frozen=True, kw_only=True, tag="attended"):
 
 
 AnySignal = (
-    Began | TurnBegan | ToolBegan | ToolEnded | PermissionWanted | AnswerWanted | AskSettled | Retrying | Spoke | TurnEnded
+    Began | TurnBegan | Took | ToolBegan | ToolEnded | PermissionWanted | AnswerWanted | AskSettled | Retrying | Spoke | TurnEnded
     | TurnFailed | Compacting | Helper | Usage | Ended | Call | Tree | Screen | Files | Attended
 )
 """The closed union of signals."""
