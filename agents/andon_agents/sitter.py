@@ -50,7 +50,7 @@ class SitterAdapter(msgspec.Struct, frozen=True):
         """Everything comes through hooks and its transcript."""
         return Profile(
             channel="hooks", interactive=True, resumes=True, answers=True, metered="reported", processes=("sitter",),
-            sees=("began", "turn-began", "tool-began", "tool-ended", "permission-wanted", "answer-wanted", "ask-settled",
+            sees=("began", "turn-began", "took", "tool-began", "tool-ended", "permission-wanted", "answer-wanted", "ask-settled",
                   "retrying", "spoke", "turn-ended", "turn-failed", "compacting", "usage", "ended"),
         )
 

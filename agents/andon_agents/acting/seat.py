@@ -2,8 +2,8 @@
 
 Theory of operation. A turn begins with a message and ends at a step `turn_ends`, at the last step, or by Escape. Each deed that
 an agent would do by a tool is told to the hooks before and after. Where the scenario stands lies in the transcript after each
-step, so a sitter that was killed and is resumed begins the very step again in which it died. Messages that come while it works
-are taken when the turn is over. SIGTERM ends it in order.
+step, so a sitter that was killed and is resumed begins the very step again in which it died. A message that comes while it works
+joins the turn after the next tool, else it begins the next turn. SIGTERM ends it in order.
 """
 
 import contextlib
@@ -23,10 +23,11 @@ from .hooks import Hooks, decision_of
 from .keyboard import Keyboard
 from .player import Leave, Player, Stuck
 from .scenario import Scenario, Step, holds
-from .screen import BOLD, CYAN, DIM, RED, Screen
+from .screen import BOLD, CYAN, DIM, PLAIN, RED, Screen
 
 ENDED = 128 + signal.SIGTERM
 RULE = "─" * 60
+STATUS = "✻ Working… (esc to interrupt)"
 WORDS_LIMIT = 2_000
 """Characters of last words."""
 Deeds = Mapping[type[Step], Callable[[Player, Step], None]]
@@ -53,6 +54,14 @@ class SeatScreen(Screen):
     """A terminal whose lines come through the keyboard's own thread."""
 
     keyboard: Keyboard
+    busy = False
+    """A turn runs: the last row says so, as with all such programs."""
+
+    def line(self, text: str = "", colour: str = "") -> None:
+        """One line, and below it that it works."""
+        super().line(text, colour)
+        if self.busy and self.live:
+            self.write(f"{DIM}{STATUS}{PLAIN}")
 
     def typed_line(self, wait: float) -> str | None:
         """A message, waiting at most so long."""
@@ -70,6 +79,7 @@ class Seat(Player):
     def __init__(self, scenario: Scenario, diary: Diary, hooks: Hooks, *, checkout: Path, screen: SeatScreen, tools: Tools,
                  asks: bool = True) -> None:
         super().__init__(scenario, checkout=checkout, screen=screen)
+        self.seat = screen
         self.diary, self.hooks, self.tools, self.asks = diary, hooks, tools, asks
         self.keyboard = screen.keyboard = Keyboard(screen, self._wanted)
         self.now = msgspec.structs.replace(self.now, sitting=diary.sitting)
@@ -113,6 +123,7 @@ class Seat(Player):
 
     def _prompt_box(self) -> None:
         """The empty input line between two rules, as such programs have it."""
+        self.seat.busy = False
         self.screen.still()
         self.screen.line(RULE, DIM)
         self.screen.prompt()
@@ -121,7 +132,7 @@ class Seat(Player):
         """One turn. Raises Leave when the scenario ends the agent."""
         self._turns += 1
         self.prompt, self.words = f"{self.diary.conversation[:8]}-{self.diary.sitting}-{self._turns}", ""
-        self._wants = False
+        self._wants, self.seat.busy = False, True
         self.diary.note("prompt", text=message, turn=self._turns)
         self.diary.user(message, self.prompt)
         self.hooks.tell("UserPromptSubmit", prompt=message, prompt_id=self.prompt)
@@ -203,6 +214,21 @@ class Seat(Player):
         took = int((time.monotonic() - begun) * 1000)
         self.hooks.tell("PostToolUse", tool_response={"stdout": ""}, duration_ms=took, **about)
         self.diary.result(call, "done")
+        self._joined()
+
+    def _joined(self) -> None:
+        """Messages that came while it works go into the next model call of the same turn."""
+        while True:
+            try:
+                text = self.keyboard.messages.get_nowait()
+            except queue.Empty:
+                return
+            if text is None:
+                self.keyboard.messages.put(None)
+                return
+            self.diary.note("prompt", text=text, turn=self._turns)
+            self.diary.write("attachment", attachment={"type": "queued_command", "prompt": text})
+            self.screen.line(f"> {' '.join(text.split())[:100]}", CYAN)
 
     # --- asking ----------------------------------------------------------------------------------------------------------
 
@@ -233,6 +259,7 @@ class Seat(Player):
         """The first answer from the hook or the keys."""
         self._asked += 1
         number, choices = self._asked, self.keyboard.choices
+        self.seat.busy = False
         self.screen.under([f"{n}. {option}" for n, option in enumerate(shown, 1)], CYAN)
         self.screen.title(f"? {self.values['task']}")
         self.diary.note("asked", tool=name, subject=subject)
@@ -248,7 +275,7 @@ class Seat(Player):
                 break
             if source == "gone":
                 raise Ending
-        self.keyboard.menu = False
+        self.keyboard.menu, self.seat.busy = False, True
         if by == "key":
             withdraw()
         self.diary.note("told", tool=name, subject=subject, allow=decision[0], text=decision[1], by=by)

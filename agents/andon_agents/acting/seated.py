@@ -55,8 +55,8 @@ def compacts(player: Player, step: sc.Compact) -> None:
 
 
 def hang(player: Player, step: sc.Hang) -> None:
-    """A line that it works, and then nothing more."""
-    player.screen.line("✻ Pondering… (esc to interrupt)", DIM)
+    """A line, and then nothing more."""
+    player.screen.line("● Let me think about this.", DIM)
     hangs(player, step)
 
 
