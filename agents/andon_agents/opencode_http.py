@@ -48,6 +48,7 @@ class OpencodeChannel:
         self._facts = facts
         self._seat: Seat | None = None
         self._client: aiohttp.ClientSession | None = None
+        self._stream: aiohttp.StreamReader | None = None
         self._feed = Feed()
         self._closed = asyncio.Event()
         self._faulted = False
@@ -101,6 +102,8 @@ class OpencodeChannel:
     async def close(self) -> None:
         """Let go."""
         self._closed.set()
+        if self._stream is not None:  # closing its connection alone does not wake who reads
+            self._stream.set_exception(aiohttp.ClientConnectionError("let go"))
         if self._client is not None:
             await self._client.close()
 
@@ -118,7 +121,8 @@ class OpencodeChannel:
                             f"it said {answer.status} to our password. A restart of this session takes another port.")
             yield _line({"type": "andon.now", "properties": await self._truth()})
             await self._resume()
-            async for chunk in answer.content.iter_any():
+            self._stream = answer.content
+            async for chunk in self._stream.iter_any():
                 at = _now()
                 for event in splitter.take(chunk):
                     for kept in self._feed.take(event, at):
