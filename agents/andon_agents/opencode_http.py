@@ -30,7 +30,7 @@ HEADERS_S = 4
 SETTLE_MS = 1_500
 """After a failed or aborted turn: a message within its last moments is stored, and no turn begins with it."""
 NAPS = (0.1, 0.2, 0.3, 0.5, 0.8, 1.0, 2.0, 5.0)
-FAULTS = (aiohttp.ClientError, OSError, TimeoutError, msgspec.MsgspecError, UnicodeDecodeError, ValueError)
+FAULTS = (aiohttp.ClientError, OSError, RuntimeError, TimeoutError, msgspec.MsgspecError, UnicodeDecodeError, ValueError)
 DENIED = "This was denied for this session. Go on without it."
 """Said with every denial: without words opencode ends the turn instead of going on."""
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}\Z")
