@@ -7,7 +7,7 @@ what it killed. Where two words are both true (`thinking` and `working` around a
 
 from typing import Any
 
-from accuracy.scenes import Scene
+from accuracy.scenes import BLIND, Scene
 from andon.schema.health import Health
 from andon.schema.signals import Label
 
@@ -20,6 +20,8 @@ HUNG_AFTER_MS = 90_000
 """A call that gives nothing for less than this may still be thought; after twice this it must be called hung."""
 LOOP_AFTER = 7
 """Equal calls in a row after which it must be called a loop."""
+SETTLES_MS = 1_500
+"""After the model's last byte an agent still draws, writes its transcript and runs its own ends of turn: it works and is done."""
 Mark = tuple[int, str, str]
 
 
@@ -29,13 +31,26 @@ def labels(scene: Scene, requests: list[dict[str, Any]], marks: list[Mark], end:
     started = next(at for at, what, _ in marks if what == "started")
     killed = next((at for at, what, _ in marks if what == "killed"), 0)
     first = ms(requests[0]["t"]) if requests else end
-    spans.append(Label(start=started, end=first, health=("starting", "working", "thinking", "idle-at-prompt", "unknown")))
+    opening: tuple[Health, ...] = ("starting", "working", "thinking", "idle-at-prompt", "unknown")
+    if scene.agent == "scripted":
+        opening = ("starting", *BUSY)
+    elif requests and requests[0]["status"] in REFUSED:  # calls beside the conversation are refused as well, and earlier
+        opening = (*opening, *REFUSED[requests[0]["status"]])
+    spans.append(Label(start=started, end=first, health=opening))
     for n, request in enumerate(requests):
         following = ms(requests[n + 1]["t"]) if n + 1 < len(requests) else end
         spans += of_request(scene, request, following, marks, n, last=n + 1 == len(requests))
     if killed:
         spans = [cut(span, killed) for span in spans if span.start < killed]
         spans.append(Label(start=killed, end=end, health=("crashed",), cause="crashed"))
+    dialog = next((at for at, what, _ in marks if what == "dialog"), 0)
+    if dialog and not killed:  # it asks at its screen, of itself, and stands still until somebody answers
+        spans = [cut(span, dialog) for span in spans if span.start < dialog]
+        spans.append(Label(start=dialog, end=end, health=("waiting-answer", "idle-at-prompt")))
+    left = next((at for at, what, _ in marks if what == "left"), 0)
+    if left and not killed:  # how it left is for its exit code, which is in no stream
+        spans = [cut(span, left) for span in spans if span.start < left]
+        spans.append(Label(start=left, end=end, health=("finished", "crashed")))
     return tuple(span for span in spans if span.end > span.start)
 
 
@@ -91,8 +106,11 @@ def at_tool(ended: int, following: int, marks: list[Mark]) -> list[Label]:
 def at_rest(scene: Scene, ended: int, following: int, marks: list[Mark]) -> list[Label]:
     """The turn is over, until a person says something more."""
     said = next((at for at, what, _ in marks if what == "said" and ended <= at < following), following)
-    words: tuple[Health, ...] = (*AT_REST, "background") if scene.name == "leaves-a-server" else AT_REST
-    return [Label(start=ended, end=said, health=words)]
+    words: tuple[Health, ...] = (*AT_REST, "background") if scene.name.startswith("leaves-a-server") else AT_REST
+    if scene.agent in BLIND:  # it goes on with the answer by itself, and leaves
+        return [Label(start=ended, end=said, health=(*BUSY, "idle-at-prompt"))]
+    settled = min(ended + SETTLES_MS, said)
+    return [Label(start=ended, end=settled, health=(*BUSY, *words)), Label(start=settled, end=said, health=words)]
 
 
 def cut(span: Label, end: int) -> Label:

@@ -14,11 +14,13 @@ import contextlib
 import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 import msgspec
 
 from accuracy.labels import labels
-from accuracy.scenes import REAL, Scene, scenes
+from accuracy.scenes import BLIND, REAL, Scene, scenes
 from andon.edges import homes, jobs, keyboard
 from andon.edges.lines import Tail, decode
 from andon.edges.spawn import spawn
@@ -49,7 +51,11 @@ LOOK_S, LONGEST_S = 1.0, 120.0
 """Between two looks at process table and pane; at most this long is one scene."""
 KEYS = {"ANTHROPIC_API_KEY": "sk-test-0123456789abcdefghij", "OPENAI_API_KEY": "sk-test", "GEMINI_API_KEY": "test",
         "COPILOT_PROVIDER_API_KEY": "test"}
-MODELS = {"gemini": "gemini-2.5-pro", "claude": "claude-sonnet-4-5"}
+OWN_QUESTIONS = ("A potential loop was detected",)
+"""What an agent asks at its screen by itself, literally."""
+KEYED = {"gemini": ("1", "Escape")}
+"""Agents that are answered at their screen alone: what allows, what denies."""
+MODELS = {"aider": "openai/scripted-1", "gemini": "gemini-2.5-pro", "claude": "claude-sonnet-4-5"}
 FILES = {"README.md": "# a small project\n\nIt says hello.\n", "src/a.py": "\n".join(f"a{n} = {n}" for n in range(20)) + "\n",
          "src/b.py": "print('b')\n"}
 
@@ -65,8 +71,8 @@ class Session:
         self.base, self.token = gateway, f"token{number}"
         self.session = f"s{number}"
         found = adapter_of(scene.agent)
-        assert isinstance(found, Supervised)
-        self.adapter = found
+        assert isinstance(found, Supervised) or scene.agent == "scripted"
+        self.adapter: Any = found
         self.lines: list[Line] = []
         self.marks: list[tuple[int, str, str]] = []
         """(at, what, of what): what the driver saw and did, for the labels."""
@@ -83,19 +89,23 @@ class Session:
     async def start(self) -> None:
         """As the daemon does it."""
         self._repository()
-        self.served.desk.script(self.session, {"steps": list(self.scene.steps)})
+        self.served.desk.script(self.session, {"steps": steps_for(self.scene)})
         env = attempt_env(self.place, attempt=self.attempt, task=TaskId(f"T{self.number}"), path=self.checkout)
-        env |= {**KEYS, "PATH": f"{cli(self.scene.agent).parent}:{env['PATH']}"}
+        env |= {**KEYS, "PATH": f"{program(self.scene.agent).parent}:{env['PATH']}"}
         agent = AgentSettings(name=self.scene.agent, use=self.scene.agent, approve="policy" if self.scene.ask else "all",
-                              model=MODELS.get(self.scene.agent, "scripted-1"))
+                              model=MODELS.get(self.scene.agent, "scripted-1"), env={"PATH": env["PATH"]})
         self.job.mkdir(parents=True, exist_ok=True)
         (self.job / ASKS).mkdir(exist_ok=True)
         route = Route(token=self.token, upstream=self.served.base(self.session))
         (self.job / ROUTE).write_bytes(msgspec.json.encode(route))
         prompt = self.job / "prompt.md"
-        prompt.write_text("Do the small job.")
+        words = "Do the small job."
+        if self.scene.agent == "scripted":
+            (self.job / "scene.toml").write_text(as_toml(self.scene.steps))
+            words += f"\n[[scenario: {self.job / 'scene.toml'}]]\n"
+        prompt.write_text(words)
         launch = self.adapter.launch(Assignment(
-            attempt=self.attempt, task=TaskId(f"T{self.number}"), title="job", prompt="Do the small job.", prompt_file=prompt,
+            attempt=self.attempt, task=TaskId(f"T{self.number}"), title="job", prompt=words, prompt_file=prompt,
             checkout=self.checkout, job=self.job, agent=agent, home=self.home, repository=self.checkout,
             gateway=f"{self.base}/a/{self.attempt}/{self.token}", person=env,
             hook=(sys.executable, "-I", "-S", str(Path(sys.modules["andon_agents"].__path__[0]) / "hook.py"))))
@@ -133,8 +143,17 @@ class Session:
     def keep(self, line: Line) -> None:
         """One raw line, and what the driver must do about it."""
         self.lines.append(msgspec.structs.replace(line, agent=self.scene.agent))
-        for told in self.adapter.read(line):
+        for told in self.read(line):
             self._hear(told)
+
+    def read(self, line: Line) -> tuple[AnySignal, ...]:
+        """As its adapter does; nobody reads the scripted agent."""
+        return self.adapter.read(line) if isinstance(self.adapter, Supervised) else ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the agent's own processes."""
+        return self.adapter.profile().processes if isinstance(self.adapter, Supervised) else ("python", "python3")
 
     def _hear(self, told: AnySignal) -> None:
         if isinstance(told, Began) and told.transcript and self.transcript is None:
@@ -160,15 +179,18 @@ class Session:
         """Process table and pane."""
         started = jobs.probe(self.job)
         if isinstance(started, jobs.Running):
-            root = Root(attempt=self.attempt, pid=started.started.pid, ticks=started.started.ticks,
-                        names=self.adapter.profile().processes)
+            root = Root(attempt=self.attempt, pid=started.started.pid, ticks=started.started.ticks, names=self.names)
             found = self.trees.look([root], now(), {self.attempt})[self.attempt]
             self.keep(Line(at=now(), source="process", data=raw(found.tree)))
         else:
+            if not any(what == "left" for _, what, _ in self.marks):
+                self.mark("left")
             self.keep(Line(at=now(), source="process", data=raw(Tree(at=now(), source="process", alive=False, wrapper=False))))
         rows = await keyboard.rows(self.tmux, self.attempt)
         if rows != self.rows:
             self.rows = rows
+            if any(words in row for row in rows for words in OWN_QUESTIONS) and not any(what == "dialog" for _, what, _ in self.marks):
+                self.mark("dialog")
             self.keep(Line(at=now(), source="pane", data=raw(Screen(at=now(), source="pane", rows=rows, activity=now() // 1000))))
 
     async def run(self) -> None:
@@ -207,7 +229,9 @@ class Session:
                 self.asked[ask] = 0.0
                 self.mark("answered", ask)
                 await self._answer(ask)
-        tools = [at for at, what, _ in self.marks if what == "tool"]
+        tools = [at for at, what, _ in self.marks if what == "tool" or (what == "started" and scene.agent == "scripted")]
+        if scene.agent == "aider":
+            tools = [round(one["t"] * 1000) for one in self._requests()]
         if scene.kill_after >= 0 and tools and not self.killed and now() - tools[0] >= scene.kill_after * 1000 and self._sleeps():
             self.killed = True
             self._kill()
@@ -220,6 +244,10 @@ class Session:
     async def _answer(self, ask: str) -> None:
         if self.channel and await self.channel.answer(ask, allow=self.scene.allow):
             return
+        if self.scene.agent in KEYED:
+            key = KEYED[self.scene.agent][0 if self.scene.allow else 1]
+            await self.tmux.command("send-keys", "-t", f"={session_name(self.attempt)}:", key)
+            return
         data = msgspec.json.encode(Decision(ask=ask, allow=self.scene.allow, text="not here"))
         aside = self.job / ASKS / f".{ask}.tmp"
         aside.write_bytes(data)
@@ -229,15 +257,14 @@ class Session:
         """The agent's own processes, as a crash would take them: nothing else."""
         started = jobs.probe(self.job)
         if isinstance(started, jobs.Running):
-            names = self.adapter.profile().processes
-            root = Root(attempt=self.attempt, pid=started.started.pid, ticks=started.started.ticks, names=names)
+            root = Root(attempt=self.attempt, pid=started.started.pid, ticks=started.started.ticks, names=self.names)
             while (agent := self.trees.look([root], now())[self.attempt].agent) is not None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(agent[0], signal.SIGKILL)
                 time.sleep(0.02)
 
     def _sleeps(self) -> bool:
-        return any("sleep" in line.data.__bytes__().decode(errors="replace") for line in self.lines[-40:])
+        return self.scene.agent in BLIND or any(b"sleep" in bytes(line.data) for line in self.lines[-40:])
 
     def _requests(self) -> list[dict[str, Any]]:
         return self.served.turns(self.session)
@@ -258,7 +285,15 @@ class Session:
             return now() - killed > scene.watch_s * 1000
         if asked and scene.answer_after < 0:
             return time.monotonic() - min(self.asked.values()) > scene.watch_s
+        left = next((at for at, what, _ in self.marks if what == "left"), 0)
+        if left:
+            return now() - left > scene.watch_s * 500
+        dialog = next((at for at, what, _ in self.marks if what == "dialog"), 0)
+        if dialog and now() - dialog > 15_000:
+            return True
         requests = self._requests()
+        if scene.agent == "scripted":
+            return False
         if not requests or (requests[-1].get("calls") and not any("repeat" in step for step in scene.steps)):
             return False
         if any("repeat" in step for step in scene.steps):
@@ -268,15 +303,41 @@ class Session:
         refused = requests[-1]["status"] != 200
         if refused:
             return time.time() - next(one["t"] for one in requests if one["status"] != 200) > scene.watch_s + 6
-        return (hangs and time.time() - requests[-1]["t"] > scene.watch_s) or (self._turns() >= wanted and self._quiet_s() > scene.watch_s)
+        if hangs:
+            return bool(time.time() - requests[-1]["t"] > scene.watch_s)
+        return self._turns() >= wanted and self._quiet_s() > scene.watch_s
 
 
 def adapter_of(name: str) -> object:
-    if name in ("claude", "codex", "opencode"):
+    if name in ("claude", "codex", "opencode", *BLIND):
         import importlib
         return importlib.import_module(f"andon_agents.{name}").ADAPTER
     from andon_agents import hooked
     return hooked.bundled()[name]
+
+
+def program(name: str) -> Path:
+    """The agent's program: its npm package, or what PATH has."""
+    if name in BLIND:
+        found = shutil.which("aider" if name == "aider" else "python3")
+        assert found, f"{name} is not installed"
+        return Path(found)
+    return cli(name)
+
+
+def steps_for(scene: Scene) -> list[dict[str, Any]]:
+    """The model's script. Qwen opens its conversation with an exchange of its own, which counts as the first step."""
+    first = next((n for n, step in enumerate(scene.steps) if "http" not in step), 0)
+    filler = [{"say": "-"}] if scene.agent == "qwen" and not any("repeat" in step for step in scene.steps) else []
+    return [*scene.steps[:first], *filler, *scene.steps[first:]]
+
+
+def as_toml(steps: tuple[dict[str, Any], ...]) -> str:
+    """A scenario of the scripted agent."""
+    rows = ["about = 'recorded'", "seed = 1"]
+    for step in steps:
+        rows += ["[[step]]", *(f"{key} = {json.dumps(value)}" for key, value in step.items())]
+    return "\n".join(rows) + "\n"
 
 
 def now() -> int:
@@ -304,14 +365,14 @@ def stretched(lines: list[Line], seconds: float) -> list[Line]:
 
 def told(session: Session, line: Line) -> bool:
     """Whether a line is worth keeping: what says nothing of the session is somebody's long text (tool descriptions, prompts)."""
-    return line.source in ("process", "pane", "gateway", "hook") or bool(session.adapter.read(line))
+    return line.source in ("process", "pane", "gateway", "hook") or bool(session.read(line))
 
 
 def anywhere(data: bytes, session: Session) -> bytes:
     """The same bytes without a path of the machine on which they were recorded."""
     places = {
-        str(session.place.home.parent): "/w", str(cli(session.scene.agent).resolve()): f"/usr/bin/{session.scene.agent}",
-        str(cli(session.scene.agent).parent): "/usr/bin", sys.executable: "/usr/bin/python3",
+        str(session.place.home.parent): "/w", str(program(session.scene.agent).resolve()): f"/usr/bin/{session.scene.agent}",
+        str(program(session.scene.agent).parent): "/usr/bin", sys.executable: "/usr/bin/python3",
         str(Path(__file__).resolve().parents[2]): "/usr/lib/andon", str(Path.home()): "/home/me",
     }
     for name, plain in places.items():
@@ -359,7 +420,7 @@ async def record(chosen: list[Scene], out: Path, at_once: int, told: Callable[[s
                     try:
                         await session.run()
                     except Exception as error:  # one scene that fails must not take the others with it
-                        told(f"{scene.agent} {scene.name}: {type(error).__name__}: {error}")
+                        told(f"{scene.agent} {scene.name}: " + "".join(traceback.format_exception(error))[-1500:])
                         await session.end()
                         return
                     requests = served.turns(session.session)
@@ -376,16 +437,16 @@ async def record(chosen: list[Scene], out: Path, at_once: int, told: Callable[[s
 def main() -> None:
     """From the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--agent", action="append", choices=REAL, help="which agents; all without")
+    parser.add_argument("--agent", action="append", choices=(*REAL, "scripted"), help="which agents; all without")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "corpus")
-    parser.add_argument("--only", default="", help="scenes whose name begins so")
+    parser.add_argument("--only", action="append", help="scenes whose name begins so")
     parser.add_argument("--seed", type=int, action="append")
     parser.add_argument("--at-once", type=int, default=3)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     chosen = [
         named(scene, seed) for agent in given.agent or REAL for seed in given.seed or [1] for scene in scenes(agent, seed)
-        if scene.name.startswith(given.only)
+        if scene.name.startswith(tuple(given.only or ("",)))
     ]
     print(json.dumps({"scenes": len(chosen)}), flush=True)
     asyncio.run(record(chosen, given.out, given.at_once, lambda text: print(text, flush=True)))

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 HOOKED = ("claude", "gemini", "qwen", "copilot")
-REAL = ("claude", "codex", "opencode", "gemini", "qwen", "copilot")
+REAL = ("claude", "codex", "opencode", "gemini", "qwen", "copilot", "aider")
+BLIND = ("aider", "scripted")
+"""Agents that tell nothing: gateway, process table and pane are all there is. They leave when they are done."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,9 @@ class Scene:
 def scenes(agent: str, seed: int = 1) -> Iterator[Scene]:
     """All scenes of one agent, with parameters drawn from the seed."""
     r = random.Random(f"{agent}{seed}")
-    yield from healthy(agent, r)
-    yield from stuck(agent, r)
+    kinds = {"aider": (aider,), "scripted": (scripted,)}.get(agent, (healthy, stuck))
+    for kind in kinds:
+        yield from kind(agent, r)
 
 
 def healthy(agent: str, r: random.Random) -> Iterator[Scene]:
@@ -53,12 +56,12 @@ def healthy(agent: str, r: random.Random) -> Iterator[Scene]:
     for n in range(2):
         yield scene(f"proper-{n}", *proper(r), done)
     for n in range(3):
-        yield scene(f"silent-command-{n}", {"shell": f"sleep {r.randint(5, 11)}"}, *proper(r), done)
+        yield scene(f"silent-command-{n}", slept(agent, r.randint(5, 11)), *proper(r), done)
     for n in range(2):
         busy = f"python3 -c \"import time; e=time.time()+{r.randint(5, 10)}\nwhile time.time()<e: pass\""
         yield scene(f"silent-compile-{n}", {"shell": busy}, done)
     for n in range(2):
-        yield scene(f"slow-text-{n}", {"say": "word " * r.randint(30, 60), "delay": round(r.uniform(0.1, 0.25), 2)}, done)
+        yield scene(f"slow-text-{n}", {"say": "".join(f"part {n} of it, " for n in range(r.randint(9, 20))), "delay": round(r.uniform(0.1, 0.25), 2)}, done)
     for n in range(3):
         yield scene(f"long-thought-{n}", {"read": "README.md"}, {"say": "After a while: yes.", "sleep": r.randint(5, 12)}, done)
     yield scene("loud-command", {"shell": "for i in $(seq 1 300); do echo line $i; sleep 0.02; done"}, done)
@@ -71,7 +74,7 @@ def healthy(agent: str, r: random.Random) -> Iterator[Scene]:
     yield scene("similar-calls", *({"shell": f"sed -n {n}p src/a.py; sleep 0.{n}"} for n in range(1, 9)), done)
     yield scene("failing-tests-then-fixed", {"shell": "false"}, *proper(r), {"shell": "true"}, done)
     for n in range(2):
-        yield scene(f"asked-and-allowed-{n}", *proper(r), done, ask=True, answer_after=round(r.uniform(1.0, 5.0), 1), tags=("asks",))
+        yield scene(f"asked-and-allowed-{n}", *outside(proper(r)), done, ask=True, answer_after=round(r.uniform(1.0, 5.0), 1), tags=("asks",))
     yield scene("second-turn", *proper(r), done, say="And now say so again, please.", tags=("turns",))
     yield scene("leaves-a-server", {"shell": "nohup sleep 300 >/dev/null 2>&1 & echo started"}, *proper(r), done)
 
@@ -85,9 +88,9 @@ def stuck(agent: str, r: random.Random) -> Iterator[Scene]:
         yield scene(f"hang-{n}", *proper(r)[: r.randint(0, 3)], {"hang": {"after": "Let me think about this"}}, stretch_s=300)
     yield scene("hang-unbegun", {"read": "README.md"}, {"hang": {"before_headers": True}}, stretch_s=400)
     for n in range(3):
-        yield scene(f"permission-{n}", *proper(r), {"say": "Done."}, ask=True, answer_after=-1, watch_s=r.randint(5, 9), stretch_s=120,
+        yield scene(f"permission-{n}", *outside(proper(r)), {"say": "Done."}, ask=True, answer_after=-1, watch_s=r.randint(5, 9), stretch_s=120,
                     tags=("asks",))
-    yield scene("permission-denied", *proper(r), {"say": "I may not."}, ask=True, allow=False, tags=("asks",))
+    yield scene("permission-denied", *outside(proper(r)), {"say": "I may not."}, ask=True, allow=False, tags=("asks",))
     for n in range(2):
         yield scene(f"limit-{n}", *proper(r)[: n + 1], {"http": {"status": 429, "n": 99, "retry_after": r.randint(20, 60)}}, watch_s=10)
     yield scene("overloaded", {"http": {"status": 529, "n": 99}}, watch_s=10)
@@ -97,14 +100,71 @@ def stuck(agent: str, r: random.Random) -> Iterator[Scene]:
     for n in range(2):
         yield scene(f"same-call-{n}", {"shell": r.choice(("ls -la", "git status -sb", "cat README.md")), "repeat": True}, watch_s=10)
     for n in range(3):
-        yield scene(f"killed-{n}", *proper(r)[:n], {"shell": "sleep 20"}, kill_after=round(r.uniform(1.0, 3.0), 1), watch_s=6,
+        yield scene(f"killed-{n}", *proper(r)[:n], slept(agent, 20), kill_after=round(r.uniform(1.0, 3.0), 1), watch_s=6,
                     stretch_s=30)
     for n in range(2):
         yield scene(f"ends-without-work-{n}", {"read": "README.md"}, {"say": r.choice(("All done.", "I have finished everything."))},
                     stretch_s=150)
     yield scene("asks-in-words", {"read": "README.md"}, {"say": "Should I use tabs or spaces?"}, stretch_s=150)
+    if agent == "codex":  # its question tool is not there in its default mode
+        return
     yield scene("asks-by-its-tool", {"ask": "Tabs or spaces?", "options": ["tabs", "spaces"]}, {"say": "Thanks."}, answer_after=-1,
                 stretch_s=60)
+
+
+def aider(agent: str, r: random.Random) -> Iterator[Scene]:
+    """One message and one answer: it has no tools."""
+    def scene(name: str, *steps: dict[str, Any], **more: Any) -> Scene:
+        return Scene(agent=agent, name=name, steps=steps, **more)
+
+    for n in range(6):
+        yield scene(f"proper-{n}", {"say": "Done."})
+    for n in range(4):
+        failed = {"status": r.choice((429, 529, 500)), "n": r.randint(1, 3), "retry_after": r.randint(1, 3)}
+        yield scene(f"hiccup-{n}", {"http": failed}, {"say": "Done."})
+    for n in range(2):
+        yield scene(f"hang-{n}", {"hang": {"after": "Let me think about this"}}, stretch_s=300, stuck=True)
+    yield scene("hang-unbegun", {"hang": {"before_headers": True}}, stretch_s=400, stuck=True)
+    yield scene("limit", {"http": {"status": 429, "n": 99, "retry_after": 20}}, watch_s=10, stuck=True)
+    yield scene("overloaded", {"http": {"status": 529, "n": 99}}, watch_s=10, stuck=True)
+    yield scene("login", {"http": {"status": 401, "n": 99}}, watch_s=10, stuck=True)
+    for n in range(2):
+        yield scene(f"killed-{n}", {"hang": {"after": "Let me"}}, kill_after=2.0 + n, stretch_s=30, stuck=True)
+
+
+def scripted(agent: str, r: random.Random) -> Iterator[Scene]:
+    """Its own scenarios; no model, so that only process table, pane and files tell of it."""
+    def scene(name: str, *steps: dict[str, Any], **more: Any) -> Scene:
+        return Scene(agent=agent, name=name, steps=steps, **more)
+
+    note = {"write": "notes/a.md", "text": "Some words.\n"}
+    end = ({"commit": "A note"}, {"finished": "Done"})
+    for n in range(3):
+        yield scene(f"proper-{n}", {"think": "Reading", "seconds": float(r.randint(2, 8))}, note, *end)
+    for n in range(4):
+        yield scene(f"silent-command-{n}", {"run": f"sleep {r.randint(5, 14)}"}, note, *end)
+    for n in range(3):
+        busy = f"python3 -c \"import time; e=time.time()+{r.randint(5, 14)}\nwhile time.time()<e: pass\""
+        yield scene(f"silent-compile-{n}", {"run": busy}, note, *end)
+    yield scene("loud-command", {"run": "for i in $(seq 1 300); do echo line $i; sleep 0.02; done"}, *end)
+    yield scene("talks-of-limits", {"run": "echo 'rate limit 429 exceeded; retrying in 60s; Invalid API key'; sleep 6"}, *end)
+    yield scene("talks-of-prompts", {"run": "printf 'Do you want to proceed?\\n 1. Yes\\n'; sleep 6"}, *end)
+    for n in range(3):
+        yield scene(f"slow-{n}", {"slow": float(r.randint(5, 25))}, note, *end)
+    for n in range(3):
+        yield scene(f"crash-{n}", {"think": "Working", "seconds": float(r.randint(1, 6))}, {"crash": r.randint(1, 9)}, stuck=True)
+    for n in range(3):
+        yield scene(f"killed-{n}", {"run": "sleep 20"}, *end, kill_after=float(r.randint(2, 6)), stretch_s=30, stuck=True)
+
+
+def slept(agent: str, seconds: int) -> dict[str, Any]:
+    """A command that is silent for so long. Qwen refuses a bare `sleep`."""
+    return {"shell": f"sleep {seconds}" if agent != "qwen" else f"for i in $(seq {seconds}); do sleep 1; done"}
+
+
+def outside(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same work, asking to leave the sandbox where the agent has one: else it asks nothing."""
+    return [{**step, "escalate": True} for step in steps]
 
 
 def proper(r: random.Random) -> list[dict[str, Any]]:

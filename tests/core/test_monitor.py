@@ -36,6 +36,8 @@ RULES: Rules = load_rules(None)
 CLAUDE_IDLE = ("● Done.", "─" * 9, "\u276f ", "─" * 9, "  ? for shortcuts")
 CLAUDE_WORKS = ("✻ Pondering… (12s · ↓ 18 tokens)", "─" * 9, "\u276f ", "─" * 9, "  esc to interrupt")
 CODEX_EMPTY = ("• Let me think about this", "\u203a Ask Codex to do anything", "  ? for shortcuts")
+CODEX_ASKS = ("  Would you like to run the following command?", "  $ git status -sb", "\u203a 1. Yes, proceed (y)",
+              "  Press enter to confirm or esc to cancel")
 PROMPT = (" This command requires approval", " Do you want to proceed?", " \u276f 1. Yes", "   2. No", " Esc to cancel")
 
 
@@ -201,9 +203,40 @@ def test_it_never_waits_while_a_command_works() -> None:
 
 def test_a_prompt_that_only_the_pane_shows_is_an_ask_with_its_rule_and_goes_with_its_screen() -> None:
     s = turn().pane(9, *PROMPT)
+    assert (s.says().health, s.says().look_at) == ("thinking", 12_001)
+    s.tree(12)
     assert (s.says().health, s.says().rule) == ("waiting-permission", "claude-permission")
     assert [(ask.rule, ask.answerable) for ask in s.watch.asks] == [("claude-permission", False)]
     assert s.pane(12, *CLAUDE_WORKS).watch.asks == ()
+
+
+def test_of_an_agent_without_a_channel_a_prompt_on_the_screen_is_an_ask_at_once() -> None:
+    assert [ask.rule for ask in Session("codex").pane(9, *CODEX_ASKS).watch.asks] == ["codex-permission"]
+    transcript = Session("codex").at(1, TurnBegan, "transcript", prompt="x").pane(9, *CODEX_ASKS)
+    assert [ask.rule for ask in transcript.watch.asks] == ["codex-permission"]
+
+
+def test_a_prompt_that_was_answered_through_the_channel_is_no_second_ask_while_it_is_still_drawn() -> None:
+    s = turn().at(2, PermissionWanted, ask="a", tool="Bash", target="git push").pane(2.2, *PROMPT)
+    assert [ask.ask for ask in s.watch.asks] == ["a"]
+    s.at(6, AskSettled, ask="a", how="allowed").pane(6.3, *PROMPT).tree(7).pane(8.9, *PROMPT)
+    assert s.watch.asks == ()
+    assert s.says(8.9).health == "thinking"
+    s.pane(9.2, *PROMPT)  # three seconds after the last word of its channel it is one of its own
+    assert [ask.source for ask in s.watch.asks] == ["pane"]
+
+
+def test_a_prompt_that_stands_beside_a_newer_word_of_the_channel_is_no_ask() -> None:
+    s = turn().pane(2, *PROMPT).at(4, ToolBegan, call="c", name="Bash", target="git push").tree(8)
+    assert s.watch.asks == ()
+    assert s.says(8).health == "working"
+
+
+def test_the_channels_ask_takes_the_place_of_the_one_that_the_screen_showed_first() -> None:
+    s = turn().pane(2, *PROMPT).tree(5.5)
+    assert [ask.source for ask in s.watch.asks] == ["pane"]
+    s.at(6, PermissionWanted, ask="a", tool="Bash", target="git push").pane(6.1, *PROMPT)
+    assert [ask.ask for ask in s.watch.asks] == ["a"]
 
 
 def test_a_question_is_told_apart_from_a_permission() -> None:
@@ -212,6 +245,55 @@ def test_a_question_is_told_apart_from_a_permission() -> None:
 
 
 # --- turns -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "fields"), [
+    (Spoke, {"text": "Done."}), (ToolEnded, {"call": "z"}), (ToolBegan, {"call": "z", "name": "Read"}),
+])
+def test_an_echo_of_the_ended_turn_from_the_transcript_is_no_work(kind: type, fields: dict[str, Any]) -> None:
+    s = turn().at(9, TurnEnded, text="Done.").at(9.1, kind, "transcript", **fields)
+    assert s.says(9.2).health == "idle-at-prompt"
+
+
+def test_words_that_come_in_the_wrong_order_around_the_end_are_no_work_but_a_later_tool_is() -> None:
+    s = turn().at(9, TurnEnded, text="Done.").at(9.4, Spoke, text="Done.").at(9.8, ToolEnded, call="z")
+    assert s.says(9.9).health == "idle-at-prompt"
+    assert s.at(12, ToolBegan, call="n", name="Bash", target="ls").says(12.1).health == "background"
+
+
+def test_the_same_call_again_of_an_agent_without_ids_is_another_call_and_a_loop_in_the_end() -> None:
+    s = turn("gemini")
+    for n in range(7):
+        s.at(2 + n, ToolBegan, call="d", name="shell", target="ls", digest="d")
+        assert s.says().rule in ("tool-runs", "same-calls")
+        s.at(2.5 + n, ToolEnded, call="d", digest="same").at(2.6 + n, ToolEnded, call="d", digest="same")
+    assert (s.says().health, s.says().cause) == ("looping", "tool-loop")
+
+
+def test_the_processor_time_of_the_turn_is_no_background_work_after_it() -> None:
+    s = turn().tree(2).tree(3, children=1, child_cpu_s=0.1).at(3.9, TurnEnded).tree(4, children=1, child_cpu_s=0.5)
+    assert s.says().health == "idle-at-prompt"
+    assert s.tree(5, children=1, child_cpu_s=0.9).says().health == "background"
+
+
+def test_a_child_that_came_after_the_work_of_one_that_is_gone_does_not_work() -> None:
+    s = turn().tree(1, children=1).at(1.5, TurnEnded).tree(2.6, child_cpu_s=0.5).tree(4, children=1, child_cpu_s=0.5)
+    assert s.says().health == "idle-at-prompt"
+
+
+def test_a_turn_that_a_refusal_ended_without_a_word_of_it_has_failed() -> None:
+    s = turn("gemini").call(2, "sent").call(2.1, "ended", status=401).at(2.3, TurnEnded, text="[no response text]")
+    assert (s.says().health, s.says().cause) == ("auth", "auth")
+    well = turn("gemini").call(2, "sent").call(2.1, "ended", status=401).call(3, "sent", "r2").call(4, "ended", "r2", status=200)
+    assert well.at(4.2, TurnEnded).says().health == "idle-at-prompt"
+
+
+def test_a_call_beside_the_conversation_does_not_lift_its_limit_and_a_late_word_of_the_turn_neither() -> None:
+    s = Session("codex").call(1, "sent", digest="d").call(1.1, "ended", status=429, retry_after=9.0, digest="d")
+    s.call(1.2, "ended", "title", status=200).at(1.3, TurnBegan, "api", turn="t", prompt="x")
+    assert s.says().health == "rate-limited"
+    s.call(10, "sent", "r2", digest="d").call(10.2, "first", "r2", status=200)
+    assert s.says().health == "thinking"
 
 
 def test_an_end_of_turn_with_an_open_task_is_idle_at_once_and_a_cause_after_a_while() -> None:

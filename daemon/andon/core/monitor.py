@@ -28,6 +28,7 @@ from andon.schema.signals import (
     Retrying,
     Screen,
     Spoke,
+    Took,
     ToolBegan,
     ToolEnded,
     Tree,
@@ -51,6 +52,8 @@ __all__ = ["Watch", "begin", "judge", "observe"]
 
 _SILENT = (Tree, Screen, Files, Attended, Usage, Call, Ended)
 """Signals that are no word of the agent about its turn."""
+_CHANNELS = ("api", "hook", "stdout")
+"""Sources by which an agent tells what it waits for."""
 
 
 def begin(agent: str, at: int, *, processes: tuple[str, ...] = ()) -> Watch:
@@ -69,6 +72,8 @@ def observe(watch: Watch, signal: AnySignal, rules: Rules) -> Watch:
     heard = after.heard
     if heard.get(signal.source, 0) < signal.at:
         heard = {**heard, signal.source: signal.at}
+    if not after.tells_asks and (signal.source in _CHANNELS and not isinstance(signal, _SILENT)):
+        after = replace(after, tells_asks=True)
     notes = after.notes
     if signal.note:
         notes = (*notes, (signal.at, f"{signal.source}: {signal.note}"))[-NOTES:]
@@ -104,6 +109,7 @@ def _ended(watch: Watch, signal: Ended) -> Watch:
 _FOLDS: dict[type, Callable[[Watch, Any, Rules], Watch]] = {
     Began: lambda watch, signal, rules: turns.began(watch, signal),
     TurnBegan: lambda watch, signal, rules: turns.turn_began(watch, signal),
+    Took: lambda watch, signal, rules: turns.took(watch, signal),
     ToolBegan: lambda watch, signal, rules: turns.tool_began(watch, signal),
     ToolEnded: lambda watch, signal, rules: turns.tool_ended(watch, signal, rules.thresholds),
     PermissionWanted: lambda watch, signal, rules: asks.wanted(watch, signal),

@@ -30,7 +30,7 @@ def _still_works(m: Moment) -> Verdict | None:
     """Commands, helpers or calls that outlive the turn."""
     watch, turn, tree = m.watch, m.watch.turn, m.watch.tree
     look = dying(m)
-    if m.children_work and tree.busy > turn.ended:
+    if m.children_work and tree.busy - turn.ended >= tree.busy_gap / 2:  # a rate over the end of the turn is mostly the turn's
         because = f"its turn is over, {m.commands()} still works ({tree.rate:.0%} of a core)"
         return m.say("background", because, "process", turn.ended, "background-child", sure="likely",
                      numbers=m.numbers(), look=(m.due(tree.busy, 10.0) + 1, *look))

@@ -154,12 +154,16 @@ class Processes(msgspec.Struct, frozen=True, kw_only=True):
     count: int = 0
     """Looks in all."""
     children: int = 0
+    alive_with: int = 0
+    """Children at the latest look at which the agent was there."""
     children_at: int = 0
     """Since when there are any."""
     busy: int = 0
     """When children were last seen to work."""
     busy_from: int = 0
     """Since when, without a pause."""
+    busy_gap: int = 0
+    """Milliseconds over which that last work was measured."""
     own: int = 0
     """When the agent itself last used the processor more than a waiting screen does."""
     rate: float = 0.0
@@ -260,6 +264,8 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
     sign_source: Source = "none"
     awake: int = 0
     """Silence counts from here: set after the machine slept."""
+    tells_asks: bool = False
+    """A channel of this agent tells its turns or its asks: then a prompt that only the pane shows is doubted for a while."""
     heard: dict[Source, int] = {}
     notes: tuple[tuple[int, str], ...] = ()
     """(when, raw words), newest last."""

@@ -23,6 +23,9 @@ def gone(m: Moment) -> Verdict | None:
         return None
     if not tree.seen and not watch.structured and tree.wrapper and m.silence(watch.begun) < 60_000:
         return None
+    if not (watch.structured or watch.began or tree.wrapper or _amid(m)):
+        because = f"its process has ended, how is for its exit code to say: {second}"
+        return m.say("finished", because, "process", since, "ended-untold", sure="guess", numbers=_numbers(m))
     if watch.turn.open or not (watch.turn.ended or watch.over):
         when = "in the middle of a turn" if watch.turn.open else "before any turn"
         return m.say("crashed", f"its process is gone {when}: {second}", "process", since, "process-gone",
@@ -31,6 +34,13 @@ def gone(m: Moment) -> Verdict | None:
         return m.say("crashed", f"its process is gone, a shell or wrapper stands: {second}", "process", since, "process-gone",
                      cause="agent-gone", numbers=_numbers(m))
     return _ended(m, f"its process is gone after its last turn: {second}", since, "certain")
+
+
+def _amid(m: Moment) -> bool:
+    """Whether an agent that tells of no turns was in the middle of something: a command, a model call, a spinner."""
+    watch = m.watch
+    cut = watch.model.error == "gone" and watch.tree.dead - watch.model.ended < 10_000
+    return bool(watch.tree.alive_with or watch.model.flights or cut or (m.pane is not None and m.pane.health == "working"))
 
 
 def _second(m: Moment, since: int, dead_ms: int) -> str:

@@ -141,7 +141,7 @@ def _quiet(m: Moment) -> Verdict:
         look.append(m.due(max(moved, watch.tree.offline), m.limits.hung_s))
     rule = m.pane
     if rule is not None and not m.steady(rule):
-        look.append(m.due(m.settled_since, rule.steady_s))
+        look.append(m.due(m.settled_since, m.wants(rule)))
     since = max(watch.turn.began, _last_call(m))
     return m.say("thinking", f"its turn is open, last sign {m.seconds(moved)} ago", watch.turn.source, since, "turn-open",
                  sure="certain" if m.silence(moved) < 60_000 else "likely",

@@ -47,7 +47,15 @@ def called(watch: Watch, call: Call, limits: Thresholds) -> Watch:
     if not (flowing and call.status < 400):
         return watch
     watch = _moved(watch, flight)
-    return replace(watch, limit=None if watch.limit and watch.limit.at <= call.at else watch.limit)
+    return _lifted(watch, call, flight.sent)
+
+
+def _lifted(watch: Watch, call: Call, sent: int) -> Watch:
+    """A call of the conversation that goes well, sent after the refusal, lifts it. One beside it (a title) says nothing."""
+    limit = watch.limit
+    if limit is None or call.at < limit.at or (sent and sent < limit.at) or not (call.digest or sent):
+        return watch
+    return replace(watch, limit=None)
 
 
 def _moved(watch: Watch, flight: Flight) -> Watch:
@@ -67,14 +75,16 @@ def _ended(watch: Watch, call: Call, limits: Thresholds) -> Watch:
         status=call.status, error=call.error, failures=old.failures + 1 if failed else 0, calls=old.calls + 1, requests=requests,
         done=(*old.done, call.request)[-CALLS:],
     )
+    sent = next((one.sent for one in old.flights if one.request == call.request), 0)
     watch = replace(watch, model=model)
     if call.usage is not None:
         watch = used(watch, call.usage if call.usage.source == "gateway" else replace(call.usage, source="gateway"))
     if trouble is not None and trouble != "context":
-        until = call.at + round(min(max(call.retry_after, 0.0), 1e7) * 1000) if call.retry_after is not None else 0
+        wait = call.retry_after if call.retry_after is not None and call.retry_after >= 0 else None  # nan is no number of seconds
+        until = call.at + round(min(wait, 1e7) * 1000) if wait is not None else 0
         return refused(watch, Retrying(at=call.at, source="gateway", trouble=trouble, until=until, tries=model.failures))
-    if not failed and watch.limit and watch.limit.at <= call.at and call.error not in _NOT_LIMITS:
-        watch = replace(watch, limit=None)
+    if not failed and call.error not in _NOT_LIMITS:
+        watch = _lifted(watch, call, sent)
     if not failed and call.digest and not watch.calls and not watch.tools:
         loop = loops.requests(model.requests, limits)
         keep = watch.loop if watch.loop and watch.loop.rule != "same-requests" else None

@@ -56,7 +56,8 @@ class Moment:
     def children_work(self) -> bool:
         """A process below the agent uses processor or disk."""
         tree = self.watch.tree
-        return bool(tree.busy) and tree.children > 0 and self.silence(tree.busy) <= max(BUSY_MS, 2 * tree.usual)
+        there = tree.children > 0 and 0 < tree.children_at <= tree.busy
+        return there and self.silence(tree.busy) <= max(BUSY_MS, 2 * tree.usual)
 
     @cached_property
     def flight(self) -> int:
@@ -92,11 +93,24 @@ class Moment:
             return None
         if rule.health in ("working", "thinking", "compacting", "starting") and self.silence(watch.pane.at) > 30_000:
             return None
+        if rule.health in ("rate-limited", "auth") and watch.model.status == 200 and watch.model.ended > watch.begun:
+            return None  # the gateway saw the latest call go well: what the screen shows is old
         return rule
 
     def steady(self, rule: ScreenRule) -> bool:
         """Whether the pane has matched for as long as the rule wants."""
-        return self.silence(self.settled_since) >= rule.steady_s * 1000
+        return self.silence(self.settled_since) >= self.wants(rule) * 1000
+
+    def wants(self, rule: ScreenRule) -> float:
+        """Seconds for which the pane must match: a prompt that the agent's own channel would have told, for longer."""
+        doubted = self.watch.tells_asks and rule.health in screens.PROMPTS
+        return max(rule.steady_s, screens.DOUBT_MS / 1000) if doubted else rule.steady_s
+
+    @property
+    def _doubted(self) -> int:
+        """When a prompt on the screen, of which no channel tells, is believed; 0: there is none."""
+        rule = self.pane
+        return self.due(self.settled_since, self.wants(rule)) if rule is not None and rule.health in screens.PROMPTS else 0
 
     @property
     def settled_since(self) -> int:
@@ -111,7 +125,7 @@ class Moment:
             sure: Sure = "certain", until: int = 0, look: tuple[int, ...] = (), conflict: str = "",
             numbers: tuple[str, ...] = ()) -> Verdict:
         """A verdict in full. `look` are moments at which time alone changes it; those that passed are left out."""
-        ahead = [one for one in look if one > self.at]
+        ahead = [one for one in (*look, self._doubted) if one > self.at]
         notes = tuple(note for _, note in reversed(self.watch.notes))
         return Verdict(
             health=health, because=because, source=source, since=max(0, since), cause=cause, rule=rule,

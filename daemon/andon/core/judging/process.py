@@ -5,6 +5,7 @@ from msgspec.structs import replace
 from andon.schema.rules import Thresholds
 from andon.schema.signals import Tree
 
+from . import screens
 from .facts import Ask, Processes, Watch
 
 GAP_MS = 75_000
@@ -39,7 +40,8 @@ def looked(watch: Watch, look: Tree, limits: Thresholds) -> Watch:
         tree = replace(tree, usual=min(max(1, (3 * old.usual + gap) // 4 if not slept else gap), 3_600_000))
     asks = tuple(_base(ask, look) for ask in watch.asks) if watch.asks and not watch.helpers else watch.asks
     asks, gone = _started(asks)
-    return replace(watch, tree=tree, asks=asks, settled=(*watch.settled, *gone)[-16:], awake=look.at if slept else watch.awake)
+    watch = replace(watch, tree=tree, asks=asks, settled=(*watch.settled, *gone)[-16:], awake=look.at if slept else watch.awake)
+    return screens.prompted(watch, look.at)
 
 
 def _measured(old: Processes, look: Tree, limits: Thresholds, gap: int) -> Processes:
@@ -54,8 +56,9 @@ def _measured(old: Processes, look: Tree, limits: Thresholds, gap: int) -> Proce
     offline = 0 if look.network != 0 else old.offline or look.at
     return Processes(
         at=look.at, first=old.first or look.at, seen=old.seen, alive=old.alive, wrapper=old.wrapper, dead=old.dead, looks=old.looks,
-        children=look.children, children_at=(old.children_at or look.at) if look.children > 0 else 0,
+        children=look.children, alive_with=old.alive_with, children_at=(old.children_at or look.at) if look.children > 0 else 0,
         busy=look.at if working else old.busy, busy_from=_from(old, look, working, gap),
+        busy_gap=gap if working else old.busy_gap,
         own=look.at if own >= OWN_RATE else old.own, rate=rate, cpu=look.cpu_s, child_cpu=look.child_cpu_s, io=look.io_bytes,
         network=look.network, offline=offline, commands=look.commands[:5], usual=old.usual, count=old.count + 1,
     )
@@ -70,7 +73,7 @@ def _from(old: Processes, look: Tree, working: bool, gap: int) -> int:
 
 def _alive(tree: Processes, look: Tree) -> Processes:
     if look.alive:
-        return replace(tree, seen=True, alive=True, wrapper=look.wrapper, dead=0, looks=0)
+        return replace(tree, seen=True, alive=True, wrapper=look.wrapper, dead=0, looks=0, alive_with=look.children)
     return replace(tree, alive=False, wrapper=look.wrapper, dead=tree.dead or look.at, looks=tree.looks + 1)
 
 

@@ -13,6 +13,10 @@ from .facts import Ask, Pane, Watch
 
 ROWS, WIDTH = 200, 500
 """So much of a screen is looked at."""
+PROMPTS = ("waiting-permission", "waiting-answer")
+DOUBT_MS = 3_000
+"""So long must a prompt stand on the screen of an agent whose channel tells its asks, with no other word from it, to be one of its
+own: a prompt that was answered through the channel stays drawn for a moment."""
 
 
 @lru_cache(maxsize=1024)
@@ -84,7 +88,7 @@ def until(rule: ScreenRule, rows: tuple[str, ...], at: int) -> int:
     if not found or not found.groups() or not found[1]:
         return 0
     try:
-        return at + round(min(float(found[1]), 1e7) * 1000)
+        return at + round(max(0.0, min(float(found[1]), 1e7)) * 1000)
     except ValueError:
         return 0
 
@@ -128,14 +132,27 @@ def shown(watch: Watch, screen: Screen, rules: Rules) -> Watch:
 
 def _prompts(watch: Watch, rule: ScreenRule | None, screen: Screen) -> Watch:
     """A prompt that only the pane shows is an ask too; it goes with its screen. A spinner settles what a source left open."""
-    waiting = rule is not None and rule.health in ("waiting-permission", "waiting-answer")
-    name = f"pane:{rule.name}:{watch.pane.since}" if rule else ""
+    name = _name(watch.pane) if rule else ""
     watch = asks.drop(watch, lambda ask: ask.source == "pane" and ask.ask != name, "gone from the screen")
-    if rule and waiting and not watch.asks and not any(told == name for told, _ in watch.settled):
-        ask = Ask(ask=name, question=rule.health == "waiting-answer", tool="" if rule.health == "waiting-answer" else "screen",
-                  target=watch.pane.row, text=watch.pane.row if rule.health == "waiting-answer" else "",
-                  answerable=False, at=watch.pane.since, source="pane", rule=rule.name)
-        return replace(watch, asks=(ask,))
+    if rule and rule.health in PROMPTS:
+        return prompted(watch, screen.at)
     if rule and rule.health in ("working", "idle-at-prompt") and not watch.helpers:
         return asks.drop(watch, lambda ask: ask.source != "api" and watch.pane.since - ask.at > 1_500, "gone from the screen")
     return watch
+
+
+def prompted(watch: Watch, at: int) -> Watch:
+    """With the ask that only the pane shows, once it has stood for long enough at this moment."""
+    pane = watch.pane
+    if pane.health not in PROMPTS or watch.asks or pane.at < watch.sign or any(told == _name(pane) for told, _ in watch.settled):
+        return watch
+    if watch.tells_asks and at - max(pane.since, watch.sign) < DOUBT_MS:
+        return watch
+    question = pane.health == "waiting-answer"
+    ask = Ask(ask=_name(pane), question=question, tool="" if question else "screen", target=pane.row,
+              text=pane.row if question else "", answerable=False, at=pane.since, source="pane", rule=pane.rule)
+    return replace(watch, asks=(ask,))
+
+
+def _name(pane: Pane) -> str:
+    return f"pane:{pane.rule}:{pane.since}"

@@ -54,7 +54,7 @@ def _pane_says(m: Moment, ask: Ask) -> str:
 def refused(m: Moment) -> Verdict | None:
     """The provider refuses, and the agent tries again."""
     limit = m.watch.limit
-    if limit is None or m.children_work or not (m.watch.turn.open or not m.watch.structured):
+    if limit is None or _beside(m, limit) or not (m.watch.turn.open or not m.watch.structured):
         return None
     end = max(limit.until, limit.at) + (GRACE_MS if limit.until else UNTOLD_MS)
     if m.at > end and m.silence(limit.at) > (end - limit.at):
@@ -76,6 +76,17 @@ def refused(m: Moment) -> Verdict | None:
     return m.say("thinking", f"a model call failed ({limit.trouble}) and is tried again{tries}{wait}", limit.source, limit.since,
                  f"refused-{limit.trouble}", cause="overloaded" if often and limit.trouble == "server" else "",
                  sure="likely", look=(limit.since + 60_001, end + 1))
+
+
+def _beside(m: Moment, limit: Limit) -> bool:
+    """Whether work goes on beside the refusal: a tool that was told, a helper; for who tells none, whatever child works since."""
+    if any(one.flowing and one.last > limit.at for one in m.watch.model.flights):
+        return True
+    if not m.children_work:
+        return False
+    if m.watch.structured:
+        return bool(m.running) or m.helpers > 0
+    return m.watch.tree.busy - m.watch.tree.busy_gap >= limit.since
 
 
 def _other(m: Moment, limit: Limit) -> str:

@@ -2,8 +2,21 @@
 
 from msgspec.structs import replace
 
+from andon.schema.health import RANK, Trouble
 from andon.schema.rules import Thresholds
-from andon.schema.signals import Began, Compacting, Helper, Signal, Spoke, ToolBegan, ToolEnded, TurnBegan, TurnEnded, TurnFailed
+from andon.schema.signals import (
+    Began,
+    Compacting,
+    Helper,
+    Signal,
+    Spoke,
+    Took,
+    ToolBegan,
+    ToolEnded,
+    TurnBegan,
+    TurnEnded,
+    TurnFailed,
+)
 
 from . import asks, loops
 from .facts import CALLS, HELPERS, OPEN, PROMPTS, Shortening, Tool, Turn, Watch
@@ -14,6 +27,10 @@ BATCH_MS = 300
 """Calls of one answer of the model begin within this time."""
 TWICE_MS = 3_000
 """The same prompt within this time is one prompt told by two sources."""
+GIVES_UP: tuple[Trouble, ...] = ("auth", "quota", "rate-limit", "overloaded", "server", "network")
+"""Refusals after which an agent may end its turn without a word of why."""
+ECHO_MS, LAG_MS = 2_500, 15_000
+"""Words of the source that told the turn's end may come so late; a source that ranks below it tells everything later still."""
 
 
 def began(watch: Watch, signal: Began) -> Watch:
@@ -43,18 +60,34 @@ def turn_began(watch: Watch, signal: TurnBegan) -> Watch:
                     until=0, prompts=prompts,
                     known=(*turn.known, signal.turn)[-PROMPTS:] if signal.turn else turn.known)
     watch = asks.moved_on(watch, signal.at, "another turn began")
-    return replace(watch, turn=fresh, tools=(), calls=(), loop=None, limit=None, over=0,
+    late = watch.limit if watch.limit and watch.limit.source == "gateway" and signal.at - watch.limit.at < TWICE_MS else None
+    return replace(watch, turn=fresh, tools=(), calls=(), loop=None, limit=late, over=0,
                    shortening=replace(watch.shortening, at=(), began=0), model=replace(watch.model, requests=()))
+
+
+def took(watch: Watch, signal: Took) -> Watch:
+    """Words joined the running turn. They begin none."""
+    if not signal.prompt or (signal.at, signal.prompt) in watch.turn.prompts:
+        return watch
+    return replace(watch, turn=replace(watch.turn, prompts=(*watch.turn.prompts, (signal.at, signal.prompt))[-PROMPTS:]))
 
 
 def stray(watch: Watch, signal: Signal) -> Watch:
     """Something moved after the turn's end. With commands of its own in the background the agent woke up: its turn goes on."""
     turn = watch.turn
-    if turn.open or not turn.ended or signal.at <= turn.ended:
+    if turn.open or not turn.ended or signal.at <= turn.ended or _echo(turn, signal):
         return watch
     if turn.background and not isinstance(signal, Helper):
         return replace(watch, turn=replace(turn, open=True, began=signal.at, id="", stray=0, source=signal.source, background=0))
     return replace(watch, turn=replace(turn, stray=max(turn.stray, signal.at)))
+
+
+def _echo(turn: Turn, signal: Signal) -> bool:
+    """Whether it is the ended turn's own word, come late: nobody works for an echo."""
+    after = signal.at - turn.ended
+    if RANK.index(signal.source) > RANK.index(turn.source):
+        return after < LAG_MS
+    return after < ECHO_MS and isinstance(signal, Spoke | ToolEnded)
 
 
 def turn_over(watch: Watch, signal: TurnEnded | TurnFailed) -> Watch:
@@ -66,10 +99,22 @@ def turn_over(watch: Watch, signal: TurnEnded | TurnFailed) -> Watch:
         return watch
     if not turn.open and turn.ended and _twice(turn, signal):
         return _told_twice(watch, signal)
-    ended = replace(_with_words(turn, signal, first=True), open=False, ended=signal.at, number=turn.number + 1,
+    told = _refused(watch, signal)
+    ended = replace(_with_words(turn, told, first=True), open=False, ended=signal.at, number=turn.number + 1,
                     source=signal.source, seen=(*turn.seen, turn.id or _id(signal))[-PROMPTS:], stray=0, id=turn.id or _id(signal))
     watch = asks.moved_on(watch, signal.at + 1, "the turn ended")
     return replace(watch, turn=ended, tools=(), loop=None, limit=None, shortening=replace(watch.shortening, began=0))
+
+
+def _refused(watch: Watch, signal: TurnEnded | TurnFailed) -> TurnEnded | TurnFailed:
+    """Some agents tell of a turn's end alone, when it was a refusal that ended it: the gateway saw the last call fail."""
+    limit = watch.limit
+    if isinstance(signal, TurnFailed) or limit is None or limit.source != "gateway" or not watch.model.failures:
+        return signal
+    if limit.trouble not in GIVES_UP or not watch.turn.open or limit.at < watch.turn.began - TWICE_MS:
+        return signal
+    return TurnFailed(at=signal.at, source=signal.source, note=signal.note, trouble=limit.trouble, text=signal.text,
+                      until=limit.until)
 
 
 def _id(signal: TurnEnded | TurnFailed) -> str:
@@ -89,7 +134,9 @@ def _told_twice(watch: Watch, signal: TurnEnded | TurnFailed) -> Watch:
     """The later word only adds what the first did not know."""
     if signal.at - watch.turn.ended > 10 * TWICE_MS:
         return watch
-    return replace(watch, turn=_with_words(watch.turn, signal, first=False))
+    turn = _with_words(watch.turn, signal, first=False)
+    best = signal.source if RANK.index(signal.source) < RANK.index(turn.source) else turn.source
+    return replace(watch, turn=replace(turn, source=best))
 
 
 def _with_words(turn: Turn, signal: TurnEnded | TurnFailed, *, first: bool) -> Turn:
@@ -104,6 +151,7 @@ def _with_words(turn: Turn, signal: TurnEnded | TurnFailed, *, first: bool) -> T
 
 def tool_began(watch: Watch, signal: ToolBegan) -> Watch:
     """A tool runs. It had ended already when the words came in the wrong order."""
+    signal = _again(watch, signal)
     if any(one.call == signal.call for one in watch.calls):
         calls = tuple(_known(one, signal) if one.call == signal.call and not one.digest else one for one in watch.calls)
         return replace(watch, calls=calls)
@@ -111,7 +159,7 @@ def tool_began(watch: Watch, signal: ToolBegan) -> Watch:
     if any(one.call == signal.call for one in watch.tools):
         tools = tuple(_known(one, signal) if one.call == signal.call else one for one in watch.tools)
         return replace(watch, tools=tools)
-    if watch.turn.ended and not watch.turn.open and signal.at <= watch.turn.ended:
+    if watch.turn.ended and not watch.turn.open and (signal.at <= watch.turn.ended or _echo(watch.turn, signal)):
         return watch
     watch = _given_up(_opened(stray(watch, signal), signal), signal)
     tool = Tool(call=signal.call, name=signal.name, target=signal.target, digest=signal.digest, began=signal.at,
@@ -120,6 +168,21 @@ def tool_began(watch: Watch, signal: ToolBegan) -> Watch:
     if loop and loop.kind != "tool-loop" and not loop.digests and signal.target and signal.target not in loop.because:
         loop = loop if loop.kind == "thrash" else None
     return replace(watch, tools=(*watch.tools, tool)[-OPEN:], loop=loop, limit=None, shortening=_went_on(watch.shortening))
+
+
+def _again(watch: Watch, signal: ToolBegan) -> ToolBegan:
+    """An agent that gives its calls no ids is given them by name and arguments: the same call again is then another one."""
+    if signal.call != signal.digest:
+        return signal
+    last = next((one.call for one in reversed(watch.calls) if _is(one, signal.call)), "")
+    if not last:
+        return signal
+    number = last.removeprefix(signal.call).lstrip("#")
+    return replace(signal, call=f"{signal.call}#{int(number) + 1 if number.isdecimal() else 1}")
+
+
+def _is(tool: Tool, call: str) -> bool:
+    return tool.call == call or tool.call.rpartition("#")[0] == call
 
 
 def _opened(watch: Watch, signal: Signal) -> Watch:
@@ -153,18 +216,19 @@ def _known(tool: Tool, signal: ToolBegan) -> Tool:
 
 def tool_ended(watch: Watch, signal: ToolEnded, limits: Thresholds) -> Watch:
     """A tool gave its result."""
-    if any(one.call == signal.call for one in watch.calls):
+    tool = next((one for one in watch.tools if _is(one, signal.call)), None)
+    if tool is None and any(_is(one, signal.call) for one in watch.calls):
         return watch
-    tool = next((one for one in watch.tools if one.call == signal.call), None)
+    call = tool.call if tool else signal.call
     watch = asks.tool_ended(watch, signal, tool)
     watch = _opened(stray(watch, signal), signal)
-    began = tool or Tool(call=signal.call, began=signal.at, source=signal.source)
+    began = tool or Tool(call=call, began=signal.at, source=signal.source)
     done = replace(began, ended=max(began.began, signal.at), ok=signal.ok, result=signal.digest or ("" if signal.ok else "failed"))
     calls = (*watch.calls, done)[-CALLS:]
     loop = loops.repeated(calls, limits, len(watch.helpers)) if done.digest else watch.loop
     if loop and watch.loop and loop.kind == watch.loop.kind:
         loop = replace(loop, since=watch.loop.since)
-    return replace(watch, calls=calls, loop=loop, tools=tuple(one for one in watch.tools if one.call != signal.call), limit=None)
+    return replace(watch, calls=calls, loop=loop, tools=tuple(one for one in watch.tools if one.call != call), limit=None)
 
 
 def spoke(watch: Watch, signal: Spoke) -> Watch:
