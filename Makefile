@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 
-.PHONY: help demo test check sweep bench
+.PHONY: help demo test check scripted accuracy sweep bench
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -29,8 +29,14 @@ check: $(VENV)/dev.stamp  ## style, types and walls
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check  ## all tests, and the checks of the house
+test: check  ## all tests (those with real agent CLIs too, where npm is), and the checks of the house
 	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+
+scripted: check  ## the tests without any real agent CLI
+	$(BIN)/pytest -n 2 --dist worksteal -m "not real" $(ARGS)
+
+accuracy: $(VENV)/dev.stamp  ## how right the factory is about what agents do: recorded and random streams, beside two peers' rules
+	$(BIN)/python tests/accuracy/accuracy.py $(ARGS)
 
 sweep: $(VENV)/dev.stamp  ## kill -9 at every fault point, judged by an independent checker
 	$(BIN)/python tests/fault/sweep.py $(ARGS)

@@ -3,7 +3,6 @@
 import difflib
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
-from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -15,13 +14,6 @@ from andon.schema.settings import AgentSettings
 
 from .command import presets
 from .hooked import hooked
-
-OURS: Mapping[str, str] = {
-    "claude": "andon_agents.claude:ADAPTER", "codex": "andon_agents.codex:ADAPTER", "opencode": "andon_agents.opencode:ADAPTER",
-    "gemini": "andon_agents.hooked:GEMINI", "qwen": "andon_agents.hooked:QWEN", "copilot": "andon_agents.hooked:COPILOT",
-    "acp": "andon_agents.acp:ADAPTER", "aider": "andon_agents.aider:ADAPTER", "sitter": "andon_agents.sitter:ADAPTER",
-}
-"""What comes with the program even where its entry points were not installed anew; an entry point of the same name beats it."""
 
 FILES_LIMIT = 100
 """Files of a person's own that are read."""
@@ -48,11 +40,8 @@ class BrokenAdapter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def adapters() -> Mapping[str, Adapter]:
-    """All adapters by the word that `use` takes. An entry point beats a person's file, that beats ours, that beats a preset."""
+    """All adapters by the word that `use` takes. An entry point beats a person's file, that beats a preset."""
     found: dict[str, Adapter] = dict(presets())
-    for name, place in OURS.items():
-        if find_spec(place.partition(":")[0]) is not None:
-            found[name] = _opened(name, {EntryPoint(name=name, value=place, group=ENTRY_POINTS)})
     found.update(of_person())
     points: dict[str, set[EntryPoint]] = {}
     for point in entry_points(group=ENTRY_POINTS):
