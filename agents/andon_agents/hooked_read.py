@@ -1,6 +1,7 @@
 """What hook events mean in the normal form, by a table of the agent. Pure and total; names no agent."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal
 
@@ -51,6 +52,7 @@ Meaning = Literal[
 PERMISSION_NOTICES = ("ToolPermission",)
 """Kinds of a notification that say a permission is asked for on the screen."""
 _KINDS: Mapping[str, Deed] = {"exec": "shell", "edit": "edit", "info": "fetch", "mcp": "mcp"}
+_GROUP = re.compile(r"^Process Group PGID: \d+$", re.MULTILINE)
 Signals = tuple[AnySignal, ...]
 
 
@@ -92,7 +94,14 @@ def _tool(line: Line, data: Object, meaning: Meaning, _deeds: Mapping[str, Deed]
     kind = words(inner(data, "toolResult"), "resultType")
     said = inner(data, "tool_response").get("error")
     failed = meaning == "tool-failed" or kind in ("failure", "denied", "rejected") or bool(said)
-    return (ToolEnded(at=line.at, source=line.source, note=note(line), call=call, ok=not failed, digest=digest(result)),)
+    return (ToolEnded(at=line.at, source=line.source, note=note(line), call=call, ok=not failed, digest=_came_to(result)),)
+
+
+def _came_to(result: object) -> str:
+    """The digest of a result, without the process group that a shell command had: that differs from run to run."""
+    if isinstance(result, dict) and isinstance(result.get("llmContent"), str):
+        return digest(_GROUP.sub("", result["llmContent"]))
+    return digest(result)
 
 
 def _permission(line: Line, data: Object, _meaning: Meaning, deeds: Mapping[str, Deed], answers: bool) -> Signals:

@@ -110,6 +110,17 @@ def test_qwens_empty_prompt_before_every_call_begins_no_turn() -> None:
     assert isinstance(began, TurnBegan)
 
 
+def test_a_command_that_gives_the_same_again_has_the_same_result_whatever_its_process_group() -> None:
+    def told(group: int, output: str) -> str:
+        words = f"Output: {output}\nExit Code: 0\nProcess Group PGID: {group}"
+        (ended,) = hook(GEMINI, "AfterTool", tool_name="run_shell_command", tool_input={"command": "ls"},
+                        tool_response={"llmContent": words, "returnDisplay": [[{"text": str(group)}]]})
+        assert isinstance(ended, ToolEnded)
+        return ended.digest
+
+    assert told(1, "a") == told(2, "a") != told(1, "b")
+
+
 def test_geminis_notice_is_a_permission_that_only_its_screen_answers() -> None:
     (asked,) = hook(GEMINI, "Notification", notification_type="ToolPermission", andon_ask="h1",
                     details={"type": "exec", "command": "rm x", "rootCommand": "rm"})
