@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from andon.schema.agent import Assignment, Channel, Installed, Launch, Login, Profile, SessionFacts
+from andon.schema.agent import Assignment, Channel, Installed, Launch, Login, Profile, Seed, SessionFacts
 from andon.schema.settings import AgentSettings
 from andon.schema.signals import AnySignal, Line
 
@@ -44,7 +44,8 @@ class SitterAdapter(msgspec.Struct, frozen=True):
         env = {"ANDON_JOB": str(assignment.job), "ANDON_ATTEMPT": str(assignment.attempt), "ANDON_TASK": str(assignment.task),
                "ANDON_TITLE": assignment.title, "ANDON_SITTER_HOOK": json.dumps(assignment.hook)}
         return Launch(argv=tuple(argv), env={**import_path(agent.env), **env}, interactive=True, conversation=conversation,
-                      channel="hooks" if assignment.hook else "none", notes=notes)
+                      channel="hooks" if assignment.hook else "none", notes=notes,
+                      seeds=(Seed(path=f"{FOLDER}/scenario", text=f"{scenario}\n"),))
 
     def profile(self) -> Profile:
         """Everything comes through hooks and its transcript."""

@@ -16,6 +16,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from fault.checker_sittings import JUDGES
 from fault.world import GENESIS, Row, Scene, git, is_ancestor, lines, link, of, panes, person, processes, reachable, refs, rows
 
 OVER = ("task.done", "task.failed", "task.cancelled")
@@ -134,7 +135,8 @@ def _(view: View) -> Iterator[str]:
 @invariant("once-each")
 def _(view: View) -> Iterator[str]:
     """What may happen once in the life of its subject happened once."""
-    for kind, name in (("attempt.claimed", "attempt"), ("attempt.started", "attempt"), ("attempt.accepted", "attempt"),
+    for kind, name in (("attempt.claimed", "attempt"), ("attempt.accepted", "attempt"), ("message.delivered", "message"),
+                       ("message.queued", "message"), ("message.given", "message"), ("session.finish-told", "attempt"),
                        ("run.finished", "run"), ("task.landed", "task"), ("target.moved", "landing"), ("gate.answered", "gate"),
                        ("checkout.removed", "attempt"), ("answer.delivered", "attempt"), ("landing.merged", "landing")):
         for subject, count in Counter(row[name] for row in of(view.rows, kind)).items():
@@ -157,12 +159,14 @@ def _(view: View) -> Iterator[str]:
 
 @invariant("started-once")
 def _(view: View) -> Iterator[str]:
-    """By the agents' own notes, the tokens and the ledger: no attempt ran twice."""
+    """By the agents' own notes, the tokens and the ledger: no attempt of an agent that ends by itself ran twice."""
     for attempt, count in Counter(words[0] for words in lines(view.scene.outside / "starts")).items():
         if count > 1:
             yield f"{attempt} was started {count} times"
     noted = {words[0] for words in lines(view.scene.outside / "starts")}
     begun = {row["attempt"]: row for row in of(view.rows, "attempt.started")}
+    if len(begun) + len(of(view.rows, "session.resumed")) < len(of(view.rows, "attempt.started")):
+        yield "an attempt was started twice"
     for attempt in noted - begun.keys() - asked_to_stop(view.rows):
         yield f"{attempt} ran and the ledger does not know it"
     for attempt, row in begun.items():
@@ -181,7 +185,7 @@ def _(view: View) -> Iterator[str]:
     """Agents outlive the daemon: none was lost or ended unless a person or a limit asked, or the test itself did harm."""
     if view.scene.harmed:
         return
-    asked = asked_to_stop(view.rows)
+    asked = asked_to_stop(view.rows) | subjects(view.rows, "session.finish-asked")
     for row in of(view.rows, "attempt.exited", "attempt.lost"):
         if row.kind == "attempt.lost" or (row["because"] != "exit" and row["attempt"] not in asked):
             yield f"{row['attempt']} was {row.kind.partition('.')[2]}: {row['because']} {row['error']}"
@@ -199,6 +203,8 @@ def _(view: View) -> Iterator[str]:
             if row["task"] in holder:
                 yield f"{row['attempt']} was claimed while {holder[row['task']]} had not ended"
             fence, holder[row["task"]] = row["fence"], row["attempt"]
+        elif row.kind == "session.resumed" and row["attempt"] in task_of:
+            holder[task_of[row["attempt"]]] = row["attempt"]
         elif row.kind in ENDED and holder.get(task := task_of.get(row["attempt"], "")) == row["attempt"]:
             del holder[task]
 
@@ -411,6 +417,14 @@ def _(view: View) -> Iterator[str]:
         yield f"{branch} is at {moved[:12]} and does not follow trunk at {trunk[:12]}: {said}"
     if (scene.outside / "hooked").exists():
         yield "a hook of the person's ran"
+
+
+def of_sittings(name: str) -> Judge:
+    """A judge of sessions as one of these."""
+    return lambda view: JUDGES[name](view.scene, view.rows)
+
+
+INVARIANTS |= {name: of_sittings(name) for name in JUDGES}
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def token() -> None:
         folder = self._layout.job(effect.attempt)
         for name in ("start", "exit.json"):
             (folder / name).unlink(missing_ok=True)
-        self._write_job(effect, folder)
+        await self._write_job(effect, folder)
         await self._tmux.ensure()
         name = f"{session_name(effect.attempt)}_{os.getpid()}"
         await self._tmux.new_session(name, jobs.shim_argv(folder), effect.path, {})
@@ -59,7 +59,7 @@ def probe() -> None:
 
     async def start(self: perform.Performer, effect: f.StartSession) -> i.Input:
         folder, name = self._layout.job(effect.attempt), session_name(effect.attempt)
-        self._write_job(effect, folder)
+        await self._write_job(effect, folder)
         await self._tmux.ensure()
         await self._tmux.kill_session(name)
         await self._tmux.new_session(name, jobs.shim_argv(folder), effect.path, {})

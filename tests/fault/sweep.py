@@ -1,6 +1,7 @@
 """kill -9 at every named point of the daemon: each time it must recover, and the checker must find every promise kept.
 
-    python tests/fault/sweep.py [--sample N] [--per-point N] [--doubles N] [--jobs N] [--only PREFIX] [--naive NAME] [--seed N]
+    python tests/fault/sweep.py [--sample N] [--per-point N] [--doubles N] [--jobs N] [--only PREFIX] [--work NAMES]
+                               [--naive NAME] [--seed N]
 
 First the workload runs once and notes the points that it passes. Then, for each of them, it runs again in a factory of its own
 whose daemon is killed at that passing and started anew. Exit code 1 when a promise was broken or a factory did not come to rest.
@@ -20,6 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from fault.checker import Violation, check
+from fault.sitting_work import SITTINGS
 from fault.workload import TASKS, Piece, end, remove
 
 DAEMON = ("-m", "andon.cli.main", "daemon")
@@ -29,6 +31,8 @@ MEDDLED = ("merge-candidate.", "move-target.", "mirror-target.")
 """Points at which the full sweep also lets the person commit while the daemon is down."""
 KEEP = bool(os.environ.get("ANDON_SWEEP_KEEP"))
 """Whether factories with broken promises are left on disk, to be looked at."""
+WORK = {"agents": TASKS, "sittings": SITTINGS}
+"""The pieces of work: agents that end by themselves; agents that sit at a prompt."""
 PER_POINT = 3
 """Passings of one point that the full sweep tries, spread evenly; 0 for all."""
 
@@ -39,6 +43,7 @@ class Case:
 
     faults: tuple[str, ...]
     naive: str = ""
+    acts: tuple[str, ...] = TASKS
     meddled: bool = False
     """Whether the person commits to the target while the daemon is down."""
     killed: int = 0
@@ -67,7 +72,7 @@ def program(naive: str) -> tuple[str, ...]:
 def trace(acts: tuple[str, ...] = TASKS) -> list[str]:
     """The passings `NAME:N` of one run without a fault, which must be good itself."""
     root = Path(tempfile.mkdtemp(prefix="andon-sweep-"))
-    case = run(Case(()), root, {"ANDON_FAULT_TRACE": str(root / "trace")}, acts, keep=True)
+    case = run(Case((), acts=acts), root, {"ANDON_FAULT_TRACE": str(root / "trace")}, keep=True)
     passed = (root / "trace").read_text().split() if (root / "trace").exists() else []
     remove(root)
     if not case.good:
@@ -75,10 +80,10 @@ def trace(acts: tuple[str, ...] = TASKS) -> list[str]:
     return passed
 
 
-def run(case: Case, root: Path, env: dict[str, str] | None = None, acts: tuple[str, ...] = TASKS, *, keep: bool = False) -> Case:
+def run(case: Case, root: Path, env: dict[str, str] | None = None, *, keep: bool = False) -> Case:
     """Play a case in a factory below `root` and judge it; everything that was started is ended."""
     begun, case.place = time.monotonic(), str(root)
-    piece = Piece(root, acts=acts)
+    piece = Piece(root, acts=case.acts)
     plant = piece.plant
     try:
         state = "stuck"
@@ -188,6 +193,18 @@ def summary(cases: list[Case], seconds: float) -> str:
             f"{len(cases) - len(killed)} not reached, {bad} violations, {seconds:.0f} s")
 
 
+def planned(told: argparse.Namespace, acts: tuple[str, ...], chance: random.Random) -> list[Case]:
+    """The cases of one piece of work, which is run once without a fault for that."""
+    passed = [passing for passing in trace(acts) if passing.startswith(tuple(told.only.split(",")))]
+    print(f"one run passes {len(passed)} times through {len({p.rpartition(':')[0] for p in passed})} points", flush=True)
+    singles = sampled(passed, told.sample, chance) if told.sample else chosen(passed, told.per_point)
+    doubles = told.doubles if told.doubles >= 0 else (0 if told.sample else 20)
+    cases = [Case((fault,), told.naive, acts) for fault in singles]
+    if acts is TASKS and not told.sample:
+        cases += [Case((fault,), told.naive, acts, meddled=True) for fault in singles if fault.startswith(MEDDLED)]
+    return cases + [Case(pair, told.naive, acts) for pair in doubled(passed, doubles, chance)] if passed else cases
+
+
 def main(argv: list[str]) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -195,18 +212,13 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--per-point", type=int, default=PER_POINT, help="passings tried of each point; 0 for all of them")
     parser.add_argument("--doubles", type=int, default=-1, help="runs that are killed a second time while they recover")
     parser.add_argument("--jobs", type=int, default=2, help="factories at once")
-    parser.add_argument("--only", default="", help="only points whose name begins so")
+    parser.add_argument("--only", default="", help="only points whose name begins so; several by commas")
+    parser.add_argument("--work", default=",".join(WORK), help=f"of {', '.join(WORK)}")
     parser.add_argument("--naive", default="", help="a daemon without this protection; see naive.py")
     parser.add_argument("--seed", type=int, default=1)
     told = parser.parse_args(argv)
     chance, begun = random.Random(told.seed), time.monotonic()
-    passed = [passing for passing in trace() if passing.startswith(told.only)]
-    print(f"one run passes {len(passed)} times through {len({p.rpartition(':')[0] for p in passed})} points", flush=True)
-    singles = sampled(passed, told.sample, chance) if told.sample else chosen(passed, told.per_point)
-    doubles = told.doubles if told.doubles >= 0 else (0 if told.sample else 20)
-    cases = [Case((fault,), told.naive) for fault in singles]
-    cases += [Case((fault,), told.naive, meddled=True) for fault in singles if fault.startswith(MEDDLED) and not told.sample]
-    cases += [Case(pair, told.naive) for pair in doubled(passed, doubles, chance)]
+    cases = [case for name in told.work.split(",") for case in planned(told, WORK[name], chance)]
     play(cases, told.jobs)
     print(table(cases))
     print(summary(cases, time.monotonic() - begun))

@@ -28,7 +28,7 @@ def test_a_daemon_without_this_protection_is_caught(name: str, tmp_path: Path) -
     faults, acts, promise = CAUGHT[name]
     seen: list[Case] = []
     while len(seen) < TRIES and (not seen or promise not in {violation.name for violation in seen[-1].violations}):
-        seen.append(run(Case(faults, name, meddled=name == "swap"), tmp_path / f"n{len(seen)}", acts=acts))
+        seen.append(run(Case(faults, name, acts, meddled=name == "swap"), tmp_path / f"n{len(seen)}"))
     assert promise in {violation.name for violation in seen[-1].violations}, f"{seen[-1].violations}\n{seen[-1].log}"
 
 

@@ -20,6 +20,7 @@ from andon.schema.errors import Mistake
 from andon.schema.ids import RepoId, TaskId
 from andon.schema.views import GateView, SessionView, TaskView
 from factory import QUICK, Factory, git, small_repo
+from fault.sitting_work import RULES, SCENARIOS, Hand
 from fault.world import Scene, lines, of, person, processes, rows
 from support import wait_until
 
@@ -27,6 +28,17 @@ SETTINGS = """
 [agents.actor]
 command = ["{actor}", "{{prompt_file}}"]
 env = {{ OUTSIDE = "{outside}" }}
+[agents.sitter]
+use = "sitter"
+env = {{ OUTSIDE = "{outside}", ANDON_SITTER_NOTES = "{outside}/notes" }}
+[agents.limited]
+use = "sitter"
+account = "limited"
+env = {{ OUTSIDE = "{outside}", ANDON_SITTER_NOTES = "{outside}/notes" }}
+[permissions]
+allow = ["read", "edit(notes/**)"]
+[budget]
+task = {{ tokens = 50000 }}
 [agents.brief]
 command = ["{actor}", "{{prompt_file}}"]
 env = {{ OUTSIDE = "{outside}" }}
@@ -66,7 +78,7 @@ esac
 TASKS = ("proper", "source", "fix", "lie", "hang", "long", "ask")
 """The acts in order. `source` is reviewed, `lie` ends at a gate, `hang` is cancelled when it hangs, `long` runs into its time limit
 and is given more time, `ask` waits for `proper` and then for an answer."""
-ANSWERS = {"question": "right", "review": "approve", "limit": "extend"}
+ANSWERS = {"question": "right", "review": "approve", "limit": "extend", "permission": "allow", "budget": "raise"}
 """What the person says to each kind of gate; at others the task rests."""
 
 
@@ -76,6 +88,8 @@ def template(folder: Path, outside: Path) -> Path:
     outside.mkdir(parents=True, exist_ok=True)
     actor.write_text(ACTOR)
     actor.chmod(0o755)
+    for act, scenario in SCENARIOS.items():
+        (outside / f"{act}.toml").write_text(scenario)
     repo = small_repo(folder, extra=SETTINGS.format(actor=actor, outside=outside), files={".gitignore": "*.secret\n"})
     git(repo, "branch", "mine")
     git(repo, "tag", "v1")
@@ -104,8 +118,16 @@ class Piece:
         self.plant = Factory(root / "h", environment(root))
         self.before = person(self.repo)
         (self.outside / "hooked").unlink(missing_ok=True)
+        config = Path(self.plant.env["ANDON_CONFIG_HOME"])
+        config.mkdir(parents=True, exist_ok=True)
+        (config / "rules.toml").write_text(RULES)
         self.known: RepoId | None = None
         self.tasks: dict[str, TaskId] = {}
+        self.hand = Hand()
+
+    def _waits(self, act: str) -> bool:
+        """Whether an act is to be added later."""
+        return act == "behind" and not of(rows(self.plant.layout.home), "account.limited")
 
     @property
     def scene(self) -> Scene:
@@ -131,10 +153,12 @@ class Piece:
     def _serve(self, client: Client, end: float, until: Callable[[], object]) -> str:
         self.known = self.known or self.plant.register(self.repo)
         for act in self.acts:
-            if act not in self.tasks:
+            if act not in self.tasks and not self._waits(act):
                 self.tasks[act] = self._add(client, act)
         while time.monotonic() < end:
             self._look()
+            if any(act not in self.tasks and not self._waits(act) for act in self.acts):
+                return ""  # the next round adds it
             if self._turn(client):
                 return "rest"
             if self.plant.dead() or until():
@@ -146,7 +170,9 @@ class Piece:
         after = (self.tasks["proper"],) if act == "ask" and "proper" in self.tasks else ()
         assert self.known is not None
         spec = f"Do what is to be done.\n\n[[act: {act}]]\n"
-        agent = "brief" if act == "long" else ""
+        agent = {"long": "brief", "limited": "limited", "behind": "limited"}.get(act, "sitter" if act in SCENARIOS else "")
+        if act in SCENARIOS:
+            spec = f"Do what is to be done.\n\n[[scenario: {self.outside / act}.toml]]\n"
         added = client.do(i.AddTask(repo=self.known, title=f"{act} it", spec=spec, after=after, key=act, agent=agent))
         task = TaskId(added.ids[0])
         self._told("task.added", task)
@@ -189,8 +215,12 @@ class Piece:
         if hanging is not None and hanging.state != "stopped" and self._hangs(hanging):
             client.do(i.CancelTask(task=hanging.task, because="it hangs"))
             self._told("task.cancelled", hanging.task)
+        for command in self.hand.wanted(self.tasks, self.plant.layout.home, self.outside):
+            with contextlib.suppress(Mistake):  # its session ended meanwhile
+                client.do(command)
         asked = {gate.task for gate in views if isinstance(gate, GateView) and gate.kind not in ANSWERS}
-        over = all(card.state in ("done", "failed", "stopped") or card.task in asked for card in cards.values())
+        over = len(self.tasks) == len(self.acts)
+        over = over and all(card.state in ("done", "failed", "stopped") or card.task in asked for card in cards.values())
         return over and not any(isinstance(view, SessionView) for view in views) and settled(self.plant.layout.home, self.repo)
 
     def _hangs(self, card: TaskView) -> bool:

@@ -148,8 +148,10 @@ def processes(*needles: Path) -> list[tuple[int, str, str, str]]:
         if state in "ZX" or int(entry.name) == os.getpid() or not any(one in told for one in wanted):
             continue
         env = dict(item.partition(b"=")[::2] for item in environ.split(b"\0") if b"=" in item)
-        marks = [env.get(name, b"").decode(errors="replace") for name in (b"ANDON_ATTEMPT", b"ANDON_RUN")]
-        found.append((int(entry.name), argv.replace(b"\0", b" ").decode(errors="replace").strip(), marks[0], marks[1]))
+        tree = Path(os.fsdecode(env.get(b"ANDON_TREE", b"")))
+        attempt = tree.name.partition("~")[0] if tree.parent.name == "jobs" else ""
+        run = env.get(b"ANDON_RUN", b"").decode(errors="replace")
+        found.append((int(entry.name), argv.replace(b"\0", b" ").decode(errors="replace").strip(), attempt, run))
     return found
 
 

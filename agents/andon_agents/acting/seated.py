@@ -56,7 +56,9 @@ def compacts(player: Player, step: sc.Compact) -> None:
 
 def hang(player: Player, step: sc.Hang) -> None:
     """A line, and then nothing more."""
+    assert isinstance(player, Seat)
     player.screen.line("● Let me think about this.", DIM)
+    player.diary.note("hanging")
     hangs(player, step)
 
 
