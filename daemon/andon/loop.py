@@ -285,7 +285,7 @@ class Loop:
         known = self.sightings.get(attempt)
         if sighting is None:
             self.sightings.pop(attempt, None)
-        elif known is None or (known.health, known.because) != (sighting.health, sighting.because):
+        elif known is None or (known.health, known.cause, known.because) != (sighting.health, sighting.cause, sighting.because):
             self.sightings[attempt] = sighting
         else:
             return

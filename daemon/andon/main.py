@@ -21,6 +21,7 @@ import msgspec
 
 from andon.core.evolve import replay
 from andon.core.image import thaw
+from andon.core.schedule import live_attempts
 from andon.core.state import State
 from andon.edges import salvage
 from andon.edges.blobs import Blobs
@@ -183,6 +184,8 @@ class Daemon:
             log.info("running, %d events, %d open tasks", state.seq, len(state.open))
             await self._leaving.wait()
             await self._drain(loop)
+            if not live_attempts(loop.state):  # nobody is left who was given its address
+                await gateway.stop()
             raise Left
 
     async def _wake(self, loop: Loop, office: Office, performer: Performer, tmux: Tmux) -> None:
