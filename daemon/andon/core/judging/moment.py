@@ -15,6 +15,8 @@ FRESH: dict[Source, float] = {
     "pane": 300.0,
 }
 """Seconds for which a source's last word counts, where the rules name none."""
+MANY = 5
+"""So many names of children are told at most."""
 Sure = Literal["certain", "likely", "guess"]
 BATCH_MS = 300
 """Calls of one answer of the model begin within this time."""
@@ -56,8 +58,14 @@ class Moment:
     def children_work(self) -> bool:
         """A process below the agent uses processor or disk."""
         tree = self.watch.tree
-        there = tree.children > 0 and 0 < tree.children_at <= tree.busy
+        there = tree.children > 0 and 0 < tree.children_at <= tree.busy and not self._own_helpers
         return there and self.silence(tree.busy) <= max(BUSY_MS, 2 * tree.usual)
+
+    @property
+    def _own_helpers(self) -> bool:
+        """Whether all that stands below the agent bears its own name: `copilot-runtime` draws for it and runs no command."""
+        names, tree = (self.watch.agent, *self.watch.processes), self.watch.tree
+        return 0 < len(tree.commands) < MANY and all(one.startswith(names) for one in tree.commands)
 
     @cached_property
     def flight(self) -> int:
