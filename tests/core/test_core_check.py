@@ -9,7 +9,8 @@ from immutables import Map
 from andon.core.pending import pending
 from andon.core.state import KEPT_PROOFS
 from andon.schema import effects as f, events as e, inputs as i
-from andon.schema.ids import Digest, RepoId, RunId, TaskId
+from andon.schema.ids import AttemptId, Digest, RepoId, RunId, TaskId
+from andon.schema.jobs import Said
 from andon.schema.settings import Check, Checkout, Line, Station
 from core.playbook import Given, like, nothing
 from core.sim import STATIONS, Sim, loaded, oid, settings
@@ -52,6 +53,21 @@ def test_the_base_is_run_first_and_its_tests_are_what_the_change_is_compared_wit
         << like(f.MergeCandidate)
         >> ran(change) << nothing
     )
+
+
+@pytest.mark.parametrize(("words", "told"), [("All tests pass.", True), ("I hope that the tests pass", False), ("Done.", False)])
+def test_that_tests_pass_is_contradicted_by_the_check_and_the_next_attempt_is_told(words: str, told: bool) -> None:
+    sim = Sim(checks=EXIT)
+    sim.add()
+    while "T1.1" not in sim.state.attempts or sim.state.attempts[AttemptId("T1.1")].phase != "running":
+        sim.step()
+    sim.give(i.AgentSaid(attempt=AttemptId("T1.1"), said=Said(n=1, kind="finished", text=words)))
+    while not sim.state.runs:
+        sim.step()
+    events = sim.give(ran(change_run(sim), "fail", because="2 of 9 tests failed"))
+    found = [event for event in events if isinstance(event, e.ClaimContradicted)]
+    packet = next(event.packet for event in events if isinstance(event, e.RetryScheduled))
+    assert bool(found) is told and ("tests: 2 of 9 tests failed" in packet) is True and ("What you said" in packet) is told
 
 
 def test_a_failure_goes_back_with_a_packet_of_what_failed() -> None:

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import msgspec
 
+from andon.core.assertions import claims_tests
 from andon.core.failure import fingerprint, gate_id, packet_of, send_back
 from andon.core.state import RERUNS, Claim, Proof, Repository, Run, State, Task, proof_key
 from andon.schema import events as e, inputs as i
@@ -15,6 +16,8 @@ from andon.schema.settings import Check, Settings, Station
 
 FINAL_CAUSES = ("missing-tool", "zero-tests", "unreadable-report", "setup")
 """Causes of an unevaluated run that a second run would only repeat."""
+SAID = "tests pass"
+"""What an agent may assert and a check may refute."""
 OPTIONS = (
     e.Option(key="run-again", label="Run again", consequence="The check runs once more on the same commit."),
     e.Option(key="send-back", label="Send back", consequence="The agent gets another attempt with this report."),
@@ -280,9 +283,20 @@ def back(state: State, task: Task, refuted: Sequence[Claim], at: int) -> list[e.
     headline = "; ".join(f"{claim.claim}: {claim.because}" for claim in refuted)
     stat = f"{plural(task.work.paths_total, 'file')}, +{task.work.insertions} -{task.work.deletions}" if task.work else ""
     sections = [(f"{claim.claim} ({claim.run})", f"```\n{claim.detail[:3500]}\n```" if claim.detail else "") for claim in refuted]
-    packet = packet_of(headline, *sections, ("Your change", stat))
+    told = contradiction(state, task, refuted)
+    believed = [("What you said", f"“{one.asserted}”: {one.observed}") for one in told]
+    packet = packet_of(headline, *sections, *believed, ("Your change", stat))
     print_ = fingerprint("test", *(f"{claim.claim} {claim.because}" for claim in refuted))
-    return send_back(state, task, "test", print_, packet, at)
+    return [*told, *send_back(state, task, "test", print_, packet, at)]
+
+
+def contradiction(state: State, task: Task, refuted: Sequence[Claim]) -> list[e.ClaimContradicted]:
+    """That its agent said that tests pass, when a check of its change says that they do not."""
+    attempt = state.attempts.get(task.work.attempt) if task.work else None
+    if attempt is None or not claims_tests(attempt.turn_text or attempt.says) or SAID in attempt.contradicted:
+        return []
+    of_change = [f"{claim.claim}: {claim.because}" for claim in refuted if not claim.claim.endswith("@merge")]
+    return [e.ClaimContradicted(attempt=attempt.attempt, asserted=SAID, observed=told) for told in of_change[:1]]
 
 
 def ask(state: State, subject: Subject, because: str) -> e.GateOpened:
