@@ -17,7 +17,9 @@ _MADE = re.compile(
 _TESTS = re.compile(
     r"\b(?:all\s+(?:the\s+)?)?tests?\s+(?:now\s+|are\s+|all\s+)*(?:pass|passed|passing|green|succeed)\b",
     re.IGNORECASE)
-_NOT = re.compile(r"\b(?:not|n't|never|no|fail\w*|cannot|before|if|once|when|should|until|make sure|hope|expect|want|ensure|would|will)\b", re.IGNORECASE)
+_NOT = re.compile(
+    r"\b(?:not|n't|never|no|fail\w*|cannot|before|if|once|when|should|until|make sure|hope|expect|want|ensure|would|will)\b",
+    re.IGNORECASE)
 _ASKS = re.compile(r"\?[*_`\"')\]]*$")
 _ANSWERED = re.compile(r"^(?:yes|no|done|it is|that is|i (?:have|did|am|was)|all of)\b", re.IGNORECASE)
 _DECIDE = re.compile(
