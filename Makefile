@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 
-.PHONY: help demo test check scripted accuracy sweep bench
+.PHONY: help demo test check scripted real accuracy sweep bench
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -29,11 +29,13 @@ check: $(VENV)/dev.stamp  ## style, types and walls
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check  ## all tests (those with real agent CLIs too, where npm is), and the checks of the house
-	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+test: scripted real  ## all tests and the checks of the house
 
-scripted: check  ## the tests without any real agent CLI
+scripted: check  ## the checks of the house, and the tests without any real agent CLI
 	$(BIN)/pytest -n 2 --dist worksteal -m "not real" $(ARGS)
+
+real: $(VENV)/dev.stamp  ## real agent CLIs on a scripted model, one at a time; npm installs them once into .cache
+	$(BIN)/pytest -m real -rs $(ARGS)
 
 accuracy: $(VENV)/dev.stamp  ## how right the factory is about what agents do: recorded and random streams, beside two peers' rules
 	$(BIN)/python tests/accuracy/accuracy.py $(ARGS)
