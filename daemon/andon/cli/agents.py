@@ -37,6 +37,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     answers: bool = False
     resumes: bool = False
     limit: str = ""
+    install: str = ""
+    """What a person types when its program is missing; empty for what comes with Andon."""
     blind: tuple[str, ...] = ()
 
 
@@ -100,11 +102,12 @@ def _row(adapter: Adapter, limits: dict[str, str]) -> Row:
         login=login.state, because=login.because, mend=login.mend if here else profile.install,
         metered=profile.metered if isinstance(adapter, Supervised) else "unmetered", answers=profile.answers,
         resumes=profile.resumes, limit=limits.get(adapter.name, ""), blind=profile.blind,
+        install=profile.install or getattr(adapter, "install", ""),
     )
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    version = row.version or ("-" if row.binary else "not installed")
+    version = row.version or ("-" if row.binary else "not installed" if row.install else "built in")
     return row.use, version, row.channel, _login(row), row.metered or "-", row.limit
 
 
