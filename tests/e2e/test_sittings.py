@@ -15,17 +15,8 @@ from andon.schema import events as e, inputs as i, wire
 from andon.schema.ids import AttemptId, RepoId, TaskId
 from andon.schema.views import SessionView
 from factory import UNHELD, Factory, factory, git, small_repo
+from fault.sitting_work import RULES
 
-RULES = """
-[[screens]]
-name = "sitter-working"
-agent = "sitter"
-health = "working"
-where = "last:3"
-all = ['esc to interrupt\\)']
-example = "Running… (3s · esc to interrupt)"
-counter = "done"
-"""
 SETTINGS = """
 [agents.sit]
 use = "sitter"
@@ -80,6 +71,10 @@ class Bench:
         """Until its session does this."""
         self.plant.until(lambda: (view := self.session(task)) and view.health == "working" and words in view.because, what=words)
 
+    def started_again(self, task: TaskId, known: int) -> None:
+        """Until it has begun more often than so, or asks."""
+        self.plant.until(lambda: len(self.of(e.AttemptStarted, task)) > known or self.plant.gate(task), what="a start, or a gate")
+
     def root(self, task: TaskId) -> int:
         """The pid of its latest shim."""
         return self.of(e.AttemptStarted, task)[-1].pid
@@ -130,7 +125,8 @@ def test_a_sitter_that_is_killed_in_a_tool_goes_on_in_the_same_conversation_and_
 def test_policy_allows_and_denies_by_itself_and_a_person_decides_the_rest(shared: Bench) -> None:
     task = shared.add(
         '[[step]]\nwrite = "notes/a.md"\ntext = "by policy"\npermit = true\n'
-        '[[step]]\nrun = "rm -rf notes"\npermit = true\n[[step]]\nwrite = "denied.md"\ntext = "{answer}"\nwhen = \'answer == "denied"\'\n'
+        '[[step]]\nrun = "rm -rf notes"\npermit = true\n'
+        '[[step]]\nwrite = "denied.md"\ntext = "{answer}"\nwhen = \'answer == "denied"\'\n'
         '[[step]]\nquestion = "Which way?"\noptions = ["left", "right"]\n[[step]]\nappend = "notes/{task}.md"\ntext = "{answer}"\n'
         '[[step]]\ncommit = "Went {answer}"\npermit = true\n')
     shared.answer(task, "question", "right")
@@ -140,8 +136,8 @@ def test_policy_allows_and_denies_by_itself_and_a_person_decides_the_rest(shared
     assert decided[:2] == [(True, "policy"), (False, "policy")] and decided[-1][0] and decided[-1][1] != "policy"
     told = [(row["tool"], row["allow"], row["by"]) for row in shared.notes("told", task)]
     assert told == [("Write", True, "hook"), ("Bash", False, "hook"), ("AskUserQuestion", True, "hook"), ("Bash", True, "hook")]
-    trunk = "refs/andon/trunk/main"
-    assert git(shared.path, "show", f"{trunk}:notes/{task}.md") == "right" and git(shared.path, "show", f"{trunk}:denied.md") == "denied"
+    for name, text in ((f"notes/{task}.md", "right"), ("denied.md", "denied")):
+        assert git(shared.path, "show", f"refs/andon/trunk/main:{name}") == text
 
 
 def test_a_turn_without_a_commit_is_nudged_once_and_then_judged_as_it_is(shared: Bench) -> None:
@@ -177,7 +173,8 @@ def test_while_a_person_drives_no_rung_is_taken_and_what_is_stopped_leaves_no_pr
     attempt = AttemptId(f"{task}.1")
     shared.plant.until(lambda: shared.notes("prompt", task) and shared.of(e.AttemptStarted, task), what="its start")
     assert isinstance(shared.plant.do(i.TakeOver(attempt=attempt)), wire.Done)
-    shared.plant.until(lambda: [one for one in shared.of(e.StuckSeen, task) if one.cause == "tool-loop"], what="a loop that is seen")
+    shared.plant.until(lambda: shared.of(e.StuckSeen, task), what="a loop that is seen")
+    assert shared.of(e.StuckSeen, task)[0].cause == "tool-loop"
     shared.plant.do(i.SendMessage(attempt=attempt, text="I am at it", key="mine"))
     shared.plant.until(lambda: shared.of(e.MessageGiven, task), what="the person's own words, which go in")
     assert not shared.of(e.RungTaken, task) and not shared.of(e.InterruptAsked, task)
@@ -217,7 +214,8 @@ def test_a_fresh_restart_begins_a_new_conversation_in_the_same_checkout(shared: 
 
 
 def test_after_a_reset_of_the_machine_the_conversation_goes_on_in_the_same_checkout(own: Bench) -> None:
-    task = own.add('[[step]]\nwrite = "left.txt"\ntext = "unsaved"\n' + SLOW + '[[step]]\nrun = "cat left.txt"\nmust = true\n' + COMMIT)
+    task = own.add('[[step]]\nwrite = "left.txt"\ntext = "unsaved"\n' + SLOW
+                   + '[[step]]\nrun = "cat left.txt"\nmust = true\n' + COMMIT)
     own.at_work(task, "sleep 60")
     root = own.root(task)
     told = subprocess.run(("tmux", "-S", str(own.plant.layout.tmux_socket), "display-message", "-p", "#{pid}"), capture_output=True,
@@ -234,15 +232,16 @@ def test_after_a_reset_of_the_machine_the_conversation_goes_on_in_the_same_check
 
 
 def test_a_task_that_always_fails_with_a_daemon_killed_at_each_attempt_ends_at_its_cap_and_asks(own: Bench) -> None:
-    task = own.add('[[step]]\nwrite = "tests/{task}.txt"\ntext = "FAIL {attempt}"\n[[step]]\nrun = "sleep 0.5"\n[[step]]\ncommit = "It"\n')
-    killed = 0
+    task = own.add('[[step]]\nwrite = "tests/{task}.txt"\ntext = "FAIL {attempt}"\n[[step]]\nrun = "sleep 0.5"\n'
+                   '[[step]]\ncommit = "It"\n')
+    seen: list[int] = []
     while own.plant.gate(task) is None:
-        own.plant.until(lambda: len(own.of(e.AttemptStarted, task)) > killed or own.plant.gate(task), what="another attempt or a gate")
-        if len(own.of(e.AttemptStarted, task)) > killed:
-            killed = len(own.of(e.AttemptStarted, task))
+        own.started_again(task, len(seen))
+        if len(own.of(e.AttemptStarted, task)) > len(seen):
+            seen = [one.pid for one in own.of(e.AttemptStarted, task)]
             own.plant.kill()
             own.plant.start()
     gate = own.plant.gate(task)
     assert gate is not None and gate.kind == "failure" and own.plant.task(task).state == "waiting"
-    assert killed == len(own.of(e.AttemptClaimed, task)) == len(own.notes("start", task)) == 2
+    assert len(seen) == len(own.of(e.AttemptClaimed, task)) == len(own.notes("start", task)) == 2
     assert not own.of(e.TaskLanded, task) and own.session(task) is None

@@ -96,6 +96,7 @@ def _(scene: Scene, told: list[Row]) -> Iterator[str]:
     sittings = Counter(row["attempt"] for row in begun)
     resumed = Counter(row["attempt"] for row in of(told, "session.resumed"))
     noted = Counter(row["attempt"] for row in notes(scene, "start"))
+    killed = Counter(row["attempt"] for row in of(told, "attempt.exited") if row["signal"])  # perhaps before it could note anything
     stopped = {row["attempt"] for row in of(told, "attempt.stop-asked")}
     for attempt, count in noted.items():
         if count > sittings[attempt] and attempt not in stopped:
@@ -103,7 +104,7 @@ def _(scene: Scene, told: list[Row]) -> Iterator[str]:
     for attempt, count in sittings.items():
         if count > 1 + resumed[attempt]:
             yield f"{attempt} has {count} sittings, {resumed[attempt]} of them resumed"
-        if attempt in noted and count > noted[attempt]:
+        if attempt in noted and count > noted[attempt] + killed[attempt]:
             yield f"{attempt} has {count} sittings and began {noted[attempt]} times"
     for (attempt, sitting), count in Counter((row["attempt"], row["sitting"]) for row in of(told, "session.resumed")).items():
         if count > 1:

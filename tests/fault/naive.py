@@ -7,7 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from andon import loop, main, perform
+import msgspec
+
+from andon import loop, main, perform, steering
+from andon.core import asks, decide
 from andon.core.stations import land
 from andon.edges import jobs, landing, repository, salvage
 from andon.edges.check import Checks
@@ -16,6 +19,7 @@ from andon.edges.repository import trunk_ref
 from andon.schema import effects as f, inputs as i
 from andon.schema.faults import point
 from andon.schema.ids import Oid, session_name
+from andon.schema.jobs import ASKS, Decision
 from andon.schema.layout import layout
 
 PROTECTIONS: dict[str, Callable[[], None]] = {}
@@ -171,6 +175,53 @@ def adoption() -> None:
 
     put(perform.Performer, "start", started)
     put(perform.Performer, "watch", watched)
+
+
+@protection
+def mark() -> None:
+    """Words are pasted without a mark on disk before: who comes after does not know that they may be there."""
+
+    async def nothing(self: steering.Steering, mark: Path) -> None:
+        return None
+
+    put(steering.Steering, "_mark", nothing)
+
+
+@protection
+def rotation() -> None:
+    """A new sitting sets the directory aside whatever runs in it, and whoever began it."""
+
+    def anyway(folder: Path, sitting: int) -> None:
+        if sitting > 1 and folder.is_dir():
+            folder.rename(folder.with_name(f"{folder.name}~{sitting - 1}-{os.getpid()}"))
+        folder.mkdir(parents=True, exist_ok=True)
+
+    put(jobs, "begin_sitting", anyway)
+
+
+@protection
+def conversation() -> None:
+    """A session that is started again begins a new conversation, whatever the ledger says."""
+    start = perform.Performer.start
+
+    async def forgetful(self: perform.Performer, effect: f.StartSession) -> i.Input:
+        return await start(self, msgspec.structs.replace(effect, resume=""))
+
+    put(perform.Performer, "start", forgetful)
+
+
+@protection
+def decision() -> None:
+    """A hook that waits is told yes before anybody has decided."""
+    seen = asks.seen
+
+    def hasty(state: Any, given: i.AskSeen, at: int) -> list[Any]:
+        folder = layout().job(given.attempt) / ASKS
+        if folder.is_dir():
+            (folder / f"{given.ask}.json").write_bytes(msgspec.json.encode(Decision(ask=given.ask, allow=True)))
+        return seen(state, given, at)
+
+    decide.HANDLERS[i.AskSeen] = hasty
 
 
 if __name__ == "__main__":

@@ -16,6 +16,10 @@ CAUGHT = {
     "snapshot": ((), ("hang",), "no-commit-lost"),
     "durable": (("append.before:4",), ("proper", "source"), "acknowledged"),
     "order": ((), ("proper", "source", "ask"), "main-forward"),
+    "mark": (("deliver-message.act:1",), ("permit",), "message-once"),
+    "rotation": (("start-session.record:2",), ("fall",), "sitting-once"),
+    "conversation": ((), ("fall",), "conversation-kept"),
+    "decision": ((), ("permit",), "permission-once"),
     "sweeping": (("salvage.trashed:2",), ("proper",), "no-stuck-clone"),
 }
 """Protection: where the daemon is killed, the work, and the promise that is then broken."""

@@ -28,6 +28,8 @@ from .screen import BOLD, CYAN, DIM, PLAIN, RED, Screen
 ENDED = 128 + signal.SIGTERM
 RULE = "─" * 60
 STATUS = "✻ Working… (esc to interrupt)"
+PERMISSION, QUESTION = "1 yes · 2 no · esc to cancel", "1-9 to choose · esc to cancel"
+"""The last rows of its menus."""
 WORDS_LIMIT = 2_000
 """Characters of last words."""
 Deeds = Mapping[type[Step], Callable[[Player, Step], None]]
@@ -261,6 +263,7 @@ class Seat(Player):
         number, choices = self._asked, self.keyboard.choices
         self.seat.busy = False
         self.screen.under([f"{n}. {option}" for n, option in enumerate(shown, 1)], CYAN)
+        self.screen.line(QUESTION if name == "AskUserQuestion" else PERMISSION, DIM)
         self.screen.title(f"? {self.values['task']}")
         self.diary.note("asked", tool=name, subject=subject)
         self.keyboard.menu = True
