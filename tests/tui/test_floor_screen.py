@@ -89,6 +89,15 @@ async def test_keys_steer_the_session_under_the_cursor_and_ask_before_they_end_a
             i.TakeOver(attempt=AttemptId("T3.1")), i.SendMessage(attempt=AttemptId("T3.1"), text="go on")]
 
 
+async def test_the_gate_that_a_session_waits_for_is_one_key_away() -> None:
+    async with face(Paper(busy()), size=(120, 40)) as shown:
+        await at_the_floor(shown)
+        await shown.press("slash", *"answer", "enter")
+        await shown.press("a")
+        await shown.settle()
+        assert shown.app.screen.name == "gates" and shown.paper.commands == []
+
+
 async def test_nothing_is_nudged_that_a_person_has_taken_over_and_it_says_why() -> None:
     async with face(Paper([a_session(1, "working", taken="ada")]), size=(100, 30)) as shown:
         await at_the_floor(shown)

@@ -213,6 +213,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("diff", "d", "diff", "Read the change as a diff.", ("board", "gates", "task"), "task", _has_diff, 7),
     Action("details", "i", "task", "Open the task: spec, timeline, evidence, attempts.",
            ("gates", "session", "problems", "floor"), "task", _has_task, 8),
+    Action("to-gate", "a", "answer it", "Go to the gate that this session waits for; two keys answer it.", STEERED, "gate",
+           _has_gate, 1),
     Action("send", "w", "write to it", "Words for the agent: delivered once, with a receipt.", STEERED, "session",
            _speaks(_has_session), 2),
     Action("explain", "e", "explain", "Why the session is shown as it is: rule, source, evidence.", STEERED, "session",

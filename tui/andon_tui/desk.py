@@ -62,6 +62,10 @@ class Desk(Protocol):
         """Open a session's screen."""
         ...
 
+    def jump(self, place: str) -> None:
+        """Go to what has this name: a task, a gate, a session, a screen."""
+        ...
+
     def show_text(self, title: str, text: str, *, diff: bool = False) -> None:
         """Open the text viewer."""
         ...

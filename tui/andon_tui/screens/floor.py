@@ -36,7 +36,8 @@ class Floor(SteeringFace):
     def context(self) -> Context:
         """What actions act on: the session under the cursor and its task."""
         view = self.model.session(self.query_one("#list", Listing).cursor)
-        return self.make_context(session=view, task=self.model.task(view.task) if view else None)
+        task = self.model.task(view.task) if view else None
+        return self.make_context(session=view, task=task, gate=self.model.gate_of(view.task) if view else None)
 
     def draw(self) -> None:
         """The list."""
@@ -57,7 +58,7 @@ class Floor(SteeringFace):
         head = row(GUTTER, Span(view.attempt, "strong"), " ", telling.state(view), taken, "  ", safe(task.title) if task else "")
         right = row(Span(f"{safe(view.agent)} ", "dim"))
         second = row(GUTTER, "  ", telling.because(view, clock))
-        third = row(GUTTER, "  ", telling.cost(view), Span(f" · up {clock.age(view.started)}", "dim"),
+        third = row(GUTTER, "  ", telling.cost(view), Span(f" · up {clock.age(view.started)}" if view.started else "", "dim"),
                     Span(f" · sitting {view.sitting}" if view.sitting > 1 else "", "ask"),
                     Span(f" · “{safe(view.says)}”" if view.says else "", "said"))
         return between(head, right, width), cut(second, width), cut(third, width)

@@ -46,7 +46,8 @@ class Session(SteeringFace):
         """What actions act on: this session and its task."""
         view = self.view
         last = view or self._last
-        return self.make_context(session=view, task=self.model.task(last.task) if last else None)
+        gate = self.model.gate_of(view.task) if view else None
+        return self.make_context(session=view, task=self.model.task(last.task) if last else None, gate=gate)
 
     def watch_pane(self, *, stop: bool = False) -> None:
         """Ask for the pane's pictures, or no longer."""

@@ -15,6 +15,11 @@ class SteeringFace(Face):
         """The session that is meant; None when there is none."""
         return self.context().session
 
+    def do_to_gate(self) -> None:
+        """The question that it stands at."""
+        if gate := self.context().gate:
+            self.desk.jump(gate.gate)
+
     def do_send(self) -> None:
         """Words for the agent, delivered once."""
         if view := self.session:
