@@ -20,6 +20,8 @@ HUNG_AFTER_MS = 90_000
 """A call that gives nothing for less than this may still be thought; after twice this it must be called hung."""
 LOOP_AFTER = 7
 """Equal calls in a row after which it must be called a loop."""
+ESCAPED = ("gemini",)
+"""Agents that are denied by a key which ends their turn."""
 SETTLES_MS = 1_500
 """After the model's last byte an agent still draws, writes its transcript and runs its own ends of turn: it works and is done."""
 Mark = tuple[int, str, str]
@@ -68,7 +70,9 @@ def of_request(
     if request.get("calls"):
         if scene.name.startswith("same-call") and n + 1 >= LOOP_AFTER:
             return [Label(start=sent, end=following, health=("looping",), cause="tool-loop")]
-        return [thinks, *at_tool(ended, following, marks)]
+        if scene.name.startswith("same-call") and n + 2 >= LOOP_AFTER:  # from here on it may be called one
+            return [Label(start=sent, end=following, health=(*BUSY, "looping"))]
+        return [thinks, *at_tool(scene, ended, following, marks, goes_on=not last)]
     return [thinks, *at_rest(scene, ended, following, marks)]
 
 
@@ -90,7 +94,7 @@ def refused(status: int, scene: Scene, ended: int, following: int, *, last: bool
     return [Label(start=ended, end=following, health=right, cause="quota" if scene.name == "quota" else "")]
 
 
-def at_tool(ended: int, following: int, marks: list[Mark]) -> list[Label]:
+def at_tool(scene: Scene, ended: int, following: int, marks: list[Mark], *, goes_on: bool) -> list[Label]:
     """A tool runs, unless its permission was asked for: then that stands from the ask to the answer."""
     spans, at = [], ended
     for when, what, ask in marks:
@@ -100,6 +104,9 @@ def at_tool(ended: int, following: int, marks: list[Mark]) -> list[Label]:
         spans.append(Label(start=at, end=when, health=(*BUSY, "waiting-permission", "waiting-answer")))
         spans.append(Label(start=when, end=min(answered, following), health=("waiting-permission", "waiting-answer")))
         at = min(answered, following)
+        denied = not scene.allow and scene.agent in ESCAPED and not goes_on
+        if denied and at < following:  # its Escape says no and ends the turn
+            return [*spans, Label(start=at, end=following, health=(*BUSY, *AT_REST))]
     return [*spans, Label(start=at, end=following, health=BUSY)]
 
 

@@ -123,13 +123,13 @@ def aider(agent: str, r: random.Random) -> Iterator[Scene]:
         failed = {"status": r.choice((429, 529, 500)), "n": r.randint(1, 3), "retry_after": r.randint(1, 3)}
         yield scene(f"hiccup-{n}", {"http": failed}, {"say": "Done."})
     for n in range(2):
-        yield scene(f"hang-{n}", {"hang": {"after": "Let me think about this"}}, stretch_s=300, stuck=True)
-    yield scene("hang-unbegun", {"hang": {"before_headers": True}}, stretch_s=400, stuck=True)
+        yield scene(f"hang-{n}", {"hang": {"after": "Let me think about this"}, "repeat": True}, stretch_s=300, stuck=True)
+    yield scene("hang-unbegun", {"hang": {"before_headers": True}, "repeat": True}, stretch_s=400, stuck=True)
     yield scene("limit", {"http": {"status": 429, "n": 99, "retry_after": 20}}, watch_s=10, stuck=True)
     yield scene("overloaded", {"http": {"status": 529, "n": 99}}, watch_s=10, stuck=True)
     yield scene("login", {"http": {"status": 401, "n": 99}}, watch_s=10, stuck=True)
     for n in range(2):
-        yield scene(f"killed-{n}", {"hang": {"after": "Let me"}}, kill_after=2.0 + n, stretch_s=30, stuck=True)
+        yield scene(f"killed-{n}", {"hang": {"after": "Let me"}, "repeat": True}, kill_after=2.0 + n, stretch_s=30, stuck=True)
 
 
 def scripted(agent: str, r: random.Random) -> Iterator[Scene]:

@@ -276,6 +276,28 @@ def test_the_processor_time_of_the_turn_is_no_background_work_after_it() -> None
     assert s.tree(5, children=1, child_cpu_s=0.9).says().health == "background"
 
 
+def test_an_agents_own_helper_process_is_no_command_and_settles_no_ask() -> None:
+    s = turn("copilot").at(1.5, PermissionWanted, ask="a", tool="edit", target="f").tree(2)
+    for n in range(4):
+        s.tree(3 + n, children=1, child_cpu_s=0.2 * n, commands=("copilot-runtime",))
+    assert s.says().health == "waiting-permission"
+    assert s.at(8, TurnEnded).tree(9, children=1, child_cpu_s=2.0, commands=("copilot-runtime",)).says().health == "idle-at-prompt"
+
+
+def test_an_ask_that_its_hook_holds_behind_a_spinner_stands() -> None:
+    s = turn().at(2, PermissionWanted, ask="a", tool="Bash", target="git push").pane(3, *CLAUDE_IDLE).pane(6, *CLAUDE_WORKS)
+    assert [ask.ask for ask in s.watch.asks] == ["a"]
+    s.pane(7, *PROMPT).pane(10, *CLAUDE_WORKS)
+    assert s.watch.asks == ()
+
+
+@pytest.mark.parametrize("kind", [ToolBegan, TurnBegan, Spoke])
+def test_words_of_before_an_ask_that_come_a_second_late_do_not_settle_it(kind: type) -> None:
+    fields = {ToolBegan: {"call": "a", "name": "Bash", "target": "ls"}, TurnBegan: {"prompt": "more"}, Spoke: {"text": "x"}}[kind]
+    s = Session("codex").at(1, PermissionWanted, "api", ask="a", tool="Bash", target="ls").at(1.9, kind, "api", **fields)
+    assert s.says().health == "waiting-permission"
+
+
 def test_a_child_that_came_after_the_work_of_one_that_is_gone_does_not_work() -> None:
     s = turn().tree(1, children=1).at(1.5, TurnEnded).tree(2.6, child_cpu_s=0.5).tree(4, children=1, child_cpu_s=0.5)
     assert s.says().health == "idle-at-prompt"

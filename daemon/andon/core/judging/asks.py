@@ -8,6 +8,8 @@ from andon.schema.signals import AnswerWanted, AskSettled, PermissionWanted, Too
 
 from .facts import ASKS, Ask, Tool, Watch
 
+LATE_MS = 1_500
+"""Words about what came before an ask may arrive so long after it: a tool's announcement, a model call."""
 HEARD = 16
 """Settled asks that are remembered, so that a late copy does not open them again."""
 
@@ -71,8 +73,12 @@ def tool_began(watch: Watch, signal: ToolBegan) -> Watch:
     """A tool that is announced after it was asked for, was allowed."""
     if not watch.asks:
         return watch
-    return drop(watch, lambda ask: not ask.question and not ask.running and signal.at > ask.at
-                and (ask.ask == signal.call or (ask.tool, ask.target) == (signal.name, signal.target)), "its tool began")
+    mine = [ask for ask in watch.asks if not ask.question and not ask.running and signal.at > ask.at
+            and (ask.ask == signal.call or (ask.tool, ask.target) == (signal.name, signal.target))]
+    early = [ask for ask in mine if signal.at - ask.at < LATE_MS]
+    if early:
+        watch = replace(watch, asks=tuple(replace(ask, running=True) if ask in early else ask for ask in watch.asks))
+    return drop(watch, lambda ask: ask in mine and ask not in early, "its tool began")
 
 
 def tool_ended(watch: Watch, signal: ToolEnded, tool: Tool | None) -> Watch:

@@ -197,6 +197,8 @@ class Pane(msgspec.Struct, frozen=True, kw_only=True):
     """The row that says it."""
     worked: bool = False
     """It showed work once."""
+    prompted: int = 0
+    """When it last showed a prompt."""
 
 
 class Meter(msgspec.Struct, frozen=True, kw_only=True):

@@ -80,12 +80,13 @@ def _tool_runs(m: Moment) -> Verdict | None:
     tree = m.watch.tree
     quiet = tree.at and tree.children == 0 and tree.at > tool.began
     silent = max(tool.began, m.watch.files, m.watch.sign, m.flight, tree.busy)
-    if quiet and m.silence(silent) > m.limits.silent_s * 1000:
+    patience = m.limits.hung_s * UNBEGUN if m.flight else m.limits.silent_s  # with a model call open, the tool's end may be lost
+    if quiet and m.silence(silent) > patience * 1000:
         return None
     why = f"runs {_what(tool)}, for {m.seconds(tool.began)}"
     if tree.children and tree.at > tool.began:
         why += f" ({m.commands()} at {tree.rate:.0%} of a core)"
-    look = (m.due(silent, m.limits.silent_s) + 1,) if not tree.children else ()
+    look = (m.due(silent, patience) + 1,) if not tree.children else ()
     return m.say("working", why, tool.source, tool.began, "tool-runs", look=(*look, *dying(m)), numbers=m.numbers())
 
 

@@ -61,7 +61,7 @@ def _lifted(watch: Watch, call: Call, sent: int) -> Watch:
 def _moved(watch: Watch, flight: Flight) -> Watch:
     """A new model call of its own says that the agent no longer waits, unless a helper or an older call is at work."""
     if watch.asks and not watch.helpers and len(watch.model.flights) == 1:
-        return asks.moved_on(watch, flight.sent - 500, "it asked the model again")
+        return asks.moved_on(watch, flight.sent - asks.LATE_MS, "it asked the model again")
     return watch
 
 

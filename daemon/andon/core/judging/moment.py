@@ -15,11 +15,7 @@ FRESH: dict[Source, float] = {
     "pane": 300.0,
 }
 """Seconds for which a source's last word counts, where the rules name none."""
-MANY = 5
-"""So many names of children are told at most."""
 Sure = Literal["certain", "likely", "guess"]
-BATCH_MS = 300
-"""Calls of one answer of the model begin within this time."""
 BUSY_MS = 10_000
 """A child that worked so lately is at work: looks are not made all the time, and work has pauses."""
 HELPERS_S = 5.0
@@ -58,14 +54,8 @@ class Moment:
     def children_work(self) -> bool:
         """A process below the agent uses processor or disk."""
         tree = self.watch.tree
-        there = tree.children > 0 and 0 < tree.children_at <= tree.busy and not self._own_helpers
+        there = tree.children > 0 and 0 < tree.children_at <= tree.busy
         return there and self.silence(tree.busy) <= max(BUSY_MS, 2 * tree.usual)
-
-    @property
-    def _own_helpers(self) -> bool:
-        """Whether all that stands below the agent bears its own name: `copilot-runtime` draws for it and runs no command."""
-        names, tree = (self.watch.agent, *self.watch.processes), self.watch.tree
-        return 0 < len(tree.commands) < MANY and all(one.startswith(names) for one in tree.commands)
 
     @cached_property
     def flight(self) -> int:
@@ -79,7 +69,7 @@ class Moment:
         asked = max((one.sent for one in watch.model.flights), default=0)
         if not asked or watch.helpers or (self.children_work and watch.tree.busy > asked):
             return watch.tools
-        return tuple(tool for tool in watch.tools if tool.began + BATCH_MS >= asked)
+        return tuple(tool for tool in watch.tools if tool.began >= asked)
 
     @cached_property
     def helpers(self) -> int:

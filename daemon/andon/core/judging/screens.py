@@ -125,6 +125,7 @@ def shown(watch: Watch, screen: Screen, rules: Rules) -> Watch:
         health=rule.health if rule else "unknown", since=old.since if name == old.rule and old.since else screen.at,
         until=(until(rule, screen.rows, screen.at) if look != old.print or name != old.rule else old.until) if rule else 0,
         row=row_of(rule, screen.rows, screen.title) if rule else "",
+        prompted=screen.at if rule is not None and rule.health in PROMPTS else old.prompted,
         worked=old.worked or (rule is not None and rule.health == "working"),
     )
     return _prompts(replace(watch, pane=pane), rule, screen)
@@ -137,7 +138,9 @@ def _prompts(watch: Watch, rule: ScreenRule | None, screen: Screen) -> Watch:
     if rule and rule.health in PROMPTS:
         return prompted(watch, screen.at)
     if rule and rule.health in ("working", "idle-at-prompt") and not watch.helpers:
-        return asks.drop(watch, lambda ask: ask.source != "api" and watch.pane.since - ask.at > 1_500, "gone from the screen")
+        pane = watch.pane  # an ask that was never drawn is held by its hook, behind a spinner
+        return asks.drop(watch, lambda ask: ask.source != "api" and pane.since - 1_500 > ask.at and pane.prompted >= ask.at,
+                         "gone from the screen")
     return watch
 
 

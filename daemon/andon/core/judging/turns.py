@@ -23,6 +23,8 @@ from .facts import CALLS, HELPERS, OPEN, PROMPTS, Shortening, Tool, Turn, Watch
 
 TELLING = ("api", "hook", "stdout", "transcript")
 """Sources that tell of turns. A message in the outbox tells of none."""
+COPY_MS = 350
+"""The same words about a call without an id within this time are one told twice."""
 BATCH_MS = 300
 """Calls of one answer of the model begin within this time."""
 TWICE_MS = 3_000
@@ -59,7 +61,7 @@ def turn_began(watch: Watch, signal: TurnBegan) -> Watch:
     fresh = replace(turn, open=True, id=signal.turn, began=signal.at, source=signal.source, stray=0, background=0, trouble=None,
                     until=0, prompts=prompts,
                     known=(*turn.known, signal.turn)[-PROMPTS:] if signal.turn else turn.known)
-    watch = asks.moved_on(watch, signal.at, "another turn began")
+    watch = asks.moved_on(watch, signal.at - asks.LATE_MS, "another turn began")
     late = watch.limit if watch.limit and watch.limit.source == "gateway" and signal.at - watch.limit.at < TWICE_MS else None
     return replace(watch, turn=fresh, tools=(), calls=(), loop=None, limit=late, over=0,
                    shortening=replace(watch.shortening, at=(), began=0), model=replace(watch.model, requests=()))
@@ -174,10 +176,10 @@ def _again(watch: Watch, signal: ToolBegan) -> ToolBegan:
     """An agent that gives its calls no ids is given them by name and arguments: the same call again is then another one."""
     if signal.call != signal.digest:
         return signal
-    last = next((one.call for one in reversed(watch.calls) if _is(one, signal.call)), "")
-    if not last:
-        return signal
-    number = last.removeprefix(signal.call).lstrip("#")
+    last = next((one for one in reversed(watch.calls) if _is(one, signal.call)), None)
+    if last is None or signal.at - last.began < COPY_MS:
+        return signal if last is None else replace(signal, call=last.call)
+    number = last.call.removeprefix(signal.call).lstrip("#")
     return replace(signal, call=f"{signal.call}#{int(number) + 1 if number.isdecimal() else 1}")
 
 
@@ -238,7 +240,7 @@ def spoke(watch: Watch, signal: Spoke) -> Watch:
     says = signal.text[-NOTE:] if signal.text else model.says
     model = replace(model, spoke=max(model.spoke, signal.at), characters=model.characters + max(0, signal.characters), says=says)
     if watch.asks and not watch.helpers and signal.source in ("api", "stdout") and not watch.tools:
-        watch = asks.moved_on(watch, signal.at - 500, "the model went on")
+        watch = asks.moved_on(watch, signal.at - asks.LATE_MS, "the model went on")
     return replace(watch, model=model, limit=None, shortening=_went_on(watch.shortening))
 
 

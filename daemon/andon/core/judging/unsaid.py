@@ -8,6 +8,8 @@ from .moment import Moment, span
 
 START_MS = 90_000
 """An agent may be silent for so long while it starts."""
+DRAWN_MS = 8_000
+"""What draws so long after its start does more than start."""
 WORD_MS = 30_000
 """What was last seen to move still counts for so long."""
 
@@ -74,7 +76,8 @@ def _starts(m: Moment) -> Verdict | None:
         missed = m.open_task and not watch.attended
         return m.say("idle-at-prompt", f"it is up for {m.seconds(since)} and took no prompt", watch.sign_source, since, "no-prompt",
                      cause="idle-at-prompt" if missed else "", sure="likely", look=dying(m))
-    if m.silence(watch.begun) > START_MS:
+    drawn = not watch.began and watch.pane.changed - watch.begun > DRAWN_MS
+    if drawn or m.silence(watch.begun) > START_MS:
         return None
     word = "it is up" if watch.began else "its process is there" if watch.tree.alive else "it was started"
     source = watch.sign_source if watch.began else "process" if watch.tree.alive else "none"
