@@ -23,7 +23,7 @@ from andon.schema.jobs import Answer
 from andon_agents.acting.deeds import DEEDS
 from andon_agents.acting.misdeeds import MISDEEDS
 from andon_agents.acting.player import Player
-from andon_agents.acting.scenario import Run
+from andon_agents.acting.scenario import Crash, Run
 from andon_agents.acting.screen import Screen
 from andon_agents.acting.shelf import parsed
 from andon_agents.demo import fetch
@@ -58,13 +58,14 @@ def check(path: Path) -> dict[str, bool]:
 
 
 def act(task: DemoTask, found: Fetched, folder: Path, *, attempt: int = 1, answer: str = "") -> tuple[int, str]:
-    """One attempt of the scripted agent on the task, without the tests that it runs for itself: exit code and output."""
+    """One attempt of the scripted agent on the task, without its own tests and crashes: exit code and output."""
     job = folder / f"{task.key}.{attempt}.{answer}"
     (job / "outbox").mkdir(parents=True)
     (job / "inbox").mkdir()
     write_answer(job, Answer(n=1, text=answer))
     whole = parsed(task.scenario, name=task.key, where=task.key)
-    quick = msgspec.structs.replace(whole, speed=10_000.0, steps=tuple(step for step in whole.steps if not isinstance(step, Run)))
+    steps = tuple(step for step in whole.steps if not isinstance(step, Run | Crash))
+    quick = msgspec.structs.replace(whole, speed=10_000.0, steps=steps)
     with (job / "screen").open("wb") as out, Path(os.devnull).open("rb") as keys:
         player = Player(quick, checkout=found.path, screen=Screen(task.key, out=out.fileno(), keys=keys.fileno()),
                         environ={"ANDON_JOB": str(job), "ANDON_ATTEMPT": f"T1.{attempt}"})
@@ -165,7 +166,7 @@ def test_the_plan_covers_what_a_factory_must_cope_with(name: str, tmp_path: Path
         assert len(task.spec) > 60
         assert "scenario" not in task.spec + task.title
     assert len(tasks) >= 9
-    assert {"fails-first", "liar", "asks", "review", "slow"} <= {task.role for task in tasks}
+    assert {"fails-first", "liar", "asks", "review", "slow", "permission", "falls"} <= {task.role for task in tasks}
     assert len([task for task in tasks if not task.after and not task.role]) >= 3
     assert any(task.after and tasks_by(tasks, task.after[0]).after for task in tasks), "no chain of three"
     assert any(set(one.paths) & set(other.paths) for one in tasks for other in tasks

@@ -127,7 +127,10 @@ class Piece:
 
     def _waits(self, act: str) -> bool:
         """Whether an act is to be added later."""
-        return act == "behind" and not of(rows(self.plant.layout.home), "account.limited")
+        if act != "behind":
+            return False
+        told = rows(self.plant.layout.home)
+        return not of(told, "account.limited") and self.tasks.get("limited") not in {row["task"] for row in of(told, "task.done")}
 
     @property
     def scene(self) -> Scene:

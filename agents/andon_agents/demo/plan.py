@@ -11,7 +11,7 @@ import msgspec
 
 from .fetch import Fetched
 
-Role = Literal["", "fails-first", "liar", "asks", "review", "slow"]
+Role = Literal["", "fails-first", "liar", "asks", "review", "slow", "permission", "falls"]
 """What a task is in the demo to show; empty for ordinary work."""
 REVIEW = {"toolz": "toolz/functoolz.py", "pocket": "pocket/tokens.py"}
 """The path of each project that a person must review; everything else ships."""
@@ -31,6 +31,8 @@ class DemoTask(msgspec.Struct, frozen=True, kw_only=True):
     """Keys of earlier tasks."""
     paths: tuple[str, ...] = ()
     role: Role = ""
+    agent: str = ""
+    """Its agent in the demo's settings; empty: the default one."""
     scenario: str
     """The scenario as TOML; also valid when the task starts anew on a base that others have changed."""
 
@@ -64,6 +66,9 @@ wip = 6
 
 [agents.default]
 use = "scripted"
+
+[agents.sitter]
+use = "sitter"
 
 [checks.tests]
 run = {_value(run)}

@@ -24,6 +24,8 @@ EXAMPLES = """\
   andon demo --no-tui        the same as plain lines
   andon demo --bundled       without asking the package index
 """
+SETTINGS = "[admission]\nload_per_core = 0\nfree_memory_mb = 0\n"
+"""The demo's own person: its agents weigh next to nothing, so a busy machine need not hold them back."""
 LINGER_S = 20.0
 """How long the screen stays when everything is over and nobody closes it."""
 
@@ -36,6 +38,7 @@ class DemoTaskSpec(NamedTuple):
     after: tuple[str, ...]
     paths: tuple[str, ...]
     role: str
+    agent: str
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
     os.environ["ANDON_HOME"] = str(place / "factory")
     os.environ["ANDON_CONFIG_HOME"] = str(place / "config")
     home = layout(place / "factory")
+    (place / "config").mkdir(exist_ok=True)
+    (place / "config" / "andon.toml").write_text(SETTINGS)
     repo, specs = make_repository(place, bundled=args.bundled, speed=args.speed)
     plain = args.no_tui or not (sys.stdout.isatty() and sys.stdin.isatty())
     try:
@@ -118,7 +123,8 @@ def make_repository(place: Path, *, bundled: bool, speed: float) -> tuple[Path, 
     say(f"{project.name} {project.version}: {project.because}")
     toml = andon_toml(project, sys.executable)
     if speed != 1.0:
-        toml = toml.replace('use = "scripted"', f'use = "scripted"\nenv = {{ ANDON_SCRIPTED_SPEED = "{speed}" }}')
+        for name in ("scripted", "sitter"):
+            toml = toml.replace(f'use = "{name}"', f'use = "{name}"\nenv = {{ ANDON_SCRIPTED_SPEED = "{speed}" }}')
     (repo / "andon.toml").write_text(toml)
     identity = ("-c", "user.name=Andon Demo", "-c", "user.email=demo@localhost")
     commit = (*identity, "commit", "-q", "-m", f"{project.name} {project.version}")
@@ -128,7 +134,8 @@ def make_repository(place: Path, *, bundled: bool, speed: float) -> tuple[Path, 
             raise Mistake(f"git {words[0]} failed: {done.stderr.strip()}", where=str(repo), mend="see andon doctor")
     tasks = demo_tasks(project)
     specs = write_scenarios(tasks, place / "scenarios")
-    return repo, {task.key: DemoTaskSpec(task.title, specs[task.key], task.after, task.paths, task.role) for task in tasks}
+    return repo, {task.key: DemoTaskSpec(task.title, specs[task.key], task.after, task.paths, task.role, task.agent)
+                  for task in tasks}
 
 
 def add_tasks(client: Client, repo: Path, specs: dict[str, DemoTaskSpec]) -> dict[TaskId, str]:
@@ -141,7 +148,7 @@ def add_tasks(client: Client, repo: Path, specs: dict[str, DemoTaskSpec]) -> dic
     for key, task in specs.items():
         command = inputs.AddTask(
             repo=RepoId(registered.ids[0]), title=task.title, spec=task.spec, after=tuple(ids[other] for other in task.after),
-            paths=task.paths, key=f"demo-{key}",
+            paths=task.paths, key=f"demo-{key}", agent=task.agent,
         )
         done = client.ask(wire.Do(command=command))
         assert isinstance(done, wire.Done), done

@@ -20,7 +20,7 @@ POLL_S = 0.5
 LIMIT_S = 600.0
 ANSWERS = {
     "review": ("approve", ""), "question": ("answer", "The first is fine."),
-    "failure": ("cancel", "it says done and commits nothing"),
+    "failure": ("cancel", "it says done and commits nothing"), "permission": ("allow", ""),
 }
 """What the demo answers by kind of gate. A question that offers options gets its first."""
 

@@ -61,6 +61,11 @@ def story(driver: Driver, rows: Sequence[e.AnyEvent]) -> None:
     for event in rows:
         if isinstance(event, e.RetryScheduled) and event.failure == "test":
             print(f"  sent back   {event.task}: {clean(first(event.packet))}")
+        if isinstance(event, e.PermissionDecided):
+            print(f"  permitted   {event.attempt}: {clean(event.because)}")
+        if isinstance(event, e.SessionResumed):
+            how = "in the same conversation" if event.conversation else "in a new conversation"
+            print(f"  went on     {event.attempt}: {clean(event.because)}; started again in its checkout, {how}")
     for task, role in driver.tasks.items():
         seen = driver.seen.get(task)
         if role == "liar" and seen is not None:
