@@ -8,16 +8,20 @@ import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from andon.schema.signals import Recording
 
 CORPUS = Path(__file__).parent / "corpus"
-PRIVATE = re.compile(rb"/(?:work|opt|root|var/tmp|Users|home/(?!me\b))[/\"\\]|/tmp/(?:rechome|corpus|andon)|\.pyenv|sk-(?!test)\w{8}")
+PRIVATE = re.compile(
+    rb"/(?:work|opt|root|var/tmp|Users|home/(?!me\b))[/\"\\]|/tmp/(?:rechome|corpus|andon)|\.pyenv|sk-(?!test)[\w-]{8}")
 """What must not be in a recording."""
-LONGEST = 200_000
-"""Bytes of one line: longer ones are somebody's prompts and tool descriptions."""
+LONGEST = 40_000
+"""Bytes of one line."""
+WORDS = 3_000
+"""Characters of one text: what is longer is somebody's prompts and tool descriptions, and is cut."""
 
 
 def split(data: bytes) -> Iterable[bytes]:
@@ -46,12 +50,27 @@ def faults(recording: bytes) -> str:
     return f"it has a line of {long} bytes" if long > LONGEST else ""
 
 
+def trimmed(recording: bytes) -> bytes:
+    """The same with long texts cut, which no reader looks at."""
+    rows = recording.splitlines()
+    return b"\n".join(msgspec.json.encode(_cut(msgspec.json.decode(row))) if len(row) > WORDS else row for row in rows) + b"\n"
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= WORDS else f"{value[:120]}… ({len(value)} characters)"
+    if isinstance(value, list):
+        return [_cut(one) for one in value]
+    return {key: _cut(one) for key, one in value.items()} if isinstance(value, dict) else value
+
+
 def main(folders: list[str]) -> int:
     """Pack; print what was kept and what was not."""
-    kept = {(head(one).agent, head(one).scenario): one for path in CORPUS.glob("*.jsonl.gz") for one in split(gzip.decompress(path.read_bytes()))}
+    held = (one for path in CORPUS.glob("*.jsonl.gz") for one in split(gzip.decompress(path.read_bytes())))
+    kept = {(head(one).agent, head(one).scenario): one for one in held}
     refused = 0
     for path in (path for folder in folders for path in sorted(Path(folder).glob("*.jsonl.gz"))):
-        for one in split(gzip.decompress(path.read_bytes())):
+        for one in map(trimmed, split(gzip.decompress(path.read_bytes()))):
             told = head(one)
             if fault := faults(one):
                 refused += 1

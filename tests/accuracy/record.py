@@ -25,6 +25,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+# ruff: noqa: E402
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import msgspec
@@ -117,7 +118,8 @@ class Session:
         await jobs.await_start(self.job)
         if launch.channel in ("app-server", "http", "acp"):
             self.channel = self.adapter.channel(SessionFacts(
-                attempt=self.attempt, job=self.job, home=self.home, checkout=self.checkout, conversation=launch.conversation, agent=agent))
+                attempt=self.attempt, job=self.job, home=self.home, checkout=self.checkout, conversation=launch.conversation,
+                agent=agent))
 
     def _repository(self) -> None:
         self.checkout.mkdir(parents=True)
@@ -189,7 +191,8 @@ class Session:
         rows = await keyboard.rows(self.tmux, self.attempt)
         if rows != self.rows:
             self.rows = rows
-            if any(words in row for row in rows for words in OWN_QUESTIONS) and not any(what == "dialog" for _, what, _ in self.marks):
+            seen = any(what == "dialog" for _, what, _ in self.marks)
+            if not seen and any(words in row for row in rows for words in OWN_QUESTIONS):
                 self.mark("dialog")
             self.keep(Line(at=now(), source="pane", data=raw(Screen(at=now(), source="pane", rows=rows, activity=now() // 1000))))
 
@@ -297,12 +300,13 @@ class Session:
         if not requests or (requests[-1].get("calls") and not any("repeat" in step for step in scene.steps)):
             return False
         if any("repeat" in step for step in scene.steps):
-            return len(requests) > 14 or time.time() - requests[0]["t"] > 25
+            return bool(len(requests) > 14 or time.time() - requests[0]["t"] > 25)
         wanted = 2 if scene.say else 1
         hangs = requests[-1].get("step") == "hang"
         refused = requests[-1]["status"] != 200
         if refused:
-            return time.time() - next(one["t"] for one in requests if one["status"] != 200) > scene.watch_s + 6
+            first: float = next(one["t"] for one in requests if one["status"] != 200)
+            return time.time() - first > scene.watch_s + 6
         if hangs:
             return bool(time.time() - requests[-1]["t"] > scene.watch_s)
         return self._turns() >= wanted and self._quiet_s() > scene.watch_s
@@ -411,7 +415,8 @@ async def gateway(place: Layout) -> AsyncIterator[str]:
 async def record(chosen: list[Scene], out: Path, at_once: int, told: Callable[[str], None]) -> None:
     """Record these scenes, a few at once, each into a file of its own."""
     room = asyncio.Semaphore(at_once)
-    with tempfile.TemporaryDirectory(prefix="andon-rec-", dir="/var/tmp", ignore_cleanup_errors=True) as folder, model(delay=0.01) as served:
+    folder_of = tempfile.TemporaryDirectory(prefix="andon-rec-", dir="/var/tmp", ignore_cleanup_errors=True)
+    with folder_of as folder, model(delay=0.01) as served:
         place = layout(Path(folder) / "f")
         async with private_tmux(Path(folder) / "f") as tmux, gateway(place) as base:
             async def one(number: int, scene: Scene) -> None:
@@ -419,7 +424,7 @@ async def record(chosen: list[Scene], out: Path, at_once: int, told: Callable[[s
                     session = Session(scene, place, tmux, served, base, number)
                     try:
                         await session.run()
-                    except Exception as error:  # one scene that fails must not take the others with it
+                    except Exception as error:  # noqa: BLE001  one scene that fails must not take the others with it
                         told(f"{scene.agent} {scene.name}: " + "".join(traceback.format_exception(error))[-1500:])
                         await session.end()
                         return

@@ -61,7 +61,8 @@ def healthy(agent: str, r: random.Random) -> Iterator[Scene]:
         busy = f"python3 -c \"import time; e=time.time()+{r.randint(5, 10)}\nwhile time.time()<e: pass\""
         yield scene(f"silent-compile-{n}", {"shell": busy}, done)
     for n in range(2):
-        yield scene(f"slow-text-{n}", {"say": "".join(f"part {n} of it, " for n in range(r.randint(9, 20))), "delay": round(r.uniform(0.1, 0.25), 2)}, done)
+        text = "".join(f"part {n} of it, " for n in range(r.randint(9, 20)))
+        yield scene(f"slow-text-{n}", {"say": text, "delay": round(r.uniform(0.1, 0.25), 2)}, done)
     for n in range(3):
         yield scene(f"long-thought-{n}", {"read": "README.md"}, {"say": "After a while: yes.", "sleep": r.randint(5, 12)}, done)
     yield scene("loud-command", {"shell": "for i in $(seq 1 300); do echo line $i; sleep 0.02; done"}, done)
@@ -74,7 +75,8 @@ def healthy(agent: str, r: random.Random) -> Iterator[Scene]:
     yield scene("similar-calls", *({"shell": f"sed -n {n}p src/a.py; sleep 0.{n}"} for n in range(1, 9)), done)
     yield scene("failing-tests-then-fixed", {"shell": "false"}, *proper(r), {"shell": "true"}, done)
     for n in range(2):
-        yield scene(f"asked-and-allowed-{n}", *outside(proper(r)), done, ask=True, answer_after=round(r.uniform(1.0, 5.0), 1), tags=("asks",))
+        yield scene(f"asked-and-allowed-{n}", *outside(proper(r)), done, ask=True, answer_after=round(r.uniform(1.0, 5.0), 1),
+                    tags=("asks",))
     yield scene("second-turn", *proper(r), done, say="And now say so again, please.", tags=("turns",))
     yield scene("leaves-a-server", {"shell": "nohup sleep 300 >/dev/null 2>&1 & echo started"}, *proper(r), done)
 
@@ -88,22 +90,25 @@ def stuck(agent: str, r: random.Random) -> Iterator[Scene]:
         yield scene(f"hang-{n}", *proper(r)[: r.randint(0, 3)], {"hang": {"after": "Let me think about this"}}, stretch_s=300)
     yield scene("hang-unbegun", {"read": "README.md"}, {"hang": {"before_headers": True}}, stretch_s=400)
     for n in range(3):
-        yield scene(f"permission-{n}", *outside(proper(r)), {"say": "Done."}, ask=True, answer_after=-1, watch_s=r.randint(5, 9), stretch_s=120,
-                    tags=("asks",))
+        yield scene(f"permission-{n}", *outside(proper(r)), {"say": "Done."}, ask=True, answer_after=-1, watch_s=r.randint(5, 9),
+                    stretch_s=120, tags=("asks",))
     yield scene("permission-denied", *outside(proper(r)), {"say": "I may not."}, ask=True, allow=False, tags=("asks",))
     for n in range(2):
-        yield scene(f"limit-{n}", *proper(r)[: n + 1], {"http": {"status": 429, "n": 99, "retry_after": r.randint(20, 60)}}, watch_s=10)
+        refused = {"status": 429, "n": 99, "retry_after": r.randint(20, 60)}
+        yield scene(f"limit-{n}", *proper(r)[: n + 1], {"http": refused}, watch_s=10)
     yield scene("overloaded", {"http": {"status": 529, "n": 99}}, watch_s=10)
     for n in range(2):
         yield scene(f"login-{n}", *proper(r)[:n], {"http": {"status": 401, "n": 99}}, watch_s=12)
     yield scene("quota", {"http": {"status": 429, "n": 99, "kind": "quota"}}, watch_s=10)
     for n in range(2):
-        yield scene(f"same-call-{n}", {"shell": r.choice(("ls -la", "git status -sb", "cat README.md")), "repeat": True}, watch_s=10)
+        command = r.choice(("ls -la", "git status -sb", "cat README.md"))
+        yield scene(f"same-call-{n}", {"shell": command, "repeat": True}, watch_s=10)
     for n in range(3):
         yield scene(f"killed-{n}", *proper(r)[:n], slept(agent, 20), kill_after=round(r.uniform(1.0, 3.0), 1), watch_s=6,
                     stretch_s=30)
     for n in range(2):
-        yield scene(f"ends-without-work-{n}", {"read": "README.md"}, {"say": r.choice(("All done.", "I have finished everything."))},
+        words = r.choice(("All done.", "I have finished everything."))
+        yield scene(f"ends-without-work-{n}", {"read": "README.md"}, {"say": words},
                     stretch_s=150)
     yield scene("asks-in-words", {"read": "README.md"}, {"say": "Should I use tabs or spaces?"}, stretch_s=150)
     if agent == "codex":  # its question tool is not there in its default mode

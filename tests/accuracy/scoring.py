@@ -38,7 +38,7 @@ class Card:
     idle_lies: list[str] = field(default_factory=list)
     """Streams in which it said waiting or finished for over two seconds while work ran."""
     detect: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    """Seconds from a label's beginning to the first right verdict, by true state."""
+    """Seconds from a label's beginning to the first right state, by true cause or state; infinite when it never came."""
     stuck: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     """Seconds until a cause was named, by cause; infinite when it never was."""
     wrong: list[str] = field(default_factory=list)
@@ -68,8 +68,7 @@ class Card:
 
     def _span(self, recording: Recording, label: Label, timeline: list[Moment], name: str) -> None:
         first = _first(timeline, label, lambda moment: moment.health in label.health)
-        if first is not None:
-            self.detect[label.health[0]].append(first)
+        self.detect[label.cause or label.health[0]].append(float("inf") if first is None else first)
         if label.cause:
             found = _first(timeline, label, lambda moment: moment.cause == label.cause)
             self.stuck[label.cause].append(float("inf") if found is None else found)

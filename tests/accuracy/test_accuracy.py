@@ -1,14 +1,18 @@
 """The bars of accuracy, on recorded and on random streams; and that the scorer itself can fail."""
 
+import gzip
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from accuracy import synthetic
-from accuracy.accuracy import corpus, failures, scored, without
+from accuracy.accuracy import Streams, corpus, failures, scored, without
+from accuracy.pack import CORPUS, faults, split
 from accuracy.scoring import Card, Moment
+from accuracy.variations import varied
 from andon import replay
+from andon.core.judging import turns
 from andon.schema.errors import Mistake
 from andon.schema.signals import Label, Line, Recording, TurnBegan
 from andon_config.rules import load_rules
@@ -32,12 +36,53 @@ def test_where_sources_are_missing_nothing_healthy_is_called_stuck(missing: str)
     assert card.accuracy > 0.8
 
 
-def test_recorded_sessions_are_judged_within_the_bars() -> None:
-    streams = corpus()
-    if not streams:
-        pytest.skip("no stream was recorded yet")
-    cards = scored(streams, RULES)
-    assert failures(cards) == [], "\n".join([*cards[0].false_kills, *cards[0].idle_lies, *cards[0].wrong])
+@pytest.fixture(scope="module")
+def recorded() -> Streams:
+    """The corpus, read once."""
+    return corpus()
+
+
+def test_the_corpus_is_large_of_many_agents_and_as_often_healthy_as_stuck(recorded: Streams) -> None:
+    assert len({recording.agent for recording, _ in recorded}) >= 8
+    stuck = sum(recording.stuck for recording, _ in recorded)
+    assert stuck <= len(recorded) - stuck
+    assert sum(path.stat().st_size for path in CORPUS.glob("*")) <= 6_000_000
+
+
+def test_no_recording_bears_a_place_of_the_machine_on_which_it_was_made() -> None:
+    for path in CORPUS.glob("*.jsonl.gz"):
+        assert [faults(one) for one in split(gzip.decompress(path.read_bytes())) if faults(one)] == []
+    assert faults(b'{"cwd":"/root/x"}') and faults(b'{"key":"sk-live-0123456789"}')
+
+
+def test_recorded_sessions_are_judged_within_the_bars(recorded: Streams) -> None:
+    cards = scored(recorded, RULES)
+    ours = cards[0]
+    assert failures(cards) == [], "\n".join([*ours.false_kills, *ours.idle_lies, *ours.wrong])
+    assert ours.by_span >= 0.98
+    assert max(ours.stuck["crashed"]) <= 10
+    assert all(ours.accuracy > peer.accuracy + 0.1 for peer in cards[1:])
+
+
+@pytest.mark.parametrize("kind", ["lost", "doubled", "shuffled"])
+def test_words_that_are_lost_doubled_or_out_of_order_do_not_lower_the_bars(recorded: Streams, kind: str) -> None:
+    card = scored(varied(recorded[::3], kind, seed=5), RULES)[0]
+    assert failures([card]) == [], "\n".join([*card.false_kills, *card.idle_lies, *card.wrong])
+
+
+@pytest.mark.parametrize("kind", ["no gateway", "no process", "hooks only", "server only", "transcript only", "pane only"])
+def test_from_a_single_source_nothing_is_killed_that_lives(recorded: Streams, kind: str) -> None:
+    card = scored(varied(recorded[::3], kind), RULES)[0]
+    assert card.false_kills == []
+    assert card.idle_lies == []
+
+
+def test_the_bars_on_recorded_sessions_can_fail(recorded: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    hasty = msgspec.structs.replace(RULES, thresholds=msgspec.structs.replace(RULES.thresholds, hung_s=2.0))
+    assert "false kills" in " ".join(failures([scored(recorded[::4], hasty)[0]]))
+    monkeypatch.setattr(turns, "_echo", lambda turn, signal: False)  # without the rule of echoes
+    claude = [one for one in recorded if one[0].agent == "claude"]
+    assert scored(claude, RULES)[0].accuracy < 0.98
 
 
 def test_the_scorer_counts_a_false_kill_a_lie_and_a_mistake() -> None:

@@ -1,4 +1,4 @@
-"""Variations of recorded streams, as the world makes them: words lost, doubled, late, in another order, a source that is missing."""
+"""Variations of recorded streams, as the world makes them: words lost, doubled, late, in another order, sources missing."""
 
 import random
 from collections.abc import Callable

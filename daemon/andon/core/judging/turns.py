@@ -19,7 +19,7 @@ from andon.schema.signals import (
 )
 
 from . import asks, loops
-from .facts import CALLS, HELPERS, OPEN, PROMPTS, Shortening, Tool, Turn, Watch
+from .facts import CALLS, HELPERS, OPEN, PROMPTS, Limit, Shortening, Tool, Turn, Watch
 
 TELLING = ("api", "hook", "stdout", "transcript")
 """Sources that tell of turns. A message in the outbox tells of none."""
@@ -62,8 +62,7 @@ def turn_began(watch: Watch, signal: TurnBegan) -> Watch:
                     until=0, prompts=prompts,
                     known=(*turn.known, signal.turn)[-PROMPTS:] if signal.turn else turn.known)
     watch = asks.moved_on(watch, signal.at - asks.LATE_MS, "another turn began")
-    late = watch.limit if watch.limit and watch.limit.source == "gateway" and signal.at - watch.limit.at < TWICE_MS else None
-    return replace(watch, turn=fresh, tools=(), calls=(), loop=None, limit=late, over=0,
+    return replace(watch, turn=fresh, tools=(), calls=(), loop=None, limit=_told_since(watch, signal), over=0,
                    shortening=replace(watch.shortening, at=(), began=0), model=replace(watch.model, requests=()))
 
 
@@ -169,7 +168,8 @@ def tool_began(watch: Watch, signal: ToolBegan) -> Watch:
     loop = watch.loop if watch.loop and (not watch.loop.digests or signal.digest in watch.loop.digests) else None
     if loop and loop.kind != "tool-loop" and not loop.digests and signal.target and signal.target not in loop.because:
         loop = loop if loop.kind == "thrash" else None
-    return replace(watch, tools=(*watch.tools, tool)[-OPEN:], loop=loop, limit=None, shortening=_went_on(watch.shortening))
+    return replace(watch, tools=(*watch.tools, tool)[-OPEN:], loop=loop, limit=_told_since(watch, signal),
+                   shortening=_went_on(watch.shortening))
 
 
 def _again(watch: Watch, signal: ToolBegan) -> ToolBegan:
@@ -185,6 +185,12 @@ def _again(watch: Watch, signal: ToolBegan) -> ToolBegan:
 
 def _is(tool: Tool, call: str) -> bool:
     return tool.call == call or tool.call.rpartition("#")[0] == call
+
+
+def _told_since(watch: Watch, signal: Signal) -> Limit | None:
+    """The refusal that the gateway saw stands against words that may be older than they come; later ones lift it."""
+    limit = watch.limit
+    return limit if limit and limit.source == "gateway" and signal.at - limit.at < TWICE_MS else None
 
 
 def _opened(watch: Watch, signal: Signal) -> Watch:
@@ -230,7 +236,8 @@ def tool_ended(watch: Watch, signal: ToolEnded, limits: Thresholds) -> Watch:
     loop = loops.repeated(calls, limits, len(watch.helpers)) if done.digest else watch.loop
     if loop and watch.loop and loop.kind == watch.loop.kind:
         loop = replace(loop, since=watch.loop.since)
-    return replace(watch, calls=calls, loop=loop, tools=tuple(one for one in watch.tools if one.call != call), limit=None)
+    tools = tuple(one for one in watch.tools if one.call != call)
+    return replace(watch, calls=calls, loop=loop, tools=tools, limit=_told_since(watch, signal))
 
 
 def spoke(watch: Watch, signal: Spoke) -> Watch:
@@ -241,7 +248,7 @@ def spoke(watch: Watch, signal: Spoke) -> Watch:
     model = replace(model, spoke=max(model.spoke, signal.at), characters=model.characters + max(0, signal.characters), says=says)
     if watch.asks and not watch.helpers and signal.source in ("api", "stdout") and not watch.tools:
         watch = asks.moved_on(watch, signal.at - asks.LATE_MS, "the model went on")
-    return replace(watch, model=model, limit=None, shortening=_went_on(watch.shortening))
+    return replace(watch, model=model, limit=_told_since(watch, signal), shortening=_went_on(watch.shortening))
 
 
 NOTE = 300
