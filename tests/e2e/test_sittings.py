@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from andon.edges.process import descendants
+from andon.edges.process import alive, boot_id, descendants
 from andon.schema import events as e, inputs as i, wire
 from andon.schema.ids import AttemptId, RepoId, TaskId
 from andon.schema.views import SessionView
@@ -181,11 +181,12 @@ def test_while_a_person_drives_no_rung_is_taken_and_what_is_stopped_leaves_no_pr
     shared.plant.do(i.GiveBack(attempt=attempt))
     shared.plant.until(lambda: shared.notes("interrupted", task), what="the interrupt, once it was given back")
     assert shared.of(e.RungTaken, task)[0].rung == "interrupt"
-    tree = [shared.root(task), *(child.pid for child in descendants(shared.root(task)))]
+    root = shared.of(e.AttemptStarted, task)[-1]
+    tree = [(root.pid, root.ticks), *((child.pid, child.ticks) for child in descendants(root.pid))]
     assert len(tree) >= 2
     shared.plant.do(i.CancelTask(task=task))
-    shared.plant.until(lambda: not [pid for pid in tree if Path(f"/proc/{pid}").exists()], what="the end of all its processes")
-    assert shared.of(e.WorkSalvaged, task)
+    shared.plant.until(lambda: not [one for one in tree if alive(*one, boot_id())], what="the end of all its processes")
+    shared.plant.until(lambda: shared.of(e.WorkSalvaged, task), what="a snapshot")
 
 
 def test_another_agent_gets_the_task_with_the_work_of_the_one_before(shared: Bench) -> None:

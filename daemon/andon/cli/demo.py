@@ -3,11 +3,13 @@
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from types import FrameType
 from typing import NamedTuple
 
 from andon.cli import codes, out
@@ -54,6 +56,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Make it, run it, watch it, check it again, clean up the processes."""
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, leave)
     needs()
     place = where(args.dir)
     os.environ["ANDON_HOME"] = str(place / "factory")
@@ -75,6 +78,11 @@ def run(args: argparse.Namespace) -> int:
     finally:
         end(home)
         say(f"look around: ANDON_HOME={home.home} andon log      the repository: {repo}")
+
+
+def leave(_number: int, _frame: FrameType | None) -> None:
+    """Told to end: what the demo started ends with it."""
+    raise SystemExit(128 + signal.SIGTERM)
 
 
 def say(text: str) -> None:
