@@ -1,5 +1,6 @@
 """Interactive agents under a real daemon, with a sitter at the prompt: crashes, permissions, nudges, budgets, a person's hand."""
 
+import contextlib
 import json
 import os
 import signal
@@ -221,10 +222,11 @@ def test_after_a_reset_of_the_machine_the_conversation_goes_on_in_the_same_check
     root = own.root(task)
     told = subprocess.run(("tmux", "-S", str(own.plant.layout.tmux_socket), "display-message", "-p", "#{pid}"), capture_output=True,
                           text=True, check=True, timeout=20)
-    tree = [*(child.pid for child in descendants(root)), root, int(told.stdout)]
+    tree = [int(told.stdout), root, *(child.pid for child in descendants(root))]
     own.plant.kill()
     for pid in tree:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # a child may go with its parent
+            os.kill(pid, signal.SIGKILL)
     own.plant.start()
     own.done(task)
     starts = own.notes("start", task)
