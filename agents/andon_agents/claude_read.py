@@ -170,6 +170,9 @@ def _assistant(line: Line, data: Object) -> Signals:
     usage = inner(message, "usage")
     if line.source == "transcript" and usage and words(message, "model") != "<synthetic>":
         told.append(_usage(line, words(message, "id") or words(data, "uuid"), words(message, "model"), usage))
+    if line.source == "transcript" and words(message, "stop_reason") == "end_turn" and isinstance(told[0] if told else None, Spoke):
+        said = " ".join(words(part, "text") for part in items(message, "content"))
+        told.append(TurnEnded(at=line.at, source=line.source, note=note(line), text=cut(said, LAST_WORDS_LIMIT)))
     return tuple(told)
 
 

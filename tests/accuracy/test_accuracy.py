@@ -128,6 +128,40 @@ def test_native_payloads_are_taken_for_what_they_are(payload: dict[str, object],
     assert stream.lines[1].at > stream.lines[0].at
 
 
+def test_the_bare_payloads_of_one_source_are_known_for_what_they_are(recorded: Streams) -> None:
+    wrong = []
+    for recording, lines in recorded[::4]:
+        for source in ("hook", "api", "transcript", "pane"):
+            bare = [bytes(line.data) for line in lines if line.source == source]
+            if len(bare) > 3:
+                stream = replay.opened(bare)
+                if stream.recording.agent != recording.agent or {line.source for line in stream.lines} != {source}:
+                    wrong.append((recording.agent, recording.scenario, source, stream.recording.agent))
+    assert wrong == []
+
+
+def test_events_of_a_server_envelopes_of_others_and_screens_as_text_are_read() -> None:
+    idle = {"type": "session.idle", "properties": {"sessionID": "s"}}
+    sse = replay.opened([b"event: message", b"data: " + msgspec.json.encode(idle), b"", b": ping"])
+    assert [(line.source, line.agent) for line in sse.lines] == [("api", "opencode")]
+    wrapped = {"time": "2026-11-20T10:00:00Z", "payload": {"hook_event_name": "Stop", "session_id": "s", "prompt_id": "p"}}
+    stream = replay.opened([msgspec.json.encode(wrapped)])
+    assert [(line.source, line.agent, line.at) for line in stream.lines] == [("hook", "claude", 1_795_168_800_000)]
+    text = replay.opened(["✻ Pondering… (3s · ↓ 9 tokens)".encode(), "\u276f ".encode(), b"  esc to interrupt"])
+    assert [(line.source, line.at) for line in text.lines] == [("pane", 1000)]
+    assert text.recording.agent == "claude"
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (200, 60)])
+def test_prompts_are_seen_in_small_and_in_large_panes(columns: int, rows: int) -> None:
+    question = "Do you want to make this edit to a_file_with_a_rather_long_name_that_is_in_a_deep_folder_of_the_project.py?"
+    words = [question[n:n + columns - 2] for n in range(0, len(question), columns - 2)]
+    drawn = [*(f"  line {n}" for n in range(rows)), *(f" {one}" for one in words), " \u276f 1. Yes", "   2. No", " Esc to cancel"]
+    stream = replay.opened([msgspec.json.encode({"rows": drawn[-rows:]})], "claude")
+    found = replay.replay(stream.lines, lambda _: (), RULES, agent="claude")
+    assert found[-1][1].health == "waiting-permission"
+
+
 def test_what_is_no_record_is_named_by_its_line() -> None:
     with pytest.raises(Mistake, match="line 2"):
         replay.opened([b'{"type":"result"}', b"nonsense"])

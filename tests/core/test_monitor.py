@@ -331,6 +331,12 @@ def test_a_person_at_the_prompt_is_no_idle_agent() -> None:
     assert s.at(601, Attended, "process", present=False).says(602).cause == "idle-at-prompt"
 
 
+def test_an_end_in_the_transcript_counts_only_where_no_hook_tells_it() -> None:
+    alone = Session().at(1, TurnBegan, "transcript", prompt="x").at(9, Spoke, "transcript").at(9, TurnEnded, "transcript")
+    assert alone.says().health == "idle-at-prompt"
+    assert turn().at(9, TurnEnded, "transcript").says().health == "thinking"
+
+
 def test_an_end_told_by_hook_and_server_and_notify_counts_once() -> None:
     s = turn("codex", turn="t1").at(9, TurnEnded, turn="t1", text="x")
     s.at(9.2, TurnEnded, "api", turn="t1").at(9.4, TurnEnded, text="x")

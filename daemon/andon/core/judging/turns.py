@@ -98,6 +98,8 @@ def turn_over(watch: Watch, signal: TurnEnded | TurnFailed) -> Watch:
     foreign = turn.open and turn.id and name and name != turn.id and (name not in turn.known or name in turn.seen)
     if foreign or (turn.open and signal.at < turn.began):
         return watch
+    if signal.source == "transcript" and not name and watch.heard.get("hook"):
+        return watch  # its hook tells the end too, and what still runs then
     if not turn.open and turn.ended and _twice(turn, signal):
         return _told_twice(watch, signal)
     told = _refused(watch, signal)
