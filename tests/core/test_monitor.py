@@ -220,7 +220,7 @@ def test_a_prompt_that_was_answered_through_the_channel_is_no_second_ask_while_i
     s = turn().at(2, PermissionWanted, ask="a", tool="Bash", target="git push").pane(2.2, *PROMPT)
     assert [ask.ask for ask in s.watch.asks] == ["a"]
     s.at(6, AskSettled, ask="a", how="allowed").pane(6.3, *PROMPT).tree(7).pane(8.9, *PROMPT)
-    assert s.watch.asks == ()
+    assert len(s.watch.asks) == 0
     assert s.says(8.9).health == "thinking"
     s.pane(9.2, *PROMPT)  # three seconds after the last word of its channel it is one of its own
     assert [ask.source for ask in s.watch.asks] == ["pane"]
@@ -291,9 +291,10 @@ def test_an_ask_that_its_hook_holds_behind_a_spinner_stands() -> None:
     assert s.watch.asks == ()
 
 
-@pytest.mark.parametrize("kind", [ToolBegan, TurnBegan, Spoke])
-def test_words_of_before_an_ask_that_come_a_second_late_do_not_settle_it(kind: type) -> None:
-    fields = {ToolBegan: {"call": "a", "name": "Bash", "target": "ls"}, TurnBegan: {"prompt": "more"}, Spoke: {"text": "x"}}[kind]
+@pytest.mark.parametrize(("kind", "fields"), [
+    (ToolBegan, {"call": "a", "name": "Bash", "target": "ls"}), (TurnBegan, {"prompt": "more"}), (Spoke, {"text": "x"}),
+])
+def test_words_of_before_an_ask_that_come_a_second_late_do_not_settle_it(kind: type, fields: dict[str, Any]) -> None:
     s = Session("codex").at(1, PermissionWanted, "api", ask="a", tool="Bash", target="ls").at(1.9, kind, "api", **fields)
     assert s.says().health == "waiting-permission"
 
