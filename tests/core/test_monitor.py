@@ -220,7 +220,7 @@ def test_a_prompt_that_was_answered_through_the_channel_is_no_second_ask_while_i
     s = turn().at(2, PermissionWanted, ask="a", tool="Bash", target="git push").pane(2.2, *PROMPT)
     assert [ask.ask for ask in s.watch.asks] == ["a"]
     s.at(6, AskSettled, ask="a", how="allowed").pane(6.3, *PROMPT).tree(7).pane(8.9, *PROMPT)
-    assert len(s.watch.asks) == 0
+    assert [ask.ask for ask in s.watch.asks] == []
     assert s.says(8.9).health == "thinking"
     s.pane(9.2, *PROMPT)  # three seconds after the last word of its channel it is one of its own
     assert [ask.source for ask in s.watch.asks] == ["pane"]
