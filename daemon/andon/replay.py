@@ -156,7 +156,7 @@ def guessed(payload: Mapping[str, Any]) -> tuple[Source, str]:
         return "hook", "copilot"
     if kind == "agent-turn-complete":
         return "hook", "codex"
-    if kind.startswith(("session.", "permission.", "message.", "question.", "server.")) and "properties" in payload:
+    if "." in kind and "properties" in payload:
         return "api", "opencode"
     if kind.startswith(("thread.", "turn.", "item.")):
         return "stdout", "codex"
