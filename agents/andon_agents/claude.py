@@ -47,6 +47,8 @@ class ClaudeAdapter(msgspec.Struct, frozen=True):
         environ = {**assignment.person, **agent.env}
         known = bool(assignment.resume) and _transcript(assignment.home, assignment.resume)
         conversation = assignment.resume if known else _fresh(assignment)
+        if assignment.resume and not known:
+            assignment = msgspec.structs.replace(assignment, prompt=assignment.whole or assignment.prompt)
         argv = [binary, "--settings", str(assignment.home / "claude-settings.json"),
                 *(("--resume",) if known else ("--session-id",)), conversation,
                 "--permission-mode", "bypassPermissions" if agent.approve == "all" else "default"]

@@ -105,6 +105,7 @@ class HookedAdapter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         conversation = assignment.resume or _fresh(assignment)
         resumed = bool(assignment.resume and self.resume)
         if assignment.resume and not resumed:
+            assignment = msgspec.structs.replace(assignment, prompt=assignment.whole or assignment.prompt)
             conversation = _fresh(assignment)
         words = [*self.argv, *(self.all if agent.approve == "all" else self.policy), *(self.resume if resumed else self.fresh)]
         words += [*(self.model if agent.model else ()), *(self.mcp if assignment.mcp else ())]

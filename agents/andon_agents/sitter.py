@@ -17,6 +17,8 @@ from .scripted import chosen, import_path, place
 
 FOLDER = "sitter"
 """Below the session's home: transcripts, by conversation."""
+PROMPT = f"{FOLDER}/prompt.md"
+"""What this sitting is told."""
 
 
 class SitterAdapter(msgspec.Struct, frozen=True):
@@ -37,7 +39,9 @@ class SitterAdapter(msgspec.Struct, frozen=True):
         scenario = place(chosen(assignment.prompt) or (agent.args[0] if agent.args else "proper"), assignment)
         known = bool(assignment.resume) and _transcript(assignment.home, assignment.resume).is_file()
         conversation = assignment.resume if known else _fresh(assignment)
-        argv = [sys.executable, "-P", "-m", "andon_agents.sitter", scenario, "--prompt", str(assignment.prompt_file), "--home",
+        if assignment.resume and not known:
+            assignment = msgspec.structs.replace(assignment, prompt=assignment.whole or assignment.prompt)
+        argv = [sys.executable, "-P", "-m", "andon_agents.sitter", scenario, "--prompt", str(assignment.home / PROMPT), "--home",
                 str(assignment.home / FOLDER), "--resume" if known else "--session-id", conversation]
         argv += ["--approve-all"] if agent.approve == "all" else []
         notes = () if known or not assignment.resume else (f"the conversation {assignment.resume} left no transcript: a new one",)
@@ -45,12 +49,14 @@ class SitterAdapter(msgspec.Struct, frozen=True):
                "ANDON_TITLE": assignment.title, "ANDON_SITTER_HOOK": json.dumps(assignment.hook)}
         return Launch(argv=tuple(argv), env={**import_path(agent.env), **env}, interactive=True, conversation=conversation,
                       channel="hooks" if assignment.hook else "none", notes=notes,
-                      seeds=(Seed(path=f"{FOLDER}/scenario", text=f"{scenario}\n"),))
+                      seeds=(Seed(path=f"{FOLDER}/scenario", text=f"{scenario}\n"),
+                             Seed(path=PROMPT, text=assignment.prompt, always=True)))
 
     def profile(self) -> Profile:
         """Everything comes through hooks and its transcript."""
         return Profile(
             channel="hooks", interactive=True, resumes=True, answers=True, metered="reported", processes=("sitter",),
+            install="nothing: it comes with Andon",
             sees=("began", "turn-began", "took", "tool-began", "tool-ended", "permission-wanted", "answer-wanted", "ask-settled",
                   "retrying", "spoke", "turn-ended", "turn-failed", "compacting", "usage", "ended"),
         )

@@ -109,7 +109,8 @@ class Performer:
             if isinstance(seen, jobs.NotStarted):
                 await self._write_job(effect, folder)
                 await self._tmux.ensure()
-                if name in await self._tmux.sessions():
+                pane = (await self._tmux.sessions()).get(name)
+                if pane is not None and not pane.dead:
                     seen = await jobs.await_start(folder)
                 if isinstance(seen, jobs.NotStarted):
                     await self._tmux.kill_session(name)
@@ -158,13 +159,13 @@ class Performer:
         """Everything on disk that the shim and the agent read."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         prompt_file, home = folder / PROMPT, self._layout.session_home(effect.attempt)
-        prompt_file.write_text(effect.prompt)
+        prompt_file.write_text(effect.whole or effect.prompt)
         context = {"task": effect.task, "attempt": effect.attempt, "title": effect.title, "base": effect.base, "repo": effect.repo}
         (folder / CONTEXT).write_bytes(msgspec.json.encode(context))
         assignment = Assignment(
             attempt=effect.attempt, task=effect.task, title=effect.title, prompt=effect.prompt, prompt_file=prompt_file,
             checkout=Path(effect.path), job=folder, agent=effect.agent, home=home, repository=Path(effect.repository),
-            resume=effect.resume, gateway=gateway, hook=self._tools.hook, mcp=self._tools.verbs, person=env,
+            resume=effect.resume, whole=effect.whole, gateway=gateway, hook=self._tools.hook, mcp=self._tools.verbs, person=env,
         )
         try:
             launch = adapter.launch(assignment)

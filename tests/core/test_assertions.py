@@ -34,7 +34,9 @@ def test_that_tests_pass_is_heard_only_without_reserve(words: str, says: bool) -
 
 
 @pytest.mark.parametrize(("words", "asks"), [
-    ("Shall I go on?", True), ("Before I start: should I use tabs or spaces? Please answer.", True), ("Done.\n\nWhich option do you prefer: A or B", True), ("Let me know which one you want.", True),
+    ("Shall I go on?", True),
+    ("Before I start: should I use tabs or spaces? Please answer.", True),
+    ("Done.\n\nWhich option do you prefer: A or B", True), ("Let me know which one you want.", True),
     ("Is it done? Yes, it is committed.", False), ("Done. Let me know if you need anything else!", False), ("", False),
     ("Should I delete it?**", True), ("What changed? I did.\n\nEverything is committed.", False),
 ])

@@ -152,7 +152,6 @@ def test_a_turn_without_a_commit_is_nudged_once_and_then_judged_as_it_is(shared:
     shared.plant.do(i.CancelTask(task=task))
 
 
-@pytest.mark.xfail(strict=True, reason="a look that was owed from before a raise ends the session although its next turn has begun")
 def test_at_its_budget_it_hands_back_is_paused_and_asks_and_a_raise_lets_it_go_on(shared: Bench) -> None:
     task = shared.add('[[step]]\nspend = 20000\n[[step]]\nturn_ends = "Half of it is there."\n[[step]]\nappend = "half.md"\n'
                       'text = "handed back"\n[[step]]\ncommit = "What is there"\n[[step]]\nturn_ends = "Handed back."\n' + COMMIT)

@@ -19,9 +19,9 @@ ACTING = "agents/andon_agents/acting/"
 DOWNLOADS = {"agents/andon_agents/demo/fetch.py"}
 """`andon demo` fetches its sample project; it is run by the command line, before any daemon."""
 GATEWAY = "daemon/andon/gateway/"
-"""The one program that passes model calls on, for agents that were given its address; a process of its own that calls none itself."""
+"""The one program that passes model calls on, for agents that were given its address; it calls none itself."""
 CHANNELS = {
-    "agents/andon_agents/codex_channel.py", "agents/andon_agents/opencode_http.py",  # an agent's own server: a unix socket, loopback
+    "agents/andon_agents/codex_channel.py", "agents/andon_agents/opencode_http.py",  # an agent's own server, on this machine
     "agents/andon_agents/verbs_server.py",  # our verbs for agents, over a pipe
 }
 """Where an agent is spoken to by its own API, or speaks to us."""

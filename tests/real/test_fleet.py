@@ -2,6 +2,7 @@
 
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,11 @@ def _name(pid: int) -> str:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
         return ""
+
+
+def works(fl: Fleet, task: TaskId) -> bool:
+    view = session(fl, task)
+    return view is not None and view.health == "working"
 
 
 @pytest.mark.parametrize("agent", AGENTS)
@@ -196,7 +202,7 @@ def test_stopping_leaves_no_process_of_any_agent(tmp_path: Path) -> None:
     with fleet(tmp_path, "claude", "codex", more=OPEN) as fl:
         tasks = [fl.add("slow sleep=60", name) for name in ("claude", "codex")]
         for task in tasks:
-            fl.plant.until(lambda task=task: (view := session(fl, task)) and view.health == "working", PATIENCE, what="work")
+            fl.plant.until(partial(works, fl, task), PATIENCE, what="work")
         roots = [row.event for row in fl.plant.events() if isinstance(row.event, e.AttemptStarted)]
         below = [child.pid for root in roots for child in descendants(root.pid)]
         assert len(below) >= 4

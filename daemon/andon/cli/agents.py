@@ -107,7 +107,8 @@ def _row(adapter: Adapter, limits: dict[str, str]) -> Row:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    version = row.version or ("-" if row.binary else "not installed" if row.install else "built in")
+    ours = not row.install or row.install.startswith("nothing")
+    version = row.version or ("-" if row.binary else "built in" if ours else "not installed")
     return row.use, version, row.channel, _login(row), row.metered or "-", row.limit
 
 
@@ -156,7 +157,6 @@ def _show(name: str) -> int:
 def _check(args: argparse.Namespace) -> int:
     """Run the kit; exit code 1 when a part failed."""
     from andon_agents.conformance import check
-
     from andon_agents.find import adapters
 
     known = adapters()

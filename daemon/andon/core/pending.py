@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from andon.core import sessions
-from andon.core.prompt import prompt_for
+from andon.core.prompt import prompt_for, whole_prompt
 from andon.core.state import Attempt, Landing, Repository, Run, State, proof_key
 from andon.core.stations import check, land
 from andon.schema import effects as f
@@ -100,6 +100,7 @@ def start(state: State, attempt: Attempt) -> f.Effect | None:
         attempt=attempt.attempt, task=attempt.task, repo=attempt.repo, title=task.title, prompt=prompt_for(task, attempt),
         agent=agent, path=attempt.path, base=attempt.base, port=attempt.port, ports=attempt.ports,
         try_=tries_of(state, attempt.attempt, "start-session"), sitting=attempt.sitting, resume=attempt.resume,
+        whole=whole_prompt(task, attempt) if attempt.resume else "", repository=repo.path,
     )
 
 

@@ -13,10 +13,17 @@ RULES = """\
 
 
 def prompt_for(task: Task, attempt: Attempt) -> str:
-    """The whole prompt of one attempt as markdown. A conversation that is gone on with knows all but the last part."""
-    again = f"## Started again\n\n{attempt.resume_note.strip()}" if attempt.resume_note else ""
-    if attempt.resume and again:
-        return f"{again}\n"
+    """The prompt of one sitting as markdown. A conversation that is gone on with knows all but the last part."""
+    return f"{started_again(attempt)}\n" if attempt.resume and attempt.resume_note else whole_prompt(task, attempt)
+
+
+def started_again(attempt: Attempt) -> str:
+    """What a further sitting is told; empty in the first."""
+    return f"## Started again\n\n{attempt.resume_note.strip()}" if attempt.resume_note else ""
+
+
+def whole_prompt(task: Task, attempt: Attempt) -> str:
+    """Everything that an agent needs to know that was never told of the task."""
     scope = f"- Change only these paths: {', '.join(f'`{path}`' for path in task.paths)}.\n" if task.paths else ""
     parts = [f"# {task.task}: {task.title}", task.spec.strip(), RULES.format(task=task.task, scope=scope).strip()]
     if task.packet:
@@ -24,4 +31,5 @@ def prompt_for(task: Task, attempt: Attempt) -> str:
             "Your branch starts anew; earlier commits, if any, are on the branch `andon/previous`."
         )
         parts.append(f"{task.packet.strip()}\n\n{where}")
+    again = started_again(attempt)
     return "\n\n".join([*parts, *([again] if again else [])]) + "\n"

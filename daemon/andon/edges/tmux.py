@@ -98,6 +98,7 @@ class Tmux:
         self._control: Control | None = None
         self._sent = 0
         self._connecting = asyncio.Lock()
+        self._making = asyncio.Lock()
         self._callback: Callable[[News], None] | None = None
         self._known: dict[str, PaneSeen] = {}
         self._server = (0, 0)
@@ -138,10 +139,18 @@ class Tmux:
     async def new_session(
         self, name: str, argv: Sequence[str], cwd: str, env: Mapping[str, str], width: int = 120, height: int = 40
     ) -> PaneSeen:
-        """Run `argv` (exactly, no shell) in a new session that carries our marker. One of that name is returned as it is."""
+        """Run `argv` (exactly, no shell) in a new session that carries our marker. One of that name is returned as it is.
+
+        One at a time: tmux 3.3a was seen to crash when several sessions came and went at once.
+        """
         assert _NAME.fullmatch(name) and name != HUB, name
-        if seen := (await self.sessions()).get(name):
-            return seen
+        async with self._making:
+            if seen := (await self.sessions()).get(name):
+                return seen
+            return await self._make(name, argv, cwd, env, (width, height))
+
+    async def _make(self, name: str, argv: Sequence[str], cwd: str, env: Mapping[str, str], size: tuple[int, int]) -> PaneSeen:
+        width, height = size
         words = tuple(argv) if len(argv) > 1 else ("/bin/sh", "-c", 'exec "$0"', *argv)
         extra = [word for key, value in env.items() for word in ("-e", f"{key}={value}")]
         control = await self._connected()

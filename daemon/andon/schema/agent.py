@@ -40,6 +40,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """The top level of the person's own checkout."""
     resume: str = ""
     """The conversation to go on with; empty begins a new one."""
+    whole: str = ""
+    """With `resume`: the prompt to use instead when that conversation is not there any more."""
     gateway: str = ""
     """Base address to give the agent instead of its provider's; empty: none stands between."""
     hook: tuple[str, ...] = ()

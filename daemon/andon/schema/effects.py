@@ -77,6 +77,8 @@ class StartSession(Step, frozen=True, kw_only=True, tag="start-session"):
     """2 and more: started again in the same checkout; the job directory of the sitting before is set aside first."""
     resume: str = ""
     """The conversation to go on with."""
+    whole: str = ""
+    """With `resume`: the prompt for an agent that turns out not to have that conversation."""
 
     @property
     def key(self) -> str:

@@ -86,7 +86,8 @@ def _(state: State, event: e.MessageQueued) -> State:
         changes["nudged"] = known.nudged + 1
     if event.kind == "divergence":
         changes["diverged"] = True
-    return with_attempt(state, event.attempt, settled=known.looked, **changes)
+    # what follows is for the turn that these words begin: a look that is still owed for the one before settles nothing more
+    return with_attempt(state, event.attempt, settled=known.turn, **changes)
 
 
 @on(e.MessageGiven)
