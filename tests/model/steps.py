@@ -118,7 +118,9 @@ class Hand:
 
     def patch(self, text: str) -> Calls:
         """Apply a patch in the form that the client's tool takes."""
-        return [("apply_patch", text if "apply_patch" in self.talk.freeform else {"input": text})]
+        if "apply_patch" in self.talk.freeform:
+            return [("apply_patch", text)]
+        return [("apply_patch", {pick(("patchText", "patch"), properties(self.tools["apply_patch"])) or "input": text})]
 
     def ask(self, text: str, options: list[str]) -> Calls:
         """Ask the person through the client's own tool; nothing when it has none."""
