@@ -75,37 +75,7 @@ text = "{{attempt}}"
 }
 SITTINGS = tuple(SCENARIOS)
 """The acts in order. `behind` is added when the account of `limited` is at its limit."""
-RULES = """
-[[screens]]
-name = "sitter-working"
-agent = "sitter"
-health = "working"
-where = "last:3"
-all = ['esc to interrupt\\)']
-example = "Working… (esc to interrupt)"
-counter = "done"
-[[screens]]
-name = "sitter-permission"
-agent = "sitter"
-health = "waiting-permission"
-cause = "permission"
-where = "last:1"
-all = ['^1 yes · 2 no · esc to cancel']
-keys = { allow = ["1"], deny = ["2"] }
-example = "1 yes · 2 no · esc to cancel"
-counter = "> 1 yes"
-[[screens]]
-name = "sitter-question"
-agent = "sitter"
-health = "waiting-answer"
-cause = "question"
-where = "last:1"
-all = ['^1-9 to choose · esc to cancel']
-keys = { dismiss = ["Escape"] }
-example = "1-9 to choose · esc to cancel"
-counter = "> choose"
-"""
-"""The person's own rules: by them Escape is known to end a turn, and nothing is pasted into a menu."""
+
 AGAIN_S = 1.0
 """Between two interrupts of the same session."""
 

@@ -20,7 +20,7 @@ from andon.schema.errors import Mistake
 from andon.schema.ids import RepoId, TaskId
 from andon.schema.views import GateView, SessionView, TaskView
 from factory import QUICK, Factory, git, small_repo
-from fault.sitting_work import RULES, SCENARIOS, Hand
+from fault.sitting_work import SCENARIOS, Hand
 from fault.world import Scene, lines, of, person, processes, rows
 from support import wait_until
 
@@ -120,7 +120,6 @@ class Piece:
         (self.outside / "hooked").unlink(missing_ok=True)
         config = Path(self.plant.env["ANDON_CONFIG_HOME"])
         config.mkdir(parents=True, exist_ok=True)
-        (config / "rules.toml").write_text(RULES)
         self.known: RepoId | None = None
         self.tasks: dict[str, TaskId] = {}
         self.hand = Hand()

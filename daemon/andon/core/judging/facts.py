@@ -206,6 +206,8 @@ class Meter(msgspec.Struct, frozen=True, kw_only=True):
 
     keys: dict[str, Usage] = {}
     rest: Usage | None = None
+    folded: int = 0
+    """Keys that went into `rest`."""
     context: float = 0.0
 
 

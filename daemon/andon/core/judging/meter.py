@@ -10,12 +10,12 @@ from .facts import KEYS, Meter, Total, Watch
 def spend(meter: Meter, usage: Usage) -> Meter:
     """With one more word about spending. The oldest keys over the bound are summed up and cannot change any more."""
     keys = {**meter.keys, usage.key: usage}
-    rest = meter.rest
+    rest, folded = meter.rest, meter.folded
     while len(keys) > KEYS:
         oldest = next(key for key in keys if key != "total")
-        rest = _plus(rest, keys.pop(oldest))
+        rest, folded = _plus(rest, keys.pop(oldest)), folded + 1
     context = usage.context if usage.context is not None else meter.context
-    return Meter(keys=keys, rest=rest, context=context)
+    return Meter(keys=keys, rest=rest, folded=folded, context=context)
 
 
 def total(watch: Watch) -> Total:
@@ -24,7 +24,7 @@ def total(watch: Watch) -> Total:
         if meter.keys:
             running = meter.keys.get("total")
             parts = [running] if running else [*([meter.rest] if meter.rest else []), *meter.keys.values()]
-            return _sum(parts, word, watch.model.calls)
+            return _sum(parts, word, watch.model.calls or len(meter.keys) + meter.folded)
     return Total(requests=watch.model.calls)
 
 
@@ -36,7 +36,7 @@ def _sum(parts: list[Usage], word: str, requests: int) -> Total:
     return Total(
         input=sum(part.input for part in parts), output=sum(part.output for part in parts),
         cache_read=sum(part.cache_read for part in parts), cache_write=sum(part.cache_write for part in parts),
-        usd=sum(priced) if priced else None, requests=requests or len(parts), metered=word, models=tuple(by_model.values()),
+        usd=sum(priced) if priced else None, requests=requests, metered=word, models=tuple(by_model.values()),
     )
 
 
