@@ -16,7 +16,6 @@ from andon.schema import events as e, inputs as i, wire
 from andon.schema.ids import AttemptId, RepoId, TaskId
 from andon.schema.views import SessionView
 from factory import UNHELD, Factory, factory, git, small_repo
-from fault.sitting_work import RULES
 
 SETTINGS = """
 [agents.sit]
@@ -96,7 +95,6 @@ class Bench:
 def made(folder: Path) -> Iterator[Bench]:
     """A bench in a running factory."""
     (folder / "config").mkdir()
-    (folder / "config/rules.toml").write_text(RULES)
     (folder / "config/andon.toml").write_text(UNHELD)
     with factory(folder / "f", {"ANDON_CONFIG_HOME": str(folder / "config")}) as plant:
         yield Bench(plant, folder)
