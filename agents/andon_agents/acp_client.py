@@ -136,7 +136,7 @@ class Session:
         self.prompts.put_nowait((self.given.first, None))
         env, argv = _surroundings(), self.given.command
         async with acp.spawn_stdio_transport(*argv, env=env, cwd=self.given.cwd, limit=LIMIT) as (reader, writer, process):
-            self.agent = acp.connect_to_agent(self.host, writer, reader, observers=[self._observe])  # type: ignore[arg-type]
+            self.agent = acp.connect_to_agent(self.host, writer, reader, observers=[self._observe])  # type: ignore[arg-type] # the library's own Client protocol is wider than it needs
             async with asyncio.TaskGroup() as group:
                 own = [group.create_task(one) for one in (self._errors(process), self._wishes(), self._typed(), self._talk())]
                 loop = asyncio.get_running_loop()

@@ -15,7 +15,7 @@ from typing import Any
 from textual import events, on
 from textual.app import App
 from textual.screen import Screen
-from textual.timer import Timer  # noqa: TC002
+from textual.timer import Timer  # noqa: TC002 (Textual reads annotations at run time)
 
 from andon.aclient import Feed
 from andon.schema.attach import attach_argv
@@ -57,7 +57,7 @@ class AndonApp(App[int], inherit_bindings=False):
     TITLE = "Andon"
     AUTO_FOCUS = None
     ENABLE_COMMAND_PALETTE = False
-    COMMANDS = {Commands}  # noqa: RUF012
+    COMMANDS = {Commands}  # noqa: RUF012 (Textual's own way to say it)
     NOTIFICATION_TIMEOUT = 4
     ALLOW_SELECT = False
 

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from typing import Literal
 
 from andon.cli import codes, out
 from andon.cli.wait import duration
@@ -19,6 +20,8 @@ examples (inside a session):
   andon agent handoff "out of context; the open point is the cache"
 """
 
+KINDS: dict[str, Literal["progress", "finished", "handoff"]] = {"say": "progress", "finished": "finished", "handoff": "handoff"}
+"""What a verb leaves in the outbox."""
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """task, context, say, ask, finished, handoff."""
@@ -62,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         print(clean(answer.text))
         return codes.OK
     commit = _resolved(args.commit) if args.what == "finished" and args.commit else ""
-    said = mailbox.leave(job, {"say": "progress", "finished": "finished", "handoff": "handoff"}[args.what], text, commit=commit)  # type: ignore[arg-type]
+    said = mailbox.leave(job, KINDS[args.what], text, commit=commit)
     print(f"noted ({said.n})", file=sys.stderr)
     return codes.OK
 

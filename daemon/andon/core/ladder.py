@@ -7,6 +7,7 @@ snapshot, and the work stays.
 """
 
 from collections import Counter
+from typing import Literal, cast
 
 from andon.core.accounts import WITH_UNTIL
 from andon.core.failure import gate_id
@@ -65,7 +66,7 @@ def seen(state: State, given: i.HealthSeen, at: int) -> list[e.Event]:
 
 def cause_of(stuck: Stuck) -> Cause:
     """Its cause, as the word it was recorded with."""
-    return stuck.cause  # type: ignore[return-value]
+    return cast("Cause", stuck.cause)
 
 
 def void(state: State, attempt: Attempt) -> list[e.Event]:
@@ -172,8 +173,8 @@ def follows(state: State, task: Task, attempt: Attempt, stuck: Stuck, rung: Rung
     if rung == "interrupt":
         return [e.InterruptAsked(attempt=attempt.attempt, n=attempt.interrupts + 1, by=WHO, because=because)]
     if rung == "restart":
-        then = "fresh" if stuck.cause in FRESH else "restart"
-        return [e.AttemptStopAsked(attempt=attempt.attempt, because=because, by=WHO, then=then)]  # type: ignore[arg-type]
+        then: Literal["fresh", "restart"] = "fresh" if stuck.cause in FRESH else "restart"
+        return [e.AttemptStopAsked(attempt=attempt.attempt, because=because, by=WHO, then=then)]
     if rung == "reassign":
         return reassigned(state, task, other_agent(state, attempt), "", because, WHO)
     return []

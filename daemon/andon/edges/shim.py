@@ -190,7 +190,7 @@ class Shim:
             self._connect(output)
             stage = f"working directory {self.job['cwd']}"
             os.chdir(str(self.job["cwd"]))
-            argv, env = list(self.job["argv"]), dict(self.job["env"])  # type: ignore[call-overload]
+            argv, env = list(self.job["argv"]), dict(self.job["env"])  # type: ignore[call-overload] # plain JSON here: the shim loads no msgspec
             stage = str(argv[0])
             self._limit()
             for one in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTTOU):

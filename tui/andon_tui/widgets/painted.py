@@ -8,7 +8,7 @@ is on screen. `Rows` holds `draw.Row`s: a row is its own cache key, so an unchan
 from collections.abc import Hashable, Sequence
 
 from rich.segment import Segment
-from rich.style import Style  # noqa: TC002
+from rich.style import Style  # noqa: TC002 (Textual reads annotations at run time)
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView

@@ -6,7 +6,7 @@ from typing import Any
 from andon.core.accounts import FAILING_MS, HEALTHY_MS, RAMP_FROM, RAMP_LIMIT_S, account_of, healthy, ramp_until
 from andon.core.caps import day_of, plus, scopes
 from andon.core.folds import attempts, sessions
-from andon.core.folds.table import HANDLERS, on, replace, with_attempt, with_task, without
+from andon.core.folds.table import HANDLERS, Handler, on, replace, with_attempt, with_task, without
 from andon.core.state import Account, Attempt, Spending, State
 from andon.schema import events as e
 
@@ -18,13 +18,17 @@ FIRST = (attempts, sessions)
 Beside = Callable[[State, State, Any], State]
 
 
+def both(own: Handler, more: Beside) -> Handler:
+    """An event's own handler, and what comes beside it."""
+    return lambda state, event: more(state, own(state, event), event)
+
+
 def beside(*kinds: type) -> Callable[[Beside], Beside]:
     """Enter what events of these kinds change beside what their own module says. It is given the state before and after that."""
 
     def enter(handler: Beside) -> Beside:
         for kind in kinds:
-            own = HANDLERS.get(kind, lambda state, event: state)
-            HANDLERS[kind] = lambda state, event, own=own: handler(state, own(state, event), event)  # type: ignore[misc]
+            HANDLERS[kind] = both(HANDLERS.get(kind, lambda state, event: state), handler)
         return handler
 
     return enter
