@@ -1,6 +1,7 @@
 """What every test gets: its own HOME and its own factory, far from the person's."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,17 +9,34 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 
+GITCONFIG = "[user]\n\tname = Test\n\temail = test@example.org\n[init]\n\tdefaultBranch = main\n"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nobodys_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What fixtures of a wider scope see: a HOME and a git identity of the tests' own, on whatever machine."""
+    home = tmp_path_factory.mktemp("home")
+    (home / ".gitconfig").write_text(GITCONFIG)
+    with pytest.MonkeyPatch.context() as patch:
+        for key, value in surroundings(home, home / "factory").items():
+            patch.setenv(key, value)
+        yield
+
+
+def surroundings(home: Path, factory: Path) -> dict[str, str]:
+    """The variables that lead away from the person's own files."""
+    return {"HOME": str(home), "ANDON_HOME": str(factory), "ANDON_CONFIG_HOME": str(home / "config"),
+            "XDG_CONFIG_HOME": str(home / ".config"), "GIT_CONFIG_NOSYSTEM": "1"}
+
+
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A private HOME, ANDON_HOME and git identity; nothing of the person's is read or written."""
     home = tmp_path / "home"
     home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("ANDON_HOME", str(tmp_path / "factory"))
-    monkeypatch.setenv("ANDON_CONFIG_HOME", str(home / "config"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
-    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    for key, value in surroundings(home, tmp_path / "factory").items():
+        monkeypatch.setenv(key, value)
     for key in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "TMUX", "TMUX_PANE", "ANDON_ATTEMPT", "ANDON_TREE"):
         monkeypatch.delenv(key, raising=False)
-    (home / ".gitconfig").write_text("[user]\n\tname = Test\n\temail = test@example.org\n[init]\n\tdefaultBranch = main\n")
+    (home / ".gitconfig").write_text(GITCONFIG)
     return home

@@ -75,8 +75,10 @@ def ended(job: Path) -> bool:
 class Factory:
     """One factory in a directory of its own."""
 
-    def __init__(self, home: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, home: Path, env: Mapping[str, str] | None = None, *, settings: str = UNHELD) -> None:
         self.layout: Layout = layout(home)
+        self.settings = settings
+        """What the person's own file says, when there is none yet; empty for none."""
         self.env = {**os.environ, "ANDON_HOME": str(home), **(env or {})}
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -86,9 +88,9 @@ class Factory:
         """Start a daemon and wait for its socket."""
         self.layout.home.mkdir(parents=True, exist_ok=True)
         settings = Path(self.env["ANDON_CONFIG_HOME"]) / "andon.toml"
-        if not settings.exists():
+        if self.settings and not settings.exists():
             settings.parent.mkdir(parents=True, exist_ok=True)
-            settings.write_text(UNHELD)
+            settings.write_text(self.settings)
         with (self.layout.home / "test-daemon.log").open("ab") as log:
             self.process = subprocess.Popen(
                 (sys.executable, *program), env={**self.env, **(env or {})}, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
@@ -233,9 +235,9 @@ class Factory:
 
 
 @contextmanager
-def factory(home: Path, env: Mapping[str, str] | None = None) -> Iterator[Factory]:
+def factory(home: Path, env: Mapping[str, str] | None = None, *, settings: str = UNHELD) -> Iterator[Factory]:
     """A running factory that is wholly ended afterwards."""
-    made = Factory(home, env)
+    made = Factory(home, env, settings=settings)
     try:
         made.start()
         yield made

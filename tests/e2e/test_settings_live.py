@@ -9,13 +9,13 @@ import pytest
 from andon.schema import events as e, inputs as i, wire
 from andon.schema.ids import RepoId
 from andon.schema.views import ProblemView, RepositoryView
-from factory import Factory, factory, git, small_repo
+from factory import UNHELD, Factory, factory, git, small_repo
 from wholekit import cli
 
 
 @pytest.fixture
 def plant(tmp_path: Path) -> Iterator[Factory]:
-    with factory(tmp_path / "f") as made:
+    with factory(tmp_path / "f", settings="") as made:
         yield made
 
 
@@ -182,7 +182,7 @@ def test_the_persons_own_file_counts_at_once_also_when_its_directory_is_new(plan
     name = plant.register(small_repo(tmp_path / "repo"))
     assert plant.layout.person_settings.parent.is_relative_to(Path(os.environ["HOME"]))
     assert not plant.layout.person_settings.exists()
-    plant.layout.person_settings.write_text("[factory]\nwip = 1\n")
+    plant.layout.person_settings.write_text(f"{UNHELD}[factory]\nwip = 1\n")
     plant.until(lambda: "wip_limit=1" in str(plant.views()), what="the limit")
     first, second = plant.add(name, "hang"), plant.add(name, "hang")
     plant.until_state(first, "building")
