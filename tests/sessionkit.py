@@ -269,6 +269,7 @@ async def a_floor(
                 await loop.ask(i.RepositorySeen(repo=SHOP, path=str(folder), git_dir=str(folder / ".git"), by="p", loaded=loaded,
                                                 trust=True, target=Oid("a" * 40), tree=Oid("b" * 40)))
             yield floor
+            loop.stop()
             raise _Over
     except* _Over:
         pass
