@@ -1,5 +1,6 @@
 """What every test gets: its own HOME and its own factory, far from the person's."""
 
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ def nobodys_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What fixtures of a wider scope see: a HOME and a git identity of the tests' own, on whatever machine."""
     home = tmp_path_factory.mktemp("home")
     (home / ".gitconfig").write_text(GITCONFIG)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever started us with nohup did not mean the agents
     with pytest.MonkeyPatch.context() as patch:
         for key, value in surroundings(home, home / "factory").items():
             patch.setenv(key, value)

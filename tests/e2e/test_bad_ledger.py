@@ -71,7 +71,7 @@ def append(plant: Factory, kind: str, version: int, data: str) -> int:
 # --- broken ----------------------------------------------------------------------------------------------------------
 
 BREAKS: dict[str, tuple[str, int]] = {
-    "an event was edited": ("UPDATE event SET data = replace(data, 'repo', 'oper') WHERE seq = 4", 4),
+    "an event was edited": ("UPDATE event SET data = replace(data, 'repo', 'oper') WHERE seq = 5", 5),
     "an event is missing": ("DELETE FROM event WHERE seq = 6", 6),
     "an event was replaced": ("UPDATE event SET hash = (SELECT hash FROM event WHERE seq = 3) WHERE seq = 5", 5),
 }
