@@ -1,3 +1,4 @@
+# As in hook.py, pathlib is left out of what starts within a session:
 # ruff: noqa: PTH103, PTH108, PTH123
 """The program in the pane of a Codex session: its app-server, and its own screen as a client of it. Standard library only.
 

@@ -16,7 +16,7 @@ from andon.schema.signals import Recording
 
 CORPUS = Path(__file__).parent / "corpus"
 PRIVATE = re.compile(
-    rb"/(?:work|opt|root|var/tmp|Users|home/(?!me\b))[/\"\\]|/tmp/(?:rechome|corpus|andon)|\.pyenv|sk-(?!test)[\w-]{8}")
+    rb"/(?:work|opt|root|var/tmp|Users)[/\"\\]|/home/(?!me\b)|/tmp/(?:rechome|corpus|andon)|\.pyenv|sk-(?!test)[\w-]{8}")
 """What must not be in a recording."""
 LONGEST = 40_000
 """Bytes of one line."""

@@ -52,6 +52,7 @@ def test_the_corpus_is_large_of_many_agents_and_as_often_healthy_as_stuck(record
 def test_no_recording_bears_a_place_of_the_machine_on_which_it_was_made() -> None:
     for path in CORPUS.glob("*.jsonl.gz"):
         assert [faults(one) for one in split(gzip.decompress(path.read_bytes())) if faults(one)] == []
+    assert faults(b'{"cwd":"/home/someone"}') and not faults(b'{"cwd":"/home/me/x"}')
     assert faults(b'{"cwd":"/root/x"}') and faults(b'{"key":"sk-live-0123456789"}')
 
 

@@ -92,7 +92,7 @@ def on_gone(pid: int, ticks: int, gone: Callable[[], None]) -> Callable[[], None
 
 
 async def _poll_gone(pid: int, ticks: int) -> None:
-    while (row := proctable.read_process(pid)) is not None and row.ticks == ticks and row.state not in "ZX":  # noqa: ASYNC110
+    while (row := proctable.read_process(pid)) is not None and row.ticks == ticks and row.state not in "ZX":  # noqa: ASYNC110 (no event tells)
         await asyncio.sleep(POLL_S)
 
 

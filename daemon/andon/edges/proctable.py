@@ -1,3 +1,4 @@
+# The shim links it in and pathlib would cost a third of its start:
 # ruff: noqa: PTH112, PTH123, PTH208
 """The process table, read in one pass; stdlib only (the shim uses it), and it must never know what a process is for."""
 
