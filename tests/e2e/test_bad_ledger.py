@@ -1,5 +1,6 @@
 """A ledger that is broken, foreign, newer or cannot be written: the daemon says why, changes nothing, goes on where it can."""
 
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -100,7 +101,9 @@ def test_a_tail_that_was_cut_off_is_noticed_by_a_snapshot_that_knows_more(plant:
     last = len(plant.events())
     alter(plant, f"DELETE FROM event WHERE seq > {last - 3}")
     ran = cli(plant, "up")
-    assert ran.code == 1 and f"ends at event {last - 3}" in ran.err and f"after event {last}" in ran.err, ran
+    assert ran.code == 1 and f"ends at event {last - 3}" in ran.err, ran
+    known = re.search(r"after event (\d+)", ran.err)  # a deed that ends while the daemon leaves may be recorded after its snapshot
+    assert known and last - 3 < int(known[1]) <= last, ran
 
 
 def test_views_of_a_broken_ledger_are_served_to_a_client_that_stays(plant: Factory) -> None:

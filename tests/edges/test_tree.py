@@ -79,8 +79,8 @@ def test_the_agent_is_told_from_its_wrapper_and_from_its_work(tmp_path: Path, st
     work = script(tmp_path, "compiler", "while True: pass")
     agent = script(tmp_path, "claude", f"import subprocess, time\nsubprocess.Popen([{str(work)!r}])\ntime.sleep(60)")
     shim, trees = shim_of(started, "sh", "-c", f"{agent}; sleep 60"), Trees()
-    seen = until(trees, root(ONE, shim, "claude"), lambda look: look.tree.alive and look.tree.children == 1)
-    assert seen.tree.commands == ("compiler",) and seen.tree.wrapper
+    seen = until(trees, root(ONE, shim, "claude"), lambda look: look.agent and look.tree.commands == ("compiler",))
+    assert seen.tree.alive and seen.tree.children == 1 and seen.tree.wrapper
     later = until(trees, root(ONE, shim, "claude"), lambda look: look.tree.child_cpu_s > seen.tree.child_cpu_s + 0.1)
     assert later.tree.cpu_s >= later.tree.child_cpu_s
 
