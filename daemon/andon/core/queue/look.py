@@ -1,0 +1,93 @@
+"""What a queue policy sees and what it answers: one queue at one moment. It must never know tasks, git or time itself."""
+
+from typing import Literal
+
+import msgspec
+
+Why = Literal["prefix", "confirm", "without"]
+"""Why members are proved together: as a prefix of the queue; once more, alone, because it failed; as the queue without a suspect."""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A change that may land now."""
+
+    key: str
+    """Names the change: another commit of the same task is another key."""
+    risk: float = 0.05
+    """How likely it fails by itself, 0 < risk < 1, as measured in this repository."""
+
+
+class Tried(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of exactly these members, merged in this order onto the present trunk."""
+
+    members: tuple[str, ...]
+    passes: int = 0
+    fails: int = 0
+    unevaluated: int = 0
+    """In a row, since the last pass or fail."""
+    excused: bool = False
+    """All that ever failed here is known to be flaky on trunk itself, and these members do not touch it: one pass is enough."""
+
+    def failed(self) -> bool:
+        """Nothing but failures so far."""
+        return self.fails > 0 and self.passes == 0
+
+    def passed(self, confirm: int) -> bool:
+        """It may land: it never failed, or it passed more often than a single accident explains (`confirm` + 1 times), or what
+        failed is excused. `confirm` is the number of further failures that a rejection needs."""
+        return self.passes > 0 and (self.fails == 0 or self.excused or self.passes > confirm)
+
+
+class Running(msgspec.Struct, frozen=True, kw_only=True):
+    """A proof under way."""
+
+    landing: str
+    members: tuple[str, ...]
+    why: Why = "prefix"
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """One queue at one moment."""
+
+    order: tuple[Entry, ...]
+    """What may land, in landing order."""
+    clashes: frozenset[tuple[str, str]] = frozenset()
+    """Pairs of keys (in any order) that are known not to merge with each other: they never stand in one prefix."""
+    tried: tuple[Tried, ...] = ()
+    running: tuple[Running, ...] = ()
+    slots: int = 1
+    """Proofs at once."""
+    confirm: int = 1
+    """Further failures, alone on the present trunk, before a change is rejected."""
+
+
+class Want(msgspec.Struct, frozen=True, kw_only=True):
+    """A proof to start."""
+
+    members: tuple[str, ...]
+    why: Why = "prefix"
+    suspect: str = ""
+    """With `without`: the change that is left out. With `confirm`: the one that is proved again."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What the queue should do now. Asked again after each step: nothing of it is remembered."""
+
+    land: tuple[str, ...] = ()
+    """The longest proven prefix of the order; empty when none is."""
+    reject: str = ""
+    """A confirmed culprit: alone on the present trunk it failed 1 + confirm times and never passed."""
+    start: tuple[Want, ...] = ()
+    """At most as many as there are free slots."""
+    cancel: tuple[str, ...] = ()
+    """Landings under way whose result would change nothing any more."""
+    suspect: str = ""
+    """The change that the smallest failing prefix ends in, once nothing before it is in doubt."""
+    bracket: int = 0
+    """Length of the smallest failing prefix: the culprit is one of its members; 0: nothing fails."""
+    unevaluated: tuple[str, ...] = ()
+    """The shortest members that could not be evaluated `UNEVALUATED` times in a row: somebody must look."""
+
+
+UNEVALUATED = 2
+"""Results in a row without a yes or no, of the same members, before the queue asks."""
