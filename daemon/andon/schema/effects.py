@@ -6,6 +6,7 @@ Each effect has a `key` by which the world can be asked whether it was done. Eac
 import msgspec
 
 from andon.schema.ids import AttemptId, Digest, LandingId, Oid, RepoId, RunId, TaskId
+from andon.schema.landing_events import MergedStep
 from andon.schema.settings import AgentSettings, Check, Checkout
 
 
@@ -47,6 +48,8 @@ class PrepareCheckout(Step, frozen=True, kw_only=True, tag="prepare-checkout"):
     """The commit the branch starts at when it goes on from an earlier attempt; empty means base."""
     previous: Oid = Oid("")
     """The commit of the attempt before, offered as the branch `andon/previous`; empty when there is none."""
+    rebase: bool = False
+    """Replay `previous` onto `base` and start there, when that goes without a conflict."""
     checkout: Checkout
     port: int
     try_: int = 0
@@ -195,20 +198,36 @@ class RunCheck(Effect, frozen=True, kw_only=True, tag="run-check"):
         return str(self.run)
 
 
+class MergeMember(msgspec.Struct, frozen=True, kw_only=True):
+    """A change to be merged."""
+
+    task: TaskId
+    commit: Oid
+    at: int
+    """Unix milliseconds: author and committer date of its merge, so that a rebuild gives the same commit."""
+    title: str
+    trailers: tuple[str, ...] = ()
+
+
 class MergeCandidate(Effect, frozen=True, kw_only=True, tag="merge-candidate"):
-    """Merge a change with trunk as objects only. Answered by CandidateMerged, CandidateConflicted or EffectFailed."""
+    """Merge changes with trunk, one on top of the other, as objects only; pin the last at refs/andon/cand/<landing>.
+
+    Answered by CandidateMerged, CandidateConflicted or EffectFailed."""
 
     landing: LandingId
     repo: RepoId
     git_dir: str
     target: str
     onto: Oid
-    commit: Oid
-    task: TaskId
-    title: str
-    at: int
-    """Unix milliseconds of the plan: author and committer date, so a rebuild gives the same commit."""
-    trailers: tuple[str, ...] = ()
+    members: tuple[MergeMember, ...]
+    how: str = "merge"
+    """`merge`: a true merge commit each; `squash`: one commit each; `rebase`: their own commits, replayed."""
+    green: bool = False
+    """The tip is one commit on `onto`, so that every first-parent commit of the target is a proven one."""
+    drivers: tuple[str, ...] = ()
+    """Custom merge drivers of `.gitattributes` that may run; a path that names another is refused."""
+    at: int = 0
+    """Unix milliseconds of the plan: the date of a `green` tip."""
     try_: int = 0
 
     @property
@@ -227,12 +246,25 @@ class MoveTarget(Effect, frozen=True, kw_only=True, tag="move-target"):
     old: Oid
     new: Oid
     tree: Oid
-    commit: Oid
+    """The tree that the passing runs were made on."""
+    members: tuple[MergeMember, ...]
+    """Those that the passing runs were made with."""
+    steps: tuple[MergedStep, ...]
+    how: str = "merge"
+    green: bool = False
+    drivers: tuple[str, ...] = ()
+    at: int = 0
+    """As planned: the candidate is built once more from all of this, and must come out the same."""
 
     @property
     def key(self) -> str:
         """Once per landing."""
         return f"{self.landing}/move"
+
+    @property
+    def lane(self) -> str:
+        """One move of a target at a time."""
+        return f"{self.repo}/move"
 
 
 class MirrorTarget(Effect, frozen=True, kw_only=True, tag="mirror-target"):
@@ -243,11 +275,60 @@ class MirrorTarget(Effect, frozen=True, kw_only=True, tag="mirror-target"):
     path: str
     target: str
     oid: Oid
+    asked: int = 0
+    """A person asked for it, for the so-manieth time: uncommitted changes of files that trunk did not touch may stay."""
+
+    @property
+    def key(self) -> str:
+        """Once per trunk commit and request."""
+        return f"{self.repo}/mirror/{self.oid}/{self.asked}"
+
+
+class MakeRevert(Effect, frozen=True, kw_only=True, tag="make-revert"):
+    """Make the change that takes a landed one back, pinned under refs/andon/work/<task>. Answered by RevertMade."""
+
+    task: TaskId
+    repo: RepoId
+    git_dir: str
+    onto: Oid
+    """Trunk."""
+    landed: Oid
+    """The commit on the target that holds the change and those before it."""
+    before: Oid
+    """The target's commit before it."""
+    title: str
+    at: int
+    """Unix milliseconds: date of the commit."""
+
+    @property
+    def key(self) -> str:
+        """Once per task and trunk."""
+        return f"{self.task}/revert/{self.onto}"
+
+
+class PublishTarget(Effect, frozen=True, kw_only=True, tag="publish-target"):
+    """Hand trunk on: push it to a remote's branch, never by force, or open a pull request for it. Answered by PublishSeen."""
+
+    repo: RepoId
+    git_dir: str
+    path: str
+    target: str
+    oid: Oid
+    how: str
+    """`push` or `pr`."""
+    remote: str
+    title: str = ""
+    body: str = ""
 
     @property
     def key(self) -> str:
         """Once per trunk commit."""
-        return f"{self.repo}/mirror/{self.oid}"
+        return f"{self.repo}/publish/{self.oid}"
+
+    @property
+    def lane(self) -> str:
+        """One at a time in a repository."""
+        return f"{self.repo}/publish"
 
 
 class LookAtWork(Effect, frozen=True, kw_only=True, tag="look-at-work"):
@@ -332,7 +413,7 @@ class InterruptTurn(Effect, frozen=True, kw_only=True, tag="interrupt-turn"):
 
 AnyEffect = (
     PrepareCheckout | StartSession | WatchSession | StopSession | SuspendSession | ImportWork | RemoveCheckout
-    | DeliverAnswer | RunCheck | MergeCandidate | MoveTarget | MirrorTarget
+    | DeliverAnswer | RunCheck | MergeCandidate | MoveTarget | MirrorTarget | MakeRevert | PublishTarget
     | LookAtWork | EndSession | AnswerAsk | DeliverMessage | InterruptTurn
 )
 """The closed union of effects."""

@@ -17,11 +17,31 @@ from andon.schema.eventbase import (
 )
 from andon.schema.ids import AttemptId, Digest, GateId, LandingId, Oid, RepoId, RunId, TaskId
 from andon.schema.landing_events import (
+    AnyLandingEvent as AnyLandingEvent,
+    ClashGone as ClashGone,
+    ClashKind as ClashKind,
+    ClashSeen as ClashSeen,
+    EntryHeld as EntryHeld,
+    EntryReleased as EntryReleased,
+    FlakeForgotten as FlakeForgotten,
+    FlakeSeen as FlakeSeen,
+    Hunk as Hunk,
     LandingAbandoned as LandingAbandoned,
+    LandingChecked as LandingChecked,
     LandingConflicted as LandingConflicted,
+    LandingJudged as LandingJudged,
     LandingMerged as LandingMerged,
     LandingPlanned as LandingPlanned,
+    Member as Member,
+    MergedStep as MergedStep,
+    QueueHeld as QueueHeld,
+    QueueOrdered as QueueOrdered,
+    QueueResumed as QueueResumed,
+    RevertPrepared as RevertPrepared,
+    TargetGreen as TargetGreen,
     TargetMoved as TargetMoved,
+    TargetPublished as TargetPublished,
+    TargetRed as TargetRed,
 )
 from andon.schema.session_events import (
     AccountFreed as AccountFreed,
@@ -193,6 +213,8 @@ class TaskAdded(Event, frozen=True, kw_only=True, tag="task.added"):
     race: str = ""
     """Tasks of one race bear the same word (the first one's id): the better-proven change goes on."""
     may_remove_tests: bool = False
+    reverts: TaskId = TaskId("")
+    """The landed task that this one takes back: the daemon makes the change itself, when git can."""
     key: str = ""
     """Idempotency key of the request: the same key never adds twice."""
     by: str = ""
@@ -210,7 +232,10 @@ class TaskLanded(Event, frozen=True, kw_only=True, tag="task.landed"):
 
     task: TaskId
     commit: Oid
-    """The commit on the target."""
+    """The commit on the target that holds exactly this change and those before it."""
+    landing: LandingId = LandingId("")
+    before: Oid = Oid("")
+    """The target's commit before it; empty in older logs."""
 
 
 class TaskDone(Event, frozen=True, kw_only=True, tag="task.done"):
@@ -284,6 +309,10 @@ class CheckoutPrepared(Event, frozen=True, kw_only=True, tag="checkout.prepared"
     path: str
     isolation: str
     setup_s: float = 0.0
+    start: Oid = Oid("")
+    """Where its branch stands; empty: at `start` of the claim, else at the base."""
+    rebased: str = ""
+    """What became of the earlier work: `clean` (it stands on the new base), or why it does not; empty: nothing was to be rebased."""
 
 
 class AttemptStarted(Event, frozen=True, kw_only=True, tag="attempt.started"):
@@ -439,7 +468,7 @@ class RunPlanned(Event, frozen=True, kw_only=True, tag="run.planned"):
     run: RunId
     repo: RepoId
     task: TaskId = TaskId("")
-    purpose: Literal["baseline", "change", "landing"]
+    purpose: Literal["baseline", "change", "landing", "watch"]
     check: str
     definition: Digest
     """sha256 of the check's definition; with the tree it names the proof."""
@@ -469,6 +498,8 @@ class RunFinished(Event, frozen=True, kw_only=True, tag="run.finished"):
     evidence: Digest = Digest("")
     """Blob: the in-toto statement over all of this."""
     seconds: float = 0.0
+    cpu_s: float = 0.0
+    """Processor time of the whole run; 0: not known."""
     lost_tests: tuple[str, ...] = ()
     """Tests that pass on the base and do not pass here (missing or skipped), at most 50."""
 
@@ -554,8 +585,7 @@ AnyEvent = (
     | AttemptResumeAsked | AttemptSuspended | EffectRetried | AttemptExited | AttemptLost | WorkImported | AttemptFailed
     | AttemptAccepted | WorkSalvaged | CheckoutRemoved | CheckoutRestored
     | RunPlanned | RunFinished | ClaimJudged | GateOpened | GateAnswered | GateVoided | AnswerDelivered
-    | LandingPlanned | LandingMerged | LandingConflicted | LandingAbandoned | TargetMoved
-    | AnySessionEvent
+    | AnyLandingEvent | AnySessionEvent
 )
 """The closed union of events. `msgspec.json.decode(data, type=AnyEvent)` reads a ledger row's `data`."""
 

@@ -2,12 +2,34 @@
 
 from andon.schema.errors import Problem
 from andon.schema.events import Result
-from andon.schema.ids import AttemptId, Digest, GateId, LandingId, Oid, RepoId, RunId, TaskId
+from andon.schema.ids import AttemptId, Digest, GateId, Oid, RepoId, RunId, TaskId
 from andon.schema.inputbase import (
     Command as Command,
     Input as Input,
 )
 from andon.schema.jobs import Exit, Said
+from andon.schema.landing_inputs import (
+    AnyLandingCommand as AnyLandingCommand,
+    AnyLandingInput as AnyLandingInput,
+    CandidateConflicted as CandidateConflicted,
+    CandidateMerged as CandidateMerged,
+    Clash as Clash,
+    ClashesSeen as ClashesSeen,
+    DropEntry as DropEntry,
+    ForgetFlakes as ForgetFlakes,
+    ForwardTarget as ForwardTarget,
+    HoldEntry as HoldEntry,
+    HoldQueue as HoldQueue,
+    LandingRefused as LandingRefused,
+    MirrorSeen as MirrorSeen,
+    OrderQueue as OrderQueue,
+    PublishSeen as PublishSeen,
+    ReleaseEntry as ReleaseEntry,
+    ResumeQueue as ResumeQueue,
+    RevertLanding as RevertLanding,
+    RevertMade as RevertMade,
+    TargetSwapped as TargetSwapped,
+)
 from andon.schema.session_inputs import (
     AnySessionCommand as AnySessionCommand,
     AnySessionInput as AnySessionInput,
@@ -202,6 +224,10 @@ class CheckoutReady(Input, frozen=True, kw_only=True, tag="checkout-ready"):
     path: str
     isolation: str
     setup_s: float = 0.0
+    start: Oid = Oid("")
+    """Where its branch stands, when earlier work was rebased."""
+    rebased: str = ""
+    """`clean`, or why earlier work could not be rebased; empty: nothing was to be."""
 
 
 class SessionStarted(Input, frozen=True, kw_only=True, tag="session-started"):
@@ -310,57 +336,16 @@ class CheckRan(Input, frozen=True, kw_only=True, tag="check-ran"):
     report: Digest = Digest("")
     evidence: Digest = Digest("")
     seconds: float = 0.0
+    cpu_s: float = 0.0
+    """Processor time of the whole run; 0: not known."""
     lost_tests: tuple[str, ...] = ()
     tail: str = ""
     """Last lines of the log or the first failures: what the retry packet quotes. At most 4,000 characters."""
 
 
-class CandidateMerged(Input, frozen=True, kw_only=True, tag="candidate-merged"):
-    """The merged commit exists and is pinned."""
-
-    landing: LandingId
-    candidate: Oid
-    tree: Oid
-
-
-class CandidateConflicted(Input, frozen=True, kw_only=True, tag="candidate-conflicted"):
-    """The merge has textual conflicts."""
-
-    landing: LandingId
-    paths: tuple[str, ...]
-    message: str = ""
-
-
-class TargetSwapped(Input, frozen=True, kw_only=True, tag="target-swapped"):
-    """Trunk was read back at the new commit."""
-
-    landing: LandingId
-    old: Oid
-    new: Oid
-    tree: Oid
-
-
-class LandingRefused(Input, frozen=True, kw_only=True, tag="landing-refused"):
-    """Trunk was elsewhere, or the landing proof failed; nothing moved."""
-
-    landing: LandingId
-    because: str
-    oid: Oid = Oid("")
-    """Where trunk is now."""
-    tree: Oid = Oid("")
-
-
-class MirrorSeen(Input, frozen=True, kw_only=True, tag="mirror-seen"):
-    """Whether the person's branch follows trunk."""
-
-    repo: RepoId
-    oid: Oid
-    advanced: bool
-    because: str = ""
-    mend: str = ""
-
-
-AnyCommand = AddTask | AnswerGate | CancelTask | RetryTask | PullCord | ReleaseCord | TrustCommands | AnySessionCommand
+AnyCommand = (
+    AddTask | AnswerGate | CancelTask | RetryTask | PullCord | ReleaseCord | TrustCommands | AnySessionCommand | AnyLandingCommand
+)
 """What may come over the operator's socket and goes to the core as it is."""
 
 AnyInput = (
@@ -368,7 +353,6 @@ AnyInput = (
     | DaemonStarted | DaemonStopping | Ticked | PersonSettingsSeen | RepositorySeen | SettingsSeen | SettingsBad
     | TargetSeen | TroubleSeen | TroubleGone
     | EffectFailed | CheckoutReady | SessionStarted | SessionEnded | AgentSaid | StopDone | SuspendDone | WorkRead
-    | CheckoutGone | CheckoutBack | AnswerGiven | CheckRan | CandidateMerged | CandidateConflicted | TargetSwapped
-    | LandingRefused | MirrorSeen | AnySessionInput
+    | CheckoutGone | CheckoutBack | AnswerGiven | CheckRan | AnyLandingInput | AnySessionInput
 )
 """The closed union of inputs."""

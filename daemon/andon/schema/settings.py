@@ -71,13 +71,13 @@ class Station(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     kind: str
-    """`agent`, `check`, `gate` or `land`."""
+    """`agent`, `check`, `gate`, `land` or `watch`."""
     wip: int = 0
     """Agents at work at this station at once; 0 means no limit of its own."""
     agent: str = "default"
     """For `agent`: a name of `[agents]`."""
     checks: tuple[str, ...] = ()
-    """For `check`: names of `[checks]`; empty means all."""
+    """For `check` and `watch`: names of `[checks]`; empty means all (for `watch`: all that the line proves)."""
     when: str = "policy"
     """For `gate`: `always`, `policy` (ask unless the change is of class ship) or `never`."""
 
@@ -159,14 +159,40 @@ class Checkout(msgspec.Struct, frozen=True, kw_only=True):
     """Ignored paths that survive between two runs in a clean checkout (dependency folders). Empty is the strict choice."""
 
 
+class Queue(msgspec.Struct, frozen=True, kw_only=True):
+    """How changes land on the target."""
+
+    land: str = "merge"
+    """`merge`: a true merge commit each; `squash`: one commit each; `rebase`: the change's own commits, replayed."""
+    history: str = "tips"
+    """`tips`: what was moved to is proven, merges between two moves may not be; `green`: every first-parent commit is proven."""
+    confirm: int = 0
+    """Further failures, alone on the present target, before a change is sent back; 0: 1, or 2 where many checks flake."""
+    overtake: int = 5
+    """A change that waits may be overtaken by later ones this often; then it goes first."""
+    flaky: int = 10
+    """Flaky tests whose failure is excused at once in this repository; with more of them nothing is excused any more."""
+    contracts: dict[str, tuple[str, ...]] = {}
+    """Named groups of path globs that belong together: two changes that touch one group are told of each other."""
+    revert: str = "ask"
+    """When the watch station finds the target red: `ask` a person, or `auto`: take the suspect back by a proven revert."""
+    publish: str = "none"
+    """`none`; `push`: the target follows on `remote`; `pr`: a pull request by gh or glab for what landed."""
+    remote: str = "origin"
+    drivers: tuple[str, ...] = ()
+    """Custom merge drivers that may run; a change whose paths name another is not merged by us."""
+    structured: str = "off"
+    """`propose`: after a textual conflict mergiraf, when installed, makes a proposal that the resolver may take and we prove."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings of one repository, completed from defaults and the person's own."""
 
     target: str = "main"
     wip: int = 6
     """Agents at work at once in this repository."""
-    proving: int = 1
-    """Check runs at once in this repository."""
+    proving: int = 0
+    """Check runs at once in this repository; 0: from the cores, and from how well the checks were seen to use them."""
     overlap_minutes: float = 10.0
     """How long a task waits for another whose paths overlap before it starts anyway."""
     agents: dict[str, AgentSettings] = {}
@@ -177,6 +203,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retry: Retry = Retry()
     checkout: Checkout = Checkout()
     permissions: Permissions = Permissions()
+    queue: Queue = Queue()
 
     def commands(self) -> tuple[str, ...]:
         """Every shell command and argv that these settings would run, in a fixed order: what a person trusts."""
