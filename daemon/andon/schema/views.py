@@ -10,17 +10,24 @@ import msgspec
 from andon.schema.events import ClaimStatus, Option, Risk
 from andon.schema.health import Cause as Cause, Health as Health
 from andon.schema.ids import AttemptId, Digest, GateId, Oid, RepoId, RunId, TaskId
+from andon.schema.queue_views import (
+    AnyQueueView as AnyQueueView,
+    ClashView as ClashView,
+    EntryState as EntryState,
+    EntryView as EntryView,
+    FlowView as FlowView,
+    PolicyRow as PolicyRow,
+    ProofView as ProofView,
+    Provenance as Provenance,
+    QueueView as QueueView,
+    RedView as RedView,
+)
+from andon.schema.viewbase import View as View
 
-TaskState = Literal["queued", "building", "checking", "waiting", "landing", "landed", "done", "failed", "stopped", "paused"]
+TaskState = Literal[
+    "queued", "building", "checking", "waiting", "landing", "landed", "watching", "done", "failed", "stopped", "paused",
+]
 """`waiting` is a gate; `paused` is a limit, a cord or trust; `stopped` is cancelled."""
-
-class View(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
-    """Base of all views."""
-
-    @property
-    def key(self) -> str:
-        """Names the thing that is drawn: a later view with the same key replaces it."""
-        raise NotImplementedError
 
 
 class ClaimCell(msgspec.Struct, frozen=True, kw_only=True):
@@ -272,7 +279,7 @@ class AccountView(View, frozen=True, kw_only=True, tag="account"):
         return f"account:{self.account}"
 
 
-AnyView = AccountView | FactoryView | LineView | RepositoryView | TaskView | GateView | SessionView | ProblemView
+AnyView = AccountView | FactoryView | LineView | RepositoryView | TaskView | GateView | SessionView | ProblemView | AnyQueueView
 """The closed union of views in the feed."""
 
 

@@ -13,7 +13,7 @@ from andon.schema.errors import Problem
 from andon.schema.ids import AttemptId, Digest, RepoId, TaskId
 from andon.schema.inputs import AnyCommand
 from andon.schema.settings import Loaded
-from andon.schema.views import AnyView, TaskDetail
+from andon.schema.views import AnyView, PolicyRow, Provenance, TaskDetail
 
 PROTOCOL = 1
 """Changes when an older face can no longer talk to a newer daemon."""
@@ -96,6 +96,24 @@ class Undo(Request, frozen=True, kw_only=True, tag="undo"):
     attempt: AttemptId
 
 
+class SimulateQueue(Request, frozen=True, kw_only=True, tag="simulate-queue"):
+    """What each policy would have done with this repository's own history. Answered by SimulationIs."""
+
+    repo: RepoId
+    slots: int = 0
+    """0: as many as the queue has now."""
+    seed: int = 1
+
+
+class FindCommit(Request, frozen=True, kw_only=True, tag="find-commit"):
+    """Which task a commit of a target is. Answered by ProvenanceIs."""
+
+    commit: str
+    """As a person writes it: a prefix or a ref will do."""
+    repo: RepoId = RepoId("")
+    """Empty: look in all."""
+
+
 class Shutdown(Request, frozen=True, kw_only=True, tag="shutdown"):
     """Drain and leave; agents stay. Answered by Done, then the socket closes."""
 
@@ -104,6 +122,7 @@ class Shutdown(Request, frozen=True, kw_only=True, tag="shutdown"):
 
 AnyRequest = (
     Hello | Do | Register | ReloadSettings | Subscribe | GetViews | GetTask | GetBlob | WatchPane | Undo | Shutdown
+    | SimulateQueue | FindCommit
 )
 """What a face may send."""
 
@@ -180,6 +199,23 @@ class SettingsAre(Reply, frozen=True, kw_only=True, tag="settings-are"):
     commands: tuple[str, ...] = ()
 
 
+class SimulationIs(Reply, frozen=True, kw_only=True, tag="simulation-is"):
+    """Answer to SimulateQueue."""
+
+    rows: tuple[PolicyRow, ...]
+    """The shipped policy first."""
+    entries: int
+    """Changes of the history."""
+    text: str = ""
+    """What was assumed where the history says nothing."""
+
+
+class ProvenanceIs(Reply, frozen=True, kw_only=True, tag="provenance-is"):
+    """Answer to FindCommit."""
+
+    found: Provenance
+
+
 class PaneIs(Message, frozen=True, kw_only=True, tag="pane-is"):
     """What a session's pane shows now."""
 
@@ -194,5 +230,5 @@ class PaneIs(Message, frozen=True, kw_only=True, tag="pane-is"):
     state: Literal["live", "ended", "unknown"] = "live"
 
 
-AnyReply = Welcome | Refused | Done | Failed | Snapshot | Changes | TaskIs | BlobIs | SettingsAre | PaneIs
+AnyReply = Welcome | Refused | Done | Failed | Snapshot | Changes | TaskIs | BlobIs | SettingsAre | PaneIs | SimulationIs | ProvenanceIs
 """What the daemon may send."""
