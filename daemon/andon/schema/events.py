@@ -312,7 +312,7 @@ class CheckoutPrepared(Event, frozen=True, kw_only=True, tag="checkout.prepared"
     start: Oid = Oid("")
     """Where its branch stands; empty: at `start` of the claim, else at the base."""
     rebased: str = ""
-    """What became of the earlier work: `clean` (it stands on the new base), or why it does not; empty: nothing was to be rebased."""
+    """What became of the earlier work: `clean` (it stands on the new base), or why it does not; empty: nothing to rebase."""
 
 
 class AttemptStarted(Event, frozen=True, kw_only=True, tag="attempt.started"):

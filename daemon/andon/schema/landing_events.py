@@ -8,7 +8,7 @@ from andon.schema.eventbase import Event, Result
 from andon.schema.ids import Digest, LandingId, Oid, RepoId, RunId, TaskId
 
 Why = Literal["prefix", "confirm", "without"]
-"""Why members are proved together: as a prefix of the queue; once more, alone, because it failed; as the queue without a suspect."""
+"""Why members are proved together: as a prefix of the queue; once more, alone, because it failed; without a suspect."""
 ClashKind = Literal["hot", "soft"]
 """`hot`: the two do not merge. `soft`: they merge, and change the same file or the same contract."""
 

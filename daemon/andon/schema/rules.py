@@ -61,9 +61,16 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     compaction_s: float = 600.0
     reverts: int = 4
     """Times that one file goes back to what it was."""
-    flood_mb_s: float = 10.0
-    """Output into the pane for longer than `flood_s`."""
-    flood_s: float = 20.0
+    flood_mb_s: float = 2.0
+    """MB a second into the pane, at every look for `flood_s`: nobody reads that, and no build or test run prints so much for so long."""
+    flood_s: float = 30.0
+    disk_gb: float = 10.0
+    """GB by which a checkout grew in one sitting."""
+    disk_free_mb: float = 2048.0
+    """MB left on the checkout's file system below which a session that wrote a tenth of `disk_gb` is named."""
+    cpu_share: float = 0.9
+    """Of one core, used by a session's whole tree at every look for `cpu_s` without anything to show for it."""
+    cpu_s: float = 1800.0
     busy_children: float = 0.02
     """Share of a core above which a child counts as at work."""
 
@@ -76,3 +83,6 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     freshness: dict[Source, float] = {}
     """Seconds for which a source's last word counts while it says nothing more."""
     ladders: dict[Cause, tuple[Step, ...]] = {}
+    builders: tuple[str, ...] = ()
+    """Globs on names of programs that use a processor for long and are right to: builds, tests, installs, encoders. A person's own
+    go on top of ours. While one of them runs, nobody is said to burn the processor."""

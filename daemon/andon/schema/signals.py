@@ -218,6 +218,25 @@ class Tree(Signal, frozen=True, kw_only=True, tag="tree"):
     """Established connections of the tree; -1: not looked at."""
     commands: tuple[str, ...] = ()
     """Names of children, at most 5."""
+    pane_bytes: int = -1
+    """Bytes that the tree wrote into the session's own terminal so far, never more than tmux took in; -1: nobody can tell."""
+    written: int = -1
+    """Bytes that the whole tree sent towards a disk so far, what was thrown away before it got there left out; -1: not counted."""
+
+
+class Disk(Signal, frozen=True, kw_only=True, tag="disk"):
+    """A session's checkout was weighed: seldom, and only after its processes wrote enough for it to matter."""
+
+    weight: int
+    """Bytes that the checkout takes; at least so many when it was too big to be walked to its end."""
+    grown: int = 0
+    """Bytes by which it grew in this sitting, as far as that is known."""
+    free: int = -1
+    """Bytes that are left on its file system; -1: nobody can tell."""
+    written: int = 0
+    """Bytes that the session's processes wrote, wherever to."""
+    whole: bool = True
+    """It was walked to its end."""
 
 
 class Screen(Signal, frozen=True, kw_only=True, tag="screen"):
@@ -243,7 +262,7 @@ class Attended(Signal, frozen=True, kw_only=True, tag="attended"):
 
 AnySignal = (
     Began | TurnBegan | Took | ToolBegan | ToolEnded | PermissionWanted | AnswerWanted | AskSettled | Retrying | Spoke | TurnEnded
-    | TurnFailed | Compacting | Helper | Usage | Ended | Call | Tree | Screen | Files | Attended
+    | TurnFailed | Compacting | Helper | Usage | Ended | Call | Tree | Disk | Screen | Files | Attended
 )
 """The closed union of signals."""
 

@@ -230,5 +230,7 @@ class PaneIs(Message, frozen=True, kw_only=True, tag="pane-is"):
     state: Literal["live", "ended", "unknown"] = "live"
 
 
-AnyReply = Welcome | Refused | Done | Failed | Snapshot | Changes | TaskIs | BlobIs | SettingsAre | PaneIs | SimulationIs | ProvenanceIs
+AnyReply = (
+    Welcome | Refused | Done | Failed | Snapshot | Changes | TaskIs | BlobIs | SettingsAre | PaneIs | SimulationIs | ProvenanceIs
+)
 """What the daemon may send."""
