@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 
 Why = Literal["prefix", "confirm", "without"]
-"""Why members are proved together: as a prefix of the queue; once more, alone, because it failed; as the queue without a suspect."""
+"""Why members are proved together: as a prefix of the queue; once more, because it failed; as the queue without a suspect."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -15,6 +15,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """Names the change: another commit of the same task is another key."""
     risk: float = 0.05
     """How likely it fails by itself, 0 < risk < 1, as measured in this repository."""
+    needs: tuple[str, ...] = ()
+    """Keys that it is built on. While one of them is in the order, it stands behind that one or not at all; one that is not in the
+    order has landed: what waits for anything else is not in the order either."""
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +30,10 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
     """In a row, since the last pass or fail."""
     excused: bool = False
     """All that ever failed here is known to be flaky on trunk itself, and these members do not touch it: one pass is enough."""
+
+    def guilty(self, confirm: int) -> bool:
+        """It failed 1 + confirm times and never passed; or it passed now and then, but failed as many times more for each pass."""
+        return self.fails >= (1 + confirm) * (1 + self.passes) and not self.passed(confirm)
 
     def failed(self) -> bool:
         """Nothing but failures so far."""
@@ -43,6 +50,8 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
 
     landing: str
     members: tuple[str, ...]
+    """As merged onto the present trunk: those that have landed meanwhile are no longer among them. Empty: it was built on a trunk
+    that is gone, or all of it has landed; it is of no use."""
     why: Why = "prefix"
 
 
@@ -67,18 +76,19 @@ class Want(msgspec.Struct, frozen=True, kw_only=True):
     members: tuple[str, ...]
     why: Why = "prefix"
     suspect: str = ""
-    """With `without`: the change that is left out. With `confirm`: the one that is proved again."""
+    """With `without`: the (first) change that is left out. With `confirm`: the one that is proved again."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What the queue should do now. Asked again after each step: nothing of it is remembered."""
 
     land: tuple[str, ...] = ()
-    """The longest proven prefix of the order; empty when none is."""
+    """The longest proven prefix of the order (without those that step aside); empty when none is. With it nothing is started:
+    ask again when it has landed."""
     reject: str = ""
-    """A confirmed culprit: alone on the present trunk it failed 1 + confirm times and never passed."""
+    """A confirmed culprit: alone on the present trunk it is `Tried.guilty`. With it nothing is started."""
     start: tuple[Want, ...] = ()
-    """At most as many as there are free slots."""
+    """At most as many as there are free slots; a run that is being cancelled holds its slot until it is gone from `running`."""
     cancel: tuple[str, ...] = ()
     """Landings under way whose result would change nothing any more."""
     suspect: str = ""
@@ -86,7 +96,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     bracket: int = 0
     """Length of the smallest failing prefix: the culprit is one of its members; 0: nothing fails."""
     unevaluated: tuple[str, ...] = ()
-    """The shortest members that could not be evaluated `UNEVALUATED` times in a row: somebody must look."""
+    """The shortest members that could not be evaluated `UNEVALUATED` times in a row: somebody must look. The same members and all
+    that is longer are not tried again before one of `tried`, the order or the trunk changes."""
 
 
 UNEVALUATED = 2
