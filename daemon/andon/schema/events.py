@@ -25,9 +25,11 @@ from andon.schema.landing_events import (
     EntryReleased as EntryReleased,
     FlakeForgotten as FlakeForgotten,
     FlakeSeen as FlakeSeen,
+    ForwardAsked as ForwardAsked,
     Hunk as Hunk,
     LandingAbandoned as LandingAbandoned,
     LandingChecked as LandingChecked,
+    LandingChosen as LandingChosen,
     LandingConflicted as LandingConflicted,
     LandingJudged as LandingJudged,
     LandingMerged as LandingMerged,
@@ -37,6 +39,7 @@ from andon.schema.landing_events import (
     QueueHeld as QueueHeld,
     QueueOrdered as QueueOrdered,
     QueueResumed as QueueResumed,
+    RevertConflicted as RevertConflicted,
     RevertPrepared as RevertPrepared,
     TargetGreen as TargetGreen,
     TargetMoved as TargetMoved,
@@ -88,6 +91,8 @@ class FactoryStarted(Event, frozen=True, kw_only=True, tag="factory.started"):
     version: str
     pid: int
     boot: str
+    cores: int = 0
+    """Of the machine; 0: not known."""
 
 
 class FactoryStopped(Event, frozen=True, kw_only=True, tag="factory.stopped"):
@@ -171,6 +176,8 @@ class TargetMirrored(Event, frozen=True, kw_only=True, tag="target.mirrored"):
     """When not advanced: what is in the way."""
     mend: str = ""
     """When not advanced: the command by which the person takes it."""
+    asked: int = 0
+    """Which request of a person this answers."""
 
 
 # --- lines -----------------------------------------------------------------------------------------------------------

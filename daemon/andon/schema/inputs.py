@@ -133,6 +133,7 @@ class DaemonStarted(Input, frozen=True, kw_only=True, tag="daemon-started"):
     version: str
     pid: int
     boot: str
+    cores: int = 0
 
 
 class DaemonStopping(Input, frozen=True, kw_only=True, tag="daemon-stopping"):

@@ -89,6 +89,14 @@ class LandingJudged(Event, frozen=True, kw_only=True, tag="landing.judged"):
     landing: LandingId
     result: Result
     because: str
+    final: bool = False
+    """For unevaluated: proving it again would say the same."""
+
+
+class LandingChosen(Event, frozen=True, kw_only=True, tag="landing.chosen"):
+    """It is proven and first in line: the target is to be moved to its candidate."""
+
+    landing: LandingId
 
 
 class LandingAbandoned(Event, frozen=True, kw_only=True, tag="landing.abandoned"):
@@ -245,6 +253,20 @@ class RevertPrepared(Event, frozen=True, kw_only=True, tag="revert.prepared"):
     diff: Digest = Digest("")
 
 
+class RevertConflicted(Event, frozen=True, kw_only=True, tag="revert.conflicted"):
+    """Git cannot take it back: later work changed the same places. An agent must."""
+
+    task: TaskId
+    paths: tuple[str, ...]
+
+
+class ForwardAsked(Event, frozen=True, kw_only=True, tag="target.forward-asked"):
+    """A person wants the checkout to be taken forward to trunk now."""
+
+    repo: RepoId
+    by: str
+
+
 class TargetPublished(Event, frozen=True, kw_only=True, tag="target.published"):
     """What became of handing landed work on to a remote."""
 
@@ -258,8 +280,10 @@ class TargetPublished(Event, frozen=True, kw_only=True, tag="target.published"):
 
 
 AnyLandingEvent = (
-    LandingPlanned | LandingMerged | LandingConflicted | LandingChecked | LandingJudged | LandingAbandoned | TargetMoved
+    LandingPlanned | LandingMerged | LandingConflicted | LandingChecked | LandingJudged | LandingChosen | LandingAbandoned
+    | TargetMoved
     | FlakeSeen | FlakeForgotten | QueueOrdered | EntryHeld | EntryReleased | QueueHeld | QueueResumed
-    | ClashSeen | ClashGone | TargetRed | TargetGreen | RevertPrepared | TargetPublished
+    | ClashSeen | ClashGone | TargetRed | TargetGreen | RevertPrepared | RevertConflicted
+    | ForwardAsked | TargetPublished
 )
 """The events of the merge queue."""

@@ -135,6 +135,8 @@ class MirrorSeen(Input, frozen=True, kw_only=True, tag="mirror-seen"):
     advanced: bool
     because: str = ""
     mend: str = ""
+    asked: int = 0
+    """As in the effect."""
 
 
 class RevertMade(Input, frozen=True, kw_only=True, tag="revert-made"):
