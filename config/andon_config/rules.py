@@ -1,8 +1,8 @@
 """The rules by which sessions are judged: ours with a person's own on top. Reads two files at most; judges nothing.
 
 Theory of operation. Each file is checked alone (keys, types, ranges, expressions) so that a fault names its own line. Then screens
-go on top of each other by name, thresholds and freshness by key, ladders by cause. Screens of a person that have a name of
-their own are tried before ours.
+go on top of each other by name, thresholds and freshness by key, ladders by cause, builders as one list. Screens of a person that
+have a name of their own are tried before ours.
 """
 
 import re
@@ -75,6 +75,7 @@ def assembled(ours: dict[str, Any], theirs: dict[str, Any]) -> Rules:
     screens += [said.get(screen["name"], screen) for screen in ours.get("screens", ())]
     return msgspec.convert({
         "screens": [screen for screen in screens if screen.get("enabled", True)],
+        "builders": [*dict.fromkeys((*theirs.get("builders", ()), *ours.get("builders", ())))],
         **{part: {**ours.get(part, {}), **theirs.get(part, {})} for part in ("thresholds", "freshness", "ladders")},
     }, Rules)
 

@@ -19,11 +19,12 @@ from andon.edges import jobs
 from andon.edges.lines import Tail, aside, decode
 from andon.edges.transcript import Transcript, named
 from andon.edges.tree import Look, Root
+from andon.edges.weight import Scale
 from andon.schema.agent import Adapter, Profile, Supervised
 from andon.schema.ids import AttemptId
 from andon.schema.jobs import CHANNEL, GATEWAY, HOOKS, Started
 from andon.schema.rules import Rules
-from andon.schema.signals import AnySignal, Began, Call, Files, Line, Screen, Spoke, Verdict
+from andon.schema.signals import AnySignal, Began, Call, Disk, Files, Line, Screen, Spoke, Verdict
 from andon.tell import Told
 
 FOREIGN = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
@@ -51,6 +52,9 @@ class Reader:
         self.root = _root(self.attempt, folder, started, self.profile.processes, job.argv[0] if job and job.argv else "")
         self.watch: monitor.Watch = monitor.begin(agent, self.since, processes=self.profile.processes)
         self.git = _git_dir(Path(attempt.path))
+        self.scale = Scale(Path(attempt.path))
+        self.wrote, self.written = 0, -1
+        """Bytes that its processes wrote so far: to anything, and towards a disk."""
         self.told = Told()
         self.verdict: Verdict | None = None
         self.ready = False
@@ -136,7 +140,12 @@ class Reader:
 
     def seen(self, look: Look, rules: Rules) -> None:
         """Its process tree was looked at."""
+        self.wrote, self.written = look.wrote, look.tree.written
         self.fold([look.tree], rules)
+
+    def weigh(self, rules: Rules, now: int) -> Disk:
+        """Its checkout, walked: belongs into a thread."""
+        return self.scale.weigh(self.wrote, self.written, rules.thresholds, now)
 
     def shown(self, screen: Screen, rules: Rules) -> None:
         """Its pane was looked at, or made noise."""

@@ -80,7 +80,9 @@ class Supervisor:
         self._unread: dict[AttemptId, None] = {}
         self._panes: dict[AttemptId, PaneSeen] = {}
         self._deaths: dict[AttemptId, Callable[[], None]] = {}
-        self._news, self._look_now, self._glance_now = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._news, self._look_now, self._glance_now, self._weigh_now = (asyncio.Event() for _ in range(4))
+        self._heavy: dict[AttemptId, None] = {}
+        """Whose checkout is to be weighed."""
         self._looking = self._glancing = False
         self._timer: asyncio.TimerHandle | None = None
         self._passed, self._glanced, self._glance_took = -math.inf, -math.inf, 0.0
@@ -102,6 +104,7 @@ class Supervisor:
                 group.create_task(self._hear(), name="lines")
                 group.create_task(self._look(), name="looks")
                 group.create_task(self._see(), name="glances")
+                group.create_task(self._weigh(), name="weights")
         finally:
             if self._timer is not None:
                 self._timer.cancel()
@@ -338,6 +341,8 @@ class Supervisor:
             pause = min(PASS_S * 2 ** min(reader.idle_looks, 10), latest)
             due = max(now + min((verdict.look_at - wall) / 1000, latest), reader.looked + pause, now + JUDGE_S)
             reader.look_at = min(reader.look_at, due)
+        if verdict.health == "working" and reader.watch.tree.children:  # nothing of it may be heard, and still it may burn or fill
+            reader.look_at = min(reader.look_at, reader.looked + LATEST_S)
         dead = reader.watch.tree.dead
         if dead and wall - dead < DYING_MS and verdict.health not in ("crashed", "finished"):
             reader.look_at = min(reader.look_at, reader.looked + PASS_S)
@@ -396,6 +401,9 @@ class Supervisor:
             if (look := found.get(reader.attempt)) is not None:
                 reader.seen(look, self.rules)
                 self._mind_death(reader, look)
+                if reader.scale.wanted(reader.wrote, self.rules.thresholds, now):
+                    self._heavy[reader.attempt] = None
+                    self._weigh_now.set()
             if reader.attempt in hanging and reader.pane and self._has_rules(reader):
                 reader.glance_at = min(reader.glance_at, now)
             before = reader.verdict
@@ -425,6 +433,20 @@ class Supervisor:
         if self.readers.get(reader.attempt) is reader:
             reader.idle_looks, reader.look_at = 0, self._clock()
             self._arm(self._soonest(reader))
+
+    async def _weigh(self) -> None:
+        """Checkouts whose sessions wrote a lot, one after the other, each in a thread."""
+        while True:
+            await self._weigh_now.wait()
+            self._weigh_now.clear()
+            while self._heavy:
+                attempt = next(iter(self._heavy))
+                del self._heavy[attempt]
+                if (reader := self.readers.get(attempt)) is not None:
+                    weight = await asyncio.to_thread(reader.weigh, self.rules, self._loop.clock.now())
+                    reader.fold([weight], self.rules)
+                    reader.judge_at = min(reader.judge_at, max(self._clock(), reader.judged + JUDGE_S))
+                    self._arm(self._soonest(reader))
 
     async def _see(self) -> None:
         """Panes, when somebody wants them; all who want theirs soon are served together."""

@@ -2,9 +2,10 @@
 
 Theory of operation. `observe` keeps facts, each with its moment and its source; words that come twice, late or never are
 expected. `judge` asks layers in order: is the process there, does somebody have to answer, does the provider refuse, is a turn
-open, is none. Within a layer the best source speaks as long as it is fresh; the pane speaks only when it was looked at after
-the last word of every better source. Time is the third input: `Verdict.look_at` names the next moment at which it alone changes
-the verdict. Silence is counted only while the machine was awake.
+open, is none. What it does to the machine is laid over that: whoever works may flood, fill or burn. Within a layer the best source
+speaks as long as it is fresh; the pane speaks only when it was looked at after the last word of every better source. Time is the
+third input: `Verdict.look_at` names the next moment at which it alone changes the verdict. Silence is counted only while the
+machine was awake.
 """
 
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from andon.schema.signals import (
     Began,
     Call,
     Compacting,
+    Disk,
     Ended,
     Files,
     Helper,
@@ -39,7 +41,7 @@ from andon.schema.signals import (
     Verdict,
 )
 
-from .judging import asks, model, process, screens, turns
+from .judging import asks, model, process, runaway, screens, turns
 from .judging.afterturn import after_turn
 from .judging.facts import NOTES, Watch
 from .judging.gone import gone
@@ -50,7 +52,7 @@ from .judging.unsaid import unsaid
 
 __all__ = ["Watch", "begin", "judge", "observe"]
 
-_SILENT = (Tree, Screen, Files, Attended, Usage, Call, Ended)
+_SILENT = (Tree, Disk, Screen, Files, Attended, Usage, Call, Ended)
 """Signals that are no word of the agent about its turn."""
 _CHANNELS = ("api", "hook", "stdout")
 """Sources by which an agent tells what it waits for."""
@@ -85,11 +87,8 @@ def observe(watch: Watch, signal: AnySignal, rules: Rules) -> Watch:
 def judge(watch: Watch, at: int, rules: Rules, *, open_task: bool = True) -> Verdict:
     """What the session does at this moment, and why. `open_task`: its task is not done yet."""
     moment = Moment(watch, at, rules, open_task)
-    for layer in _LAYERS:
-        verdict = layer(moment)
-        if verdict is not None:
-            return verdict
-    return unsaid(moment)
+    found = next((verdict for layer in _LAYERS if (verdict := layer(moment)) is not None), None)
+    return runaway.named(moment, found or unsaid(moment))
 
 
 def _files(watch: Watch, signal: Files) -> Watch:
@@ -125,6 +124,7 @@ _FOLDS: dict[type, Callable[[Watch, Any, Rules], Watch]] = {
     Ended: lambda watch, signal, rules: _ended(watch, signal),
     Call: lambda watch, signal, rules: model.called(watch, signal, rules.thresholds),
     Tree: lambda watch, signal, rules: process.looked(watch, signal, rules.thresholds),
+    Disk: lambda watch, signal, rules: runaway.weighed(watch, signal, rules.thresholds),
     Screen: lambda watch, signal, rules: screens.shown(watch, signal, rules),
     Files: lambda watch, signal, rules: _files(watch, signal),
     Attended: lambda watch, signal, rules: _attended(watch, signal),

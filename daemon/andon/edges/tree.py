@@ -18,6 +18,7 @@ import msgspec
 from andon.edges import proctable
 from andon.edges.process import MARKER
 from andon.edges.proctable import Spent
+from andon.edges.treeio import NOTHING, Key, Writings
 from andon.schema.ids import AttemptId
 from andon.schema.signals import Tree
 
@@ -54,21 +55,21 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     tree: Tree
     agent: tuple[int, int] | None = None
     """Pid and start of the agent's own process, once it was found by name."""
-
-
-Key = tuple[int, int]
+    wrote: int = 0
+    """Bytes that its processes wrote so far to anything at all: a checkout cannot have grown by more."""
 
 
 class _Memory:
     """What is remembered of one session between two looks."""
 
-    __slots__ = ("agent", "child_cpu", "cpu", "io", "io_gone", "seen")
+    __slots__ = ("agent", "child_cpu", "cpu", "io", "io_gone", "seen", "writings")
 
     def __init__(self) -> None:
         self.agent: Key | None = None
         self.cpu = self.child_cpu = 0
-        self.io: dict[Key, tuple[int, int]] = {}
-        """By process: CPU ticks at the last reading, bytes."""
+        self.writings = Writings()
+        self.io: dict[Key, int] = {}
+        """By child: bytes read and written."""
         self.io_gone = 0
         self.seen = False
         """The agent was once found by its name."""
@@ -153,12 +154,14 @@ class Trees:
         memory.cpu = max(memory.cpu, shim + sum(row.own + row.reaped for row in tree))
         memory.child_cpu = max(memory.child_cpu, shim + reaped + sum(row.own + row.reaped for row in children))
         names = dict.fromkeys(self._command(row)[0] for row in children)
+        memory.writings.look(rows[root.pid] if wrapper else None, tree)
         told = Tree(
             at=at, source="process", alive=bool(agents) or (bool(tree) and not memory.seen), wrapper=wrapper,
             children=len(children), cpu_s=memory.cpu / TICK, child_cpu_s=memory.child_cpu / TICK,
             io_bytes=_bytes(memory, children), commands=tuple(names)[:COMMANDS],
+            pane_bytes=memory.writings.pane_bytes, written=memory.writings.written,
         )
-        return Look(tree=told, agent=memory.agent)
+        return Look(tree=told, agent=memory.agent, wrote=memory.writings.wrote)
 
     def _agents(self, root: Root, tree: list[Spent]) -> list[Spent]:
         """The agent's own processes by its names (one below a stranger is its work); without names the job's own program."""
@@ -229,19 +232,16 @@ def _ancestors(processes: Iterable[Spent], rows: Mapping[int, Spent]) -> set[int
 
 
 def _bytes(memory: _Memory, children: list[Spent]) -> int:
-    """Bytes that the children read and wrote so far, ended ones among them. One whose CPU stands still is not read again."""
-    now: dict[Key, tuple[int, int]] = {}
+    """Bytes that the children read and wrote so far, ended ones among them."""
+    now: dict[Key, int] = {}
     for row in children:
-        key, ticks = (row.pid, row.ticks), row.own + row.reaped
-        before = memory.io.pop(key, None)
-        if before is None or before[0] != ticks or row.state == "D":
-            told = re.match(r"rchar: (\d+)\nwchar: (\d+)", _read(f"/proc/{row.pid}/io", 512))
-            now[key] = (ticks, int(told[1]) + int(told[2]) if told else (before[1] if before else 0))
-        else:
-            now[key] = before
-    memory.io_gone += sum(size for _, size in memory.io.values())
+        key = (row.pid, row.ticks)
+        memory.io.pop(key, None)
+        counts = memory.writings.counts.get(key, NOTHING)
+        now[key] = counts.read + counts.wrote
+    memory.io_gone += sum(memory.io.values())
     memory.io = now
-    return memory.io_gone + sum(size for _, size in now.values())
+    return memory.io_gone + sum(now.values())
 
 
 def _read(path: str, limit: int) -> str:

@@ -62,7 +62,7 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     reverts: int = 4
     """Times that one file goes back to what it was."""
     flood_mb_s: float = 2.0
-    """MB a second into the pane, at every look for `flood_s`: nobody reads that, and no build or test run prints so much for so long."""
+    """MB a second into the pane, at every look for `flood_s`: nobody reads that, and no build or test prints as much as that."""
     flood_s: float = 30.0
     disk_gb: float = 10.0
     """GB by which a checkout grew in one sitting."""

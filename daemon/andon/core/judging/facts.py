@@ -177,6 +177,32 @@ class Processes(msgspec.Struct, frozen=True, kw_only=True):
     commands: tuple[str, ...] = ()
     usual: int = 5_000
     """Milliseconds between two looks, as they come."""
+    poured: int = -1
+    """Bytes into the pane so far; -1: nobody can tell."""
+    pouring: float = 0.0
+    """Bytes a second into the pane between the last two looks."""
+    flood_from: int = 0
+    """Since when every look found more of it than the rules allow; 0: the last one did not."""
+    floods: int = 0
+    """Looks in a row that found so."""
+    written: int = -1
+    burn_from: int = 0
+    """Since when every look found the processor burnt and nothing written; 0: the last one did not."""
+    burn_cpu: float = 0.0
+    """CPU seconds of the tree at that moment."""
+
+
+class Weight(msgspec.Struct, frozen=True, kw_only=True):
+    """What its checkout weighed when it was last put on the scale."""
+
+    at: int = 0
+    since: int = 0
+    """Since when it is over a bound; 0: it is not."""
+    weight: int = 0
+    grown: int = 0
+    free: int = -1
+    written: int = 0
+    whole: bool = True
 
 
 class Pane(msgspec.Struct, frozen=True, kw_only=True):
@@ -255,6 +281,7 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
     helpers: tuple[tuple[str, int], ...] = ()
     """(sub-agent, since) of those that run."""
     tree: Processes = Processes()
+    disk: Weight = Weight()
     pane: Pane = Pane()
     files: int = 0
     """When files last changed."""

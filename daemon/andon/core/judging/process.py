@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from andon.schema.rules import Thresholds
 from andon.schema.signals import Tree
 
-from . import screens
+from . import runaway, screens
 from .facts import Ask, Processes, Watch
 
 GAP_MS = 75_000
@@ -40,7 +40,7 @@ def looked(watch: Watch, look: Tree, limits: Thresholds) -> Watch:
         look = replace(look, children=0)  # all that stands below it bears its own name, and draws for it: no command runs
     gap = look.at - old.at if old.at else 0
     slept = gap > allowed(old)
-    tree = _alive(_measured(old, look, limits, 0 if slept else gap), look)
+    tree = _alive(runaway.measured(old, _measured(old, look, limits, 0 if slept else gap), look, limits, 0 if slept else gap), look)
     if gap:
         tree = replace(tree, usual=min(max(1, (3 * old.usual + gap) // 4 if not slept else gap), 3_600_000))
     asks = tuple(_base(ask, look) for ask in watch.asks) if watch.asks and not watch.helpers else watch.asks
