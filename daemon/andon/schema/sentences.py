@@ -6,11 +6,8 @@ interpreted. It still holds whatever bytes they wrote: a face puts it through `a
 
 from collections.abc import Callable
 
-from andon.schema import events as e, session_sentences as sessions
-from andon.schema.words import plural as plural, shorten as shorten, tail, who
-
-LIST_LIMIT = 4
-"""Names listed before the rest is counted."""
+from andon.schema import events as e, landing_sentences as landings, session_sentences as sessions
+from andon.schema.words import names, plural as plural, short, shorten as shorten, tail, who
 
 
 def sentence(event: e.AnyEvent) -> str:
@@ -19,15 +16,6 @@ def sentence(event: e.AnyEvent) -> str:
     tell = _TELLERS.get(kind.partition(".")[0])
     told = tell(event) if tell else ""
     return " ".join((told or kind).split())
-
-
-def _short(oid: str) -> str:
-    return oid[:10] or "nothing"
-
-
-def _names(names: tuple[str, ...]) -> str:
-    shown = ", ".join(names[:LIST_LIMIT])
-    return f"{shown} and {len(names) - LIST_LIMIT} more" if len(names) > LIST_LIMIT else shown
 
 
 def _factory(event: e.AnyEvent) -> str:
@@ -54,30 +42,23 @@ def _repository(event: e.AnyEvent) -> str:
         case e.RepositoryRegistered():
             return f"{who(event.by)} registered {event.repo} at {event.path}"
         case e.SettingsActivated():
-            return f"settings {event.digest[:10]} of {event.repo} are in force{tail('; ', _names(event.notes))}"
+            return f"settings {event.digest[:10]} of {event.repo} are in force{tail('; ', names(event.notes))}"
         case e.CommandsTrusted():
             return f"{who(event.by)} trusted the commands {event.commands[:10]} of {event.repo}"
-        case e.TargetObserved():
-            seen = {"landing": "after a landing", "person": "moved by a person", "start": "at the start"}[event.by]
-            return f"the target of {event.repo} stands at {_short(event.oid)} ({seen})"
-        case e.TargetMirrored() if event.advanced:
-            return f"the branch in the checkout of {event.repo} follows to {_short(event.oid)}"
-        case e.TargetMirrored():
-            return f"the branch in the checkout of {event.repo} stays behind {_short(event.oid)}{tail(': ', event.because)}"
-        case e.TargetMoved():
-            return f"{event.landing} moved the target from {_short(event.old)} to {_short(event.new)}"
     return ""
 
 
 def _task(event: e.AnyEvent) -> str:
     match event:
         case e.TaskAdded():
-            after = f", after {_names(event.after)}" if event.after else ""
-            return f"{who(event.by)} added {event.task} to line {event.line} of {event.repo}{after}: {shorten(event.title)}"
+            after = f", after {names(event.after)}" if event.after else ""
+            back = f", to take {event.reverts} back" if event.reverts else ""
+            return f"{who(event.by)} added {event.task} to line {event.line} of {event.repo}{after}{back}: {shorten(event.title)}"
         case e.TaskEntered():
             return f"{event.task} reached {event.station}"
         case e.TaskLanded():
-            return f"{event.task} landed as {_short(event.commit)}"
+            before = f", on top of {short(event.before)}" if event.before else ""
+            return f"{event.task} landed as {short(event.commit)}{tail(' with ', event.landing)}{before}"
         case e.TaskDone():
             return f"{event.task} is done"
         case e.TaskFailed():
@@ -100,8 +81,8 @@ def _attempt(event: e.AnyEvent) -> str:
 def _attempt_runs(event: e.AnyEvent) -> str:
     match event:
         case e.AttemptClaimed():
-            on = f", going on from {_short(event.start)}" if event.start else ""
-            return f"agent {event.agent} got {event.task} as attempt {event.attempt}, cut from {_short(event.base)}{on}"
+            on = f", going on from {short(event.start)}" if event.start else ""
+            return f"agent {event.agent} got {event.task} as attempt {event.attempt}, cut from {short(event.base)}{on}"
         case e.AttemptStarted():
             return f"{event.attempt} started in session {event.session} (pid {event.pid})"
         case e.AttemptSaid():
@@ -122,10 +103,10 @@ def _said(event: e.AttemptSaid) -> str:
     words = shorten(event.text)
     match event.kind:
         case "ask":
-            choice = f" (options: {_names(event.options)})" if event.options else ""
+            choice = f" (options: {names(event.options)})" if event.options else ""
             return f"{event.attempt} asks: “{words}”{choice}"
         case "finished":
-            commit = f" with commit {_short(event.commit)}" if event.commit else ""
+            commit = f" with commit {short(event.commit)}" if event.commit else ""
             return f"{event.attempt} says it finished{commit}{f': “{words}”' if words else ''} (asserted)"
         case "handoff":
             return f"{event.attempt} hands off: “{words}”"
@@ -143,7 +124,7 @@ def _attempt_ends(event: e.AnyEvent) -> str:
         case e.AttemptFailed():
             return f"{event.attempt} gave nothing that may go on ({event.failure}){tail(': ', event.message)}"
         case e.AttemptAccepted():
-            return f"commit {_short(event.commit)} of {event.attempt} is the change from here on"
+            return f"commit {short(event.commit)} of {event.attempt} is the change from here on"
     return ""
 
 
@@ -159,30 +140,36 @@ def _exit(event: e.AttemptExited) -> str:
 def _checkout(event: e.AnyEvent) -> str:
     match event:
         case e.CheckoutPrepared():
-            return f"the checkout of {event.attempt} stands ({event.isolation}, {event.setup_s:.1f} s)"
+            return f"the checkout of {event.attempt} stands ({event.isolation}, {event.setup_s:.1f} s){_rebased(event)}"
         case e.CheckoutRemoved():
             return f"the checkout of {event.attempt} is gone; its snapshot stays"
         case e.CheckoutRestored():
             return f"the snapshot of {event.attempt} stands again at {event.path}"
         case e.WorkImported():
             size = f"{plural(event.paths_total, 'file')}, +{event.insertions} -{event.deletions}"
-            return f"{event.attempt} left commit {_short(event.commit)} ({size})"
+            return f"{event.attempt} left commit {short(event.commit)} ({size})"
         case e.WorkSalvaged():
             beyond = "with uncommitted work" if event.dirty else "nothing beyond its commits"
             return f"everything of {event.attempt} is kept at {event.ref} ({beyond})"
     return ""
 
 
+def _rebased(event: e.CheckoutPrepared) -> str:
+    if event.rebased == "clean":
+        return f", its earlier work rebased to {short(event.start)}"
+    return tail(", its earlier work not rebased: ", event.rebased)
+
+
 def _proof(event: e.AnyEvent) -> str:
     match event:
         case e.RunPlanned():
             subject = event.landing or event.task or event.repo
-            return f"{event.run} will run {event.check} on {_short(event.commit)} ({event.purpose} of {subject})"
+            return f"{event.run} will run {event.check} on {short(event.commit)} ({event.purpose} of {subject})"
         case e.RunFinished():
             lost = f"; {plural(len(event.lost_tests), 'test')} of the base missing" if event.lost_tests else ""
             return f"{event.run} says {event.result}{tail(': ', event.because)}{lost} ({event.seconds:.1f} s)"
         case e.ClaimJudged():
-            return f"{event.claim} of {event.task} is {event.status} for {_short(event.commit)}{tail(': ', event.because)}"
+            return f"{event.claim} of {event.task} is {event.status} for {short(event.commit)}{tail(': ', event.because)}"
     return ""
 
 
@@ -199,24 +186,13 @@ def _gate(event: e.AnyEvent) -> str:
     return ""
 
 
-def _landing(event: e.AnyEvent) -> str:
-    match event:
-        case e.LandingPlanned():
-            return f"{event.landing} will land {event.task} ({_short(event.commit)}) onto {_short(event.onto)}"
-        case e.LandingMerged():
-            return f"{event.landing} merged to candidate {_short(event.candidate)}, to be proven"
-        case e.LandingConflicted():
-            return f"{event.landing} conflicts in {_names(event.paths) or 'unnamed paths'}; nothing moved"
-        case e.LandingAbandoned():
-            return f"{event.landing} ended without moving the target{tail(': ', event.because)}"
-    return ""
-
-
 _TELLERS: dict[str, Callable[[e.AnyEvent], str]] = {
     "factory": _factory, "problem": _factory, "cord": _factory,
-    "repository": _repository, "settings": _repository, "commands": _repository, "target": _repository,
+    "repository": _repository, "settings": _repository, "commands": _repository,
     "task": _task, "attempt": _attempt, "effect": _attempt, "checkout": _checkout, "work": _checkout,
-    "run": _proof, "claim": _proof, "gate": _gate, "answer": _gate, "landing": _landing,
+    "run": _proof, "claim": _proof, "gate": _gate, "answer": _gate,
+    "landing": landings.landing, "target": landings.target, "revert": landings.target, "flake": landings.flake,
+    "queue": landings.queue, "entry": landings.queue, "clash": landings.clash,
     "session": sessions.session, "permission": sessions.permission, "message": sessions.message,
     "usage": sessions.money, "budget": sessions.money, "account": sessions.money, "machine": sessions.money, "race": sessions.money,
 }

@@ -2,6 +2,8 @@
 
 QUOTE_LIMIT = 160
 """Characters of somebody's words in a sentence; the event holds them whole."""
+LIST_LIMIT = 4
+"""Names listed before the rest is counted."""
 
 
 def shorten(text: str, limit: int = QUOTE_LIMIT) -> str:
@@ -24,3 +26,14 @@ def tail(lead: str, text: str) -> str:
     """The text after a lead; nothing when there is no text."""
     flat = shorten(text)
     return f"{lead}{flat}" if flat else ""
+
+
+def short(oid: str) -> str:
+    """The beginning of an object's name, as people know it."""
+    return oid[:10] or "nothing"
+
+
+def names(listed: tuple[str, ...]) -> str:
+    """The first names, and how many more there are."""
+    shown = ", ".join(shorten(name) for name in listed[:LIST_LIMIT])
+    return f"{shown} and {len(listed) - LIST_LIMIT} more" if len(listed) > LIST_LIMIT else shown
