@@ -16,8 +16,16 @@ import msgspec
 import pytest
 
 from andon.edges import jobs, process, shim
+from andon.edges.blobs import Blobs
+from andon.edges.check import Checks
+from andon.edges.proving import Proving
 from andon.schema import jobs as names
+from andon.schema.effects import RunCheck
+from andon.schema.ids import Digest, Oid, RunId
 from andon.schema.jobs import Exit, Job, Started
+from andon.schema.settings import Check, Checkout
+from checkoutkit import REPO, floor
+from gitkit import tree
 from support import wait_until
 
 PYTHON = sys.executable
@@ -298,6 +306,54 @@ def test_a_full_disk_under_the_log_is_told_and_the_command_ends_as_it_would(job:
 def test_memory_past_the_limit_fails_the_command(job: Path) -> None:
     end = run(make(job, PYTHON, "-S", "-c", "x = bytearray(600 << 20)", memory_mb=300))
     assert end.code == 1 and b"MemoryError" in (job / "log").read_bytes()
+
+
+BURN = "import time\nwhile time.process_time() < {}: pass"
+DETACHED = """
+import os, time
+done, done_in = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        while time.process_time() < 0.3: pass
+        os.write(done_in, b"x")
+    os._exit(0)
+os.wait(); os.read(done, 1)
+"""
+
+
+def test_the_processor_time_is_that_of_the_whole_tree(job: Path) -> None:
+    end = run(make(job, *sh(f"'{PYTHON}' -S -c '{BURN.format(0.2)}' & '{PYTHON}' -S -c '{BURN.format(0.3)}'; wait; sleep 0.2")))
+    assert 0.5 <= end.cpu_s < 1.5
+
+
+def test_waiting_costs_no_processor_time(job: Path) -> None:
+    end = run(make(job, *sh("sleep 0.5")))
+    assert end.seconds >= 0.5 and end.cpu_s < 0.2
+
+
+def test_a_daemonised_child_counts_although_its_parent_never_waited_for_it(job: Path) -> None:
+    end = run(make(job, PYTHON, "-S", "-c", DETACHED))
+    assert end.code == 0 and end.cpu_s >= 0.3
+
+
+def test_what_was_killed_at_the_time_limit_counts_up_to_its_end(job: Path) -> None:
+    end = run(make(job, PYTHON, "-S", "-c", BURN.format(60), seconds=0.6))
+    assert end.because == "timeout" and 0.1 <= end.cpu_s <= end.seconds + 0.2
+
+
+async def test_a_check_run_tells_the_processor_time_of_its_setup_and_its_command(tmp_path: Path) -> None:
+    shop = floor(tmp_path, {"a.txt": "a\n"})
+    checks = Checks(shop.layout, Proving(shop.layout), Blobs(shop.layout))
+    burn = f"'{PYTHON}' -S -c '{BURN.format(0.2)}'"
+    ran = await checks.run(RunCheck(
+        run=RunId("R1"), repo=REPO, git_dir=str(shop.git_dir), commit=shop.base, tree=Oid(tree(shop.person, shop.base)),
+        check=Check(name="burn", run=burn), definition=Digest("d"), checkout=Checkout(setup=(burn,))))
+    assert (ran.result, ran.because) == ("pass", "exit code 0") and 0.4 <= ran.cpu_s < 1.4
+
+
+def test_an_exit_file_of_an_older_release_has_no_processor_time() -> None:
+    assert msgspec.json.decode(b'{"code": 0, "seconds": 1.5}', type=Exit).cpu_s == 0.0
 
 
 def test_output_still_in_the_pipe_when_a_background_child_is_ended_is_kept(job: Path) -> None:

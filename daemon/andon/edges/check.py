@@ -111,7 +111,7 @@ class Checks:
         names = json.dumps(list(found.names)).encode()
         ran = CheckRan(
             run=effect.run, result=found.result, because=found.because, cause=found.cause, passed=found.passed,
-            failed=found.failed, skipped=found.skipped, failing=found.failing, seconds=seen.seconds,
+            failed=found.failed, skipped=found.skipped, failing=found.failing, seconds=seen.seconds, cpu_s=seen.cpu_s,
             names=self._blobs.put(names) if effect.check.report == "junit" else Digest(""), log=self._blobs.put(log),
             report=self._keep_report(folder), lost_tests=self._lost(effect, found.names), tail=tail_of(found.told, log),
         )

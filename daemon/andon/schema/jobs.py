@@ -79,6 +79,8 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True):
     truncated: bool = False
     """Output passed `output_mb`."""
     max_rss_mb: float = 0.0
+    cpu_s: float = 0.0
+    """User and system processor seconds of the command and of all that it left behind; 0: not known."""
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
