@@ -6,8 +6,9 @@ from pathlib import Path
 import msgspec
 
 import gitkit
-from andon.schema.effects import ImportWork, MergeCandidate, MirrorTarget, MoveTarget, PrepareCheckout, RemoveCheckout
+from andon.schema.effects import ImportWork, MergeCandidate, MergeMember, MirrorTarget, MoveTarget, PrepareCheckout, RemoveCheckout
 from andon.schema.ids import AttemptId, Digest, LandingId, Oid, RepoId, TaskId
+from andon.schema.inputs import CandidateMerged
 from andon.schema.layout import Layout
 from andon.schema.settings import Checkout
 
@@ -67,22 +68,30 @@ class Floor(msgspec.Struct, frozen=True):
             attempt=AttemptId(attempt), repo=REPO, git_dir=str(self.git_dir), path=str(self.path(attempt)),
             base=Oid(base) or self.base, checkout=Checkout(teardown=teardown))
 
-    def merge(self, commit: str, *, onto: str = "", landing: str = "L1", title: str = "Do it", at: int = 1_700_000_000_123,
-              trailers: tuple[str, ...] = ()) -> MergeCandidate:
-        """The effect that merges a change."""
+    def member(self, commit: str, task: str = "T1", *, title: str = "Do it", at: int = 1_700_000_000_123,
+               trailers: tuple[str, ...] = ()) -> MergeMember:
+        """A change to be merged."""
+        return MergeMember(task=TaskId(task), commit=Oid(commit), at=at, title=title, trailers=trailers)
+
+    def merge(self, *commits: str | MergeMember, onto: str = "", landing: str = "L1", how: str = "merge", green: bool = False,
+              drivers: tuple[str, ...] = (), at: int = 1_700_000_500_000) -> MergeCandidate:
+        """The effect that merges changes: T1, T2, and so on, where only commits are given."""
+        members = tuple(one if isinstance(one, MergeMember) else self.member(one, f"T{n}") for n, one in enumerate(commits, 1))
         return MergeCandidate(
             landing=LandingId(landing), repo=REPO, git_dir=str(self.git_dir), target="main", onto=Oid(onto) or self.base,
-            commit=Oid(commit), task=TaskId("T1"), title=title, at=at, trailers=trailers)
+            members=members, how=how, green=green, drivers=drivers, at=at)
 
-    def move(self, new: str, tree: str, commit: str, *, old: str = "", landing: str = "L1") -> MoveTarget:
-        """The effect that moves trunk."""
+    def move(self, merge: MergeCandidate, done: CandidateMerged) -> MoveTarget:
+        """The effect that moves trunk to a candidate that was merged."""
         return MoveTarget(
-            landing=LandingId(landing), repo=REPO, git_dir=str(self.git_dir), target="main", old=Oid(old) or self.base,
-            new=Oid(new), tree=Oid(tree), commit=Oid(commit))
+            landing=merge.landing, repo=REPO, git_dir=str(self.git_dir), target="main", old=merge.onto, new=done.candidate,
+            tree=done.tree, members=merge.members, steps=done.steps, how=merge.how, green=merge.green, drivers=merge.drivers,
+            at=merge.at)
 
-    def mirror(self, oid: str) -> MirrorTarget:
+    def mirror(self, oid: str, asked: int = 0) -> MirrorTarget:
         """The effect that lets main follow."""
-        return MirrorTarget(repo=REPO, git_dir=str(self.git_dir), path=str(self.person), target="main", oid=Oid(oid))
+        return MirrorTarget(repo=REPO, git_dir=str(self.git_dir), path=str(self.person), target="main", oid=Oid(oid),
+                            asked=asked)
 
 
 def floor(root: Path, files: dict[str, str] | None = None, commits: int = 1) -> Floor:

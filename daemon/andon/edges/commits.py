@@ -1,0 +1,91 @@
+"""Commits as bytes: makes, names and reads them; must never know what they are for.
+
+A commit's name follows from its bytes, so a commit can be named, and compared with one that exists, without being written.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from andon.edges.git import EMAIL, NAME, look
+from andon.schema.errors import Mistake
+from andon.schema.ids import Oid
+
+_TRAILER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*: ?\S|\(cherry picked from commit |[ \t]+\S")
+
+
+class Commit(msgspec.Struct, frozen=True, kw_only=True):
+    """A commit that was read."""
+
+    oid: Oid
+    tree: Oid
+    parents: tuple[Oid, ...]
+    author: str
+    """Name, address and date as git writes them."""
+    encoding: str = ""
+    message: str
+
+
+def person(at: int, name: str = NAME, email: str = EMAIL) -> str:
+    """The line of an author or committer; `at` in unix milliseconds."""
+    return f"{name} <{email}> {at // 1000} +0000"
+
+
+def commit_bytes(tree: str, parents: Sequence[str], message: str, *, author: str, committer: str = "", encoding: str = "") -> bytes:
+    """The bytes of a commit; the message ends in one newline."""
+    lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents), f"author {author}", f"committer {committer or author}"]
+    if encoding:
+        lines.append(f"encoding {encoding}")
+    return ("\n".join(lines) + "\n\n" + message.rstrip("\n") + "\n").encode(errors="surrogateescape")
+
+
+def name_of(data: bytes, like: str) -> Oid:
+    """The name of a commit of these bytes in a repository that has objects named `like` this."""
+    kind = hashlib.sha256 if len(like) == 64 else hashlib.sha1
+    return Oid(kind(b"commit %d\0" % len(data) + data, usedforsecurity=False).hexdigest())
+
+
+async def write_commit(git_dir: Path | str, data: bytes) -> Oid:
+    """Write a commit; its name. Equal bytes have equal names, and are written once."""
+    return (await look(git_dir, "hash-object", "-t", "commit", "-w", "--stdin", stdin=data)).oid
+
+
+async def read_commits(git_dir: Path | str, oids: Sequence[str]) -> list[Commit]:
+    """Read commits, in this order, in one process; a Mistake when one is not there."""
+    if not oids:
+        return []
+    out = (await look(git_dir, "cat-file", "--batch", stdin="".join(f"{oid}\n" for oid in oids).encode())).out
+    found, at = [], 0
+    for oid in oids:
+        end = out.index(b"\n", at)
+        words = out[at:end].split()
+        if len(words) != 3 or words[1] != b"commit":
+            raise Mistake(f"{oid[:12]} is no commit of this repository.", where=str(git_dir), mend="See git fsck.")
+        size = int(words[2])
+        found.append(_parsed(Oid(words[0].decode()), out[end + 1:end + 1 + size]))
+        at = end + 2 + size
+    return found
+
+
+def _parsed(oid: Oid, data: bytes) -> Commit:
+    head, _, message = data.decode(errors="surrogateescape").partition("\n\n")
+    lines = [line.partition(" ") for line in head.split("\n")]
+    values = {key: value for key, _, value in reversed(lines) if key}
+    parents = tuple(Oid(value) for key, _, value in lines if key == "parent")
+    return Commit(oid=oid, tree=Oid(values["tree"]), parents=parents, author=values["author"],
+                  encoding=values.get("encoding", ""), message=message)
+
+
+def with_trailers(message: str, trailers: Sequence[str]) -> str:
+    """A message with these lines at its end, in the block of trailers that it has or in one of their own."""
+    text = message.rstrip()
+    blocks = re.split(r"\n[ \t]*\n", text)
+    block = blocks[-1].splitlines() if len(blocks) > 1 else []
+    new = [line for line in trailers if line not in block]
+    if not new:
+        return text + "\n"
+    joined = bool(block) and all(_TRAILER.match(line) for line in block)
+    return text + ("\n" if joined else "\n\n") + "\n".join(new) + "\n"

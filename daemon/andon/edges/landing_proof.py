@@ -1,0 +1,164 @@
+"""Proves as objects, before trunk moves, that a candidate is what was proven and nothing else; must never take a plan's word.
+
+Theory of operation. Five statements, each alone enough to refuse. P1: the candidate holds trunk as it was. P2: it holds every
+change. P3: its tree is the one that the checks passed on, and building it once more from its members gives the same commits.
+P4: a step changes nothing but paths that its change changed since it left trunk, followed through renames. P5: the members are
+those of the runs. P4 does not rest on git's merge: a step made from a wrong base shows in it as paths that are not its change's.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+
+from andon.edges.commits import name_of, write_commit
+from andon.edges.git import look
+from andon.edges.merging import Built, Clashed, Plan, build, merge_commit, squash_commit, tip_of
+from andon.edges.repository import is_ancestor, tree_of
+from andon.edges.three_way import attributed, defined, merge_all
+from andon.schema.effects import MergeMember, MoveTarget
+from andon.schema.errors import Mistake
+from andon.schema.ids import Oid, TaskId
+from andon.schema.landing_events import MergedStep
+
+NAMED = 5
+"""Paths that a refusal names."""
+RENAMES = 7000
+"""Files among which renames are looked for, as git's merge does."""
+
+
+async def prove(effect: MoveTarget) -> str:
+    """Why this must not land, beginning with the statement that fails; empty when all hold."""
+    try:
+        return await _prove(effect)
+    except Mistake as error:
+        return f"the candidate cannot be read: {error.problem.what}"
+
+
+async def _prove(effect: MoveTarget) -> str:
+    if [member.task for member in effect.members] != [step.task for step in effect.steps] or not effect.members:
+        return f"P5: {_tasks(effect.members)} were proven, and {_tasks(effect.steps)} would land"
+    if await tree_of(effect.git_dir, effect.new) != effect.tree:
+        return "P3: the candidate's tree is not the one that was proven"
+    if not await is_ancestor(effect.git_dir, effect.old, effect.new):
+        return f"P1: the candidate does not contain {effect.target} as it was"
+    chain = await _chain(effect)
+    return await _contained(effect, chain) or await _foreign(effect, chain) or await _rebuilt(effect, chain)
+
+
+def _tasks(of: Sequence[MergeMember] | Sequence[MergedStep]) -> str:
+    return ", ".join(one.task for one in of) or "no change"
+
+
+async def _chain(effect: MoveTarget) -> list[Oid]:
+    """The true merges that these steps claim, by name: computed from members and trees; written where other commits land."""
+    chain: list[Oid] = []
+    tip, tree = effect.old, await tree_of(effect.git_dir, effect.old)
+    for member, step in zip(effect.members, effect.steps, strict=True):
+        if step.tree != tree or not await is_ancestor(effect.git_dir, member.commit, tip):
+            data = merge_commit(member, step.tree, tip)
+            tip = name_of(data, effect.old) if effect.how == "merge" else await write_commit(effect.git_dir, data)
+        tree = step.tree
+        chain.append(tip)
+    return chain
+
+
+async def _contained(effect: MoveTarget, chain: Sequence[Oid]) -> str:
+    """P2. Of squashed and replayed changes it is the chain that holds them; the steps have its trees."""
+    last, holder = effect.steps[-1].commit, effect.new if effect.how == "merge" else chain[-1]
+    asked = "".join(f"{member.commit}\n" for member in effect.members) + f"^{holder}\n"
+    said = await look(effect.git_dir, "rev-list", "--stdin", "--max-count=1", stdin=asked.encode(), check=False)
+    if said.code != 0 or said.out.strip():
+        return "P2: the candidate does not contain the change"
+    trees = (await look(effect.git_dir, "rev-parse", *(f"{step.commit}^{{tree}}" for step in effect.steps))).text.split()
+    if trees != [step.tree for step in effect.steps]:
+        return "P3: a step's tree is not the one that was merged"
+    if not await is_ancestor(effect.git_dir, last, effect.new) or effect.steps[-1].tree != effect.tree:
+        return "P2: the candidate does not contain its own steps"
+    return ""
+
+
+async def _foreign(effect: MoveTarget, chain: Sequence[Oid]) -> str:
+    """P4, of every step."""
+    before = (effect.old, *chain[:-1])
+    bases = await asyncio.gather(*(_bases(effect, place, member) for place, member in zip(before, effect.members, strict=True)))
+    old_tree = await tree_of(effect.git_dir, effect.old)
+    trees = [old_tree, *(step.tree for step in effect.steps)]
+    pairs: list[tuple[str, str]] = list(itertools.pairwise(trees))
+    pairs += [(base, member.commit) for member, own in zip(effect.members, bases, strict=True) for base in own]
+    changed = await _paths(effect, pairs)
+    at = len(effect.steps)
+    for n, (member, own_bases) in enumerate(zip(effect.members, bases, strict=True)):
+        own = set().union(*changed[at:at + len(own_bases)])
+        at += len(own_bases)
+        foreign = changed[n] - own
+        if foreign:
+            foreign -= await _moved(effect, own_bases, trees[n], own)
+        if foreign:
+            more = f" and {len(foreign) - NAMED} more" if len(foreign) > NAMED else ""
+            return f"P4: landing {member.task} would change what it did not change: {', '.join(sorted(foreign)[:NAMED])}{more}"
+    return ""
+
+
+async def _bases(effect: MoveTarget, place: Oid, member: MergeMember) -> list[str]:
+    said = await look(effect.git_dir, "merge-base", "--all", place, member.commit, check=False)
+    return said.text.split()
+
+
+async def _paths(effect: MoveTarget, pairs: Sequence[tuple[str, str]]) -> list[set[str]]:
+    """The paths that differ between each two commits or trees, a rename being both its names; one process for all."""
+    trees = (await look(effect.git_dir, "rev-parse", *(f"{one}^{{tree}}" for pair in pairs for one in pair))).text.split()
+    lines = [f"{old} {new}\n" for old, new in zip(trees[::2], trees[1::2], strict=True)]
+    out = (await look(effect.git_dir, "diff-tree", "--stdin", "-r", "-z", "--name-only", "--no-renames",
+                      stdin="".join(lines).encode())).out.decode(errors="surrogateescape")
+    found: list[set[str]] = []
+    at = 0
+    for n, line in enumerate(lines):
+        at += len(line)
+        following = lines[n + 1] if n + 1 < len(lines) else None
+        names: set[str] = set()
+        while at < len(out) and not (following and out.startswith(following, at)):
+            end = out.index("\0", at)
+            names.add(out[at:end])
+            at = end + 1
+        found.append(names)
+    return found
+
+
+async def _moved(effect: MoveTarget, bases: Sequence[str], tree: str, own: set[str]) -> set[str]:
+    """Where trunk has moved the change's own paths to."""
+    moved: set[str] = set()
+    for base in bases:
+        out = (await look(effect.git_dir, "diff-tree", "-r", "-z", "-M", f"-l{RENAMES}", "--diff-filter=R", "--name-status",
+                          f"{base}^{{tree}}", tree)).out.decode(errors="surrogateescape").split("\0")
+        moved |= {new for old, new in zip(out[1::3], out[2::3], strict=False) if old in own}
+    return moved
+
+
+async def _rebuilt(effect: MoveTarget, chain: Sequence[Oid]) -> str:
+    """P3, the other half: the same members come to the same commits. What was merged by lines alone is merged in one process."""
+    plan = Plan(git_dir=effect.git_dir, onto=effect.old, members=effect.members, how=effect.how, green=effect.green,
+                drivers=effect.drivers, at=effect.at)
+    built = await (build(plan) if effect.how == "rebase" or effect.drivers else _batched(plan, effect.steps, chain))
+    if isinstance(built, Clashed):
+        return f"P3: built once more, {built.member.task} does not merge"
+    for was, now in zip(effect.steps, built.steps, strict=True):
+        if was != now:
+            return f"P3: built once more, {was.task} comes to {now.commit[:12]} and not to {was.commit[:12]}"
+    return "" if built.candidate == effect.new else "P3: built once more, the candidate has another name"
+
+
+async def _batched(plan: Plan, steps: Sequence[MergedStep], chain: Sequence[Oid]) -> Built | Clashed:
+    """`build`, for members whose chain is there: all merges at once, and names without commits being written."""
+    before = (plan.onto, *chain[:-1])
+    drivers = await defined(plan.git_dir, plan.drivers)
+    found = await merge_all(plan.git_dir, [(place, member.commit) for place, member in zip(before, plan.members, strict=True)])
+    landed, made = plan.onto, []
+    for place, member, merge, link in zip(before, plan.members, found, chain, strict=True):
+        merged = await attributed(plan.git_dir, place, member.commit, merge, drivers)
+        if not merged.clean:
+            return Clashed(member=member, against=TaskId(""), merged=merged)
+        if link != place:
+            landed = name_of(merge_commit(member, merged.tree, place) if plan.how == "merge" else
+                             squash_commit(member, merged.tree, landed), plan.onto)
+        made.append(MergedStep(task=member.task, commit=landed, tree=merged.tree))
+    return Built(candidate=await tip_of(plan, made), tree=made[-1].tree, steps=tuple(made), chain=tuple(chain))

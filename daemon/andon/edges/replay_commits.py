@@ -1,0 +1,82 @@
+"""Replays a change's own commits elsewhere, as objects alone; must never touch a file, an index or a branch.
+
+Theory of operation. A commit is replayed by a three-way merge whose base is its parent: a throw-away commit with the tree of
+the new place and that same parent makes git find exactly this base (git 2.38 cannot be told one). Authors stay; the committer and
+the dates are the caller's, so that a replay done again has the same names. Merges inside the change are left out.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from andon.edges.commits import Commit, commit_bytes, person, read_commits, with_trailers, write_commit
+from andon.edges.git import look
+from andon.edges.three_way import NO_DRIVERS, Drivers, Merged, merge_one
+from andon.schema.errors import Mistake
+from andon.schema.ids import Oid
+
+COMMITS_LIMIT = 1_000
+"""Commits of one change that are replayed at most."""
+
+
+class Replayed(msgspec.Struct, frozen=True, kw_only=True):
+    """The commits stand at their new place."""
+
+    tip: Oid
+    tree: Oid
+    commits: int
+
+
+class NotReplayed(msgspec.Struct, frozen=True, kw_only=True):
+    """One of them does not apply."""
+
+    what: str
+    paths: tuple[str, ...] = ()
+
+
+async def replay(git_dir: Path, head: Oid, *, onto: Oid, without: Sequence[str], at: int = 0, trailers: Sequence[str] = (),
+                 drivers: Drivers = NO_DRIVERS, keep_dates: bool = False) -> Replayed | NotReplayed:
+    """Put the commits of `head` that `without` lacks on top of `onto`, the oldest first. What became empty is dropped, but not all.
+
+    With `keep_dates` the committer's date of each is its author's; otherwise `at` (unix milliseconds).
+    """
+    own = await own_commits(git_dir, head, without)
+    if len(own) > COMMITS_LIMIT:
+        return NotReplayed(what=f"it has more than {COMMITS_LIMIT} commits")
+    tip, tree = onto, (await look(git_dir, "rev-parse", f"{onto}^{{tree}}")).oid
+    made = 0
+    for n, commit in enumerate(own):
+        merged = await _apply(git_dir, commit, tip, tree, drivers)
+        if not merged.clean:
+            return NotReplayed(what=f"{commit.oid[:12]} conflicts in {', '.join(merged.paths[:5])}", paths=merged.paths)
+        if merged.tree == tree and (made or n < len(own) - 1):
+            continue
+        by = _dated(commit.author) if keep_dates else person(at)
+        data = commit_bytes(merged.tree, (tip,), with_trailers(commit.message, trailers), author=commit.author, committer=by,
+                            encoding=commit.encoding)
+        tip, tree, made = await write_commit(git_dir, data), merged.tree, made + 1
+    return Replayed(tip=tip, tree=tree, commits=made)
+
+
+async def own_commits(git_dir: Path, head: str, without: Sequence[str]) -> list[Commit]:
+    """The commits of `head` that are in none of `without`, parents first, merges left out."""
+    args = ("rev-list", "--reverse", "--topo-order", "--no-merges", f"--max-count={COMMITS_LIMIT + 1}", "--end-of-options", head)
+    listed = (await look(git_dir, *args, *(f"^{oid}" for oid in without))).text.split()
+    return await read_commits(git_dir, listed)
+
+
+async def _apply(git_dir: Path, commit: Commit, tip: Oid, tree: Oid, drivers: Drivers) -> Merged:
+    """The commit on top of `tip`, as a merge with its parent as the base."""
+    if not commit.parents:
+        raise Mistake(f"{commit.oid[:12]} has no parent: it cannot be replayed.", where=str(git_dir), mend="Land it as a merge.")
+    if commit.parents[0] == tip:
+        return Merged(clean=True, tree=commit.tree)
+    ours = await write_commit(git_dir, commit_bytes(tree, commit.parents, "a place to replay on\n", author=person(0)))
+    return await merge_one(git_dir, ours, commit.oid, drivers)
+
+
+def _dated(author: str) -> str:
+    """The committer's line with the date of this author's."""
+    date, zone = author.rsplit(" ", 2)[1:]
+    return f"{person(0).rsplit(' ', 2)[0]} {date} {zone}"
