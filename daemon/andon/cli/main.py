@@ -80,7 +80,7 @@ def run_verb(verb: Verb, words: list[str]) -> int:
         prog=f"andon {verb.name}", description=f"{verb.help[0].upper()}{verb.help[1:]}.", allow_abbrev=False,
         epilog=getattr(module, "EXAMPLES", ""), formatter_class=argparse.RawDescriptionHelpFormatter)
     module.arguments(parser)
-    code: int = module.run(parser.parse_args(words))
+    code: int = module.run(parser.parse_args(getattr(module, "completed", list)(words)))
     return code
 
 

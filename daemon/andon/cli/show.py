@@ -1,47 +1,133 @@
-"""`andon show`: one task on one page."""
+"""`andon show`: one task on one page; a commit is told which task it is."""
 
 import argparse
+import re
 
 from andon.cli import codes, out, reach
+from andon.client import Client, Declined
 from andon.schema import wire
 from andon.schema.errors import Mistake
+from andon.schema.ids import RepoId
 from andon.schema.sentences import plural
-from andon.schema.views import TaskDetail, TaskView
+from andon.schema.views import AnyView, Provenance, TaskDetail, TaskView
 
 EXAMPLES = """\
 examples:
   andon show T3
   andon show T3 --diff       with the whole diff
   andon show T3 --json       the task's detail as JSON
+  andon show 4be21c9         which task this commit of the target is, after a merge, a squash or a rebase; then its page
+  andon show main --json     the same of a branch's tip, as JSON: commit, task, attempt, accepted head, proven commit
+
+Exit code 1: nothing that the factory landed is that commit.
 """
 SPEC_LINES = 12
+TASK = re.compile(r"[Tt]?[1-9]\d{0,8}")
+LEAST_HASH = 7
+"""Digits from which a bare number may also be the beginning of a commit's name."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Which task, how much of it."""
-    parser.add_argument("task", help="a task, like T3")
+    """Which task or commit, how much of it."""
+    parser.add_argument("task", metavar="TASK|COMMIT", help="a task, like T3; or a commit: part of its name, a branch, a tag")
+    parser.add_argument("--repo", metavar="REPO", default="",
+                        help="where to look for a commit (default: the one you stand in, else all)")
     parser.add_argument("--diff", action="store_true", help="print the diff of its change too")
     parser.add_argument("--json", action="store_true", help="the detail as one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the page."""
+    """Print the page of a task, or what is known of a commit."""
     with reach.daemon() as client:
-        reply = client.ask(wire.GetTask(task=reach.task_id(args.task)))
-        if not isinstance(reply, wire.TaskIs):
-            raise Mistake(f"the daemon has no detail of {args.task}", mend="`andon list --all` shows all tasks")
-        if args.json:
-            import msgspec
+        if TASK.fullmatch(args.task.strip()):
+            try:
+                return _show(client, args.task, args)
+            except Declined:
+                if not args.task.strip().isdigit() or len(args.task.strip()) < LEAST_HASH:
+                    raise
+        return _commit(client, args)
 
-            print(msgspec.json.encode(reply.detail).decode())
-            return codes.OK
-        _page(reply.detail)
-        if args.diff and reply.detail.diff:
-            from andon.cli.diff import print_blob
 
-            print()
-            print_blob(client, reply.detail.diff)
+def _show(client: Client, task: str, args: argparse.Namespace) -> int:
+    """One task."""
+    reply = client.ask(wire.GetTask(task=reach.task_id(task)))
+    if not isinstance(reply, wire.TaskIs):
+        raise Mistake(f"the daemon has no detail of {task}", mend="`andon list --all` shows all tasks")
+    if args.json:
+        import msgspec
+
+        print(msgspec.json.encode(reply.detail).decode())
+        return codes.OK
+    _page(reply.detail)
+    if args.diff and reply.detail.diff:
+        from andon.cli.diff import print_blob
+
+        print()
+        print_blob(client, reply.detail.diff)
     return codes.OK
+
+
+def _commit(client: Client, args: argparse.Namespace) -> int:
+    """Which task a commit is, then that task's page. NOT_SO when it is none."""
+    if not args.task.strip():
+        raise Mistake("an empty name is no task and no commit", mend="a task is named like T3; `andon list` shows them")
+    found = _find(client, args.task.strip(), args.repo)
+    if args.json:
+        import msgspec
+
+        print(msgspec.json.encode(found).decode())
+        return codes.OK if found.task else codes.NOT_SO
+    name = found.commit[:12] or out.clean(args.task)
+    if not found.task:
+        out.say(f"andon: {name} is no commit that this factory landed{f' in {found.repo}' if found.repo else ''}")
+        return codes.NOT_SO
+    print(out.paint(f"{name} is {found.task}  {out.clean(found.title)}", "bold"))
+    for word, value in _provenance(found):
+        if value:
+            print(f"  {word:<10} {out.clean(value)}")
+    print()
+    try:
+        return _show(client, found.task, args)
+    except Declined:
+        out.say(f"the factory keeps no page of {found.task} any more: what stands above is from the commit itself")
+        return codes.OK
+
+
+def _find(client: Client, commit: str, repo: str) -> Provenance:
+    """In the repository that is named, or the one around us, then in all."""
+    views = client.views()
+    here = reach.the_repository(views, repo).repo if repo else _around(views)
+    places = (here,) if repo or not here else (here, RepoId(""))
+    for place in places:
+        try:
+            reply = client.ask(wire.FindCommit(commit=commit, repo=place))
+        except Declined:
+            if place == places[-1]:
+                raise
+            continue
+        if isinstance(reply, wire.ProvenanceIs) and (reply.found.task or place == places[-1]):
+            return reply.found
+    raise Mistake(f"the daemon cannot tell what {commit} is", mend="`andon list --all` shows all tasks")
+
+
+def _around(views: tuple[AnyView, ...]) -> RepoId:
+    """The repository that we stand in; empty when in none."""
+    try:
+        return reach.the_repository(views).repo
+    except Mistake:
+        return RepoId("")
+
+
+def _provenance(found: Provenance) -> list[tuple[str, str]]:
+    known = {"ledger": "from the ledger", "trailer": "from the trailers of the commit's message", "none": ""}
+    return [
+        ("where", found.repo),
+        ("attempt", found.attempt),
+        ("accepted", f"{found.change[:12]}, the head that was judged" if found.change else ""),
+        ("proven", f"with {found.proven[:12]}" + (f" in {found.landing}" if found.landing else "") if found.proven else ""),
+        ("landed", out.moment(found.landed_at) if found.landed_at else ""),
+        ("known", known[found.by]),
+    ]
 
 
 def _page(detail: TaskDetail) -> None:

@@ -12,6 +12,7 @@ examples:
   andon undo T3          the same for its latest attempt
 
 Nothing is overwritten: the snapshot becomes a new directory, whose path is printed.
+To take back what has landed on the target: `andon revert T3`.
 """
 
 

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 
 class Verb(NamedTuple):
-    """One verb of the command line. Its module has `arguments(parser)`, `run(args) -> int` and may have EXAMPLES."""
+    """One verb of the command line. Its module has `arguments(parser)`, `run(args) -> int` and may have EXAMPLES,
+    and `completed(words) -> words` where a short form stands for a longer one."""
 
     name: str
     module: str
@@ -37,7 +38,7 @@ _TABLE = (
     ("status", "Look", "the factory at a glance"),
     ("list", "Look", "tasks, those that need you first"),
     ("sessions", "Look", "agents at work: state, reason, source, cost"),
-    ("show", "Look", "one task on one page"),
+    ("show", "Look", "one task on one page; which task a commit is"),
     ("why", "Look", "why a task does not run"),
     ("explain", "Look", "why a session is shown as it is; judge a recorded stream; test the rules"),
     ("cost", "Look", "what was spent, by task, agent, account, line or day"),
@@ -47,9 +48,12 @@ _TABLE = (
     ("gate", "Decide", "open questions: ls, show, answer"),
     ("approve", "Decide", "say yes to what a gate shows"),
     ("reject", "Decide", "send a change back with a reason"),
+    ("queue", "Decide", "the merge queue: what lands when and why; order, hold, drop, clashes"),
     ("stop", "Repair", "stop a line: running agents go on, nothing new starts or lands"),
     ("resume", "Repair", "let a stopped line move again"),
     ("undo", "Repair", "restore what an attempt had written, as a directory"),
+    ("revert", "Repair", "take a landed change back, as a new proven commit"),
+    ("forward", "Repair", "take your own checkout forward to what has landed"),
     ("agent", "Inside a session", "for agents: say, ask, finished, handoff"),
     ("screen", "", "open the screen (what andon alone does)"),
     ("version", "", "print the version"),
