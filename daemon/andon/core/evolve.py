@@ -7,25 +7,26 @@ construction: the loop uses this function and no other.
 
 from collections.abc import Iterable
 
-from andon.core.folds import attempts, factory, gates, landing, money, proof, sessions, tasks
+from andon.core.folds import attempts, factory, gates, landing, money, proof, queue, sessions, tasks
 from andon.core.folds.table import HANDLERS, replace, with_task
 from andon.core.state import KEPT_HISTORY, State
 from andon.schema import events as e
 from andon.schema.ids import AttemptId, GateId, LandingId, RunId, TaskId
 
-FILLED = (factory, tasks, attempts, sessions, money, proof, gates, landing)
+FILLED = (factory, tasks, attempts, sessions, money, proof, gates, landing, queue)
 """The modules whose entries make up the table."""
 
 
 def evolve(state: State, event: e.Event, at: int) -> State:
     """The state after one more event, decided at `at` (unix milliseconds)."""
     state = replace(state, seq=state.seq + 1, at=max(state.at, at))
-    task = task_of(state, event)
+    about = tasks_of(state, event)
     handler = HANDLERS.get(type(event))
     if handler is not None:
         state = handler(state, event)
-    if task and task in state.tasks:
-        state = with_task(state, task, history=(*state.tasks[task].history, state.seq)[-KEPT_HISTORY:])
+    for task in about:
+        if task in state.tasks:
+            state = with_task(state, task, history=(*state.tasks[task].history, state.seq)[-KEPT_HISTORY:])
     return state
 
 
@@ -43,17 +44,25 @@ def replay(state: State, rows: Iterable[e.Recorded]) -> State:
     return state
 
 
-def task_of(state: State, event: e.Event) -> TaskId:
-    """The task whose history an event belongs to; empty when none."""
+def tasks_of(state: State, event: e.Event) -> tuple[TaskId, ...]:
+    """The tasks whose history an event belongs to: of a landing every member, of a clash both."""
+    if isinstance(event, e.ClashSeen | e.ClashGone):
+        return event.one, event.other
+    if isinstance(event, e.LandingPlanned) and event.members:
+        return tuple(member.task for member in event.members)
     named = getattr(event, "task", "")
-    if named:
-        return TaskId(named)
+    landing = state.landings.get(LandingId(getattr(event, "landing", "")))
+    if landing and not named:
+        return tuple(member.task for member in landing.members)
+    task = TaskId(named) if named else task_of(state, event)
+    return (task,) if task else ()
+
+
+def task_of(state: State, event: e.Event) -> TaskId:
+    """The task of the attempt, run or gate that an event is about; empty when none."""
     attempt = state.attempts.get(AttemptId(getattr(event, "attempt", "")))
     if attempt:
         return attempt.task
-    landing = state.landings.get(LandingId(getattr(event, "landing", "")))
-    if landing:
-        return landing.task
     run = state.runs.get(RunId(getattr(event, "run", "")))
     if run:
         return run.task

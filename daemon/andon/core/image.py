@@ -25,7 +25,7 @@ from andon.core.state import (
 from andon.schema.ids import AttemptId, GateId, LandingId, RepoId, RunId, TaskId
 from andon.schema.settings import FactorySettings
 
-FORMAT = 3
+FORMAT = 4
 """A snapshot of another format is ignored, and the ledger is replayed from its start."""
 
 
@@ -38,6 +38,7 @@ class Image(msgspec.Struct, kw_only=True):
     version: str
     started_at: int
     pid: int
+    cores: int
     factory: FactorySettings
     repos: dict[RepoId, Repository]
     tasks: dict[TaskId, Task]

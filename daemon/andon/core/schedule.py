@@ -43,7 +43,7 @@ def asked(task: Task) -> list[str]:
 
 def stopped(state: State, task: Task) -> list[str]:
     """That the line stands still."""
-    cord = state.cords.get(cord_key(task.repo, task.line))
+    cord = state.cords.get(cord_key(task.repo, task.line)) if not task.reverts else None
     return [f"line {task.line} is stopped by {cord.by}: {cord.because}"] if cord else []
 
 
@@ -176,16 +176,27 @@ def standing(state: State, task: Task, station: Station | None) -> list[str]:
         reasons += untrusted(state.repos[task.repo])
     if station.kind == "land":
         reasons += [*stopped(state, task), *untrusted(state.repos[task.repo])]
-        reasons += ["waits for its turn in the merge queue"] if not task.landing and not reasons else []
+        reasons += standing_in_queue(state, task) if not reasons else []
     if task.work is None and station.kind in ("check", "land"):
         reasons.append(f"no agent has worked on it before station {station.name}")
     return reasons
 
 
+def standing_in_queue(state: State, task: Task) -> list[str]:
+    """What keeps it in the merge queue; nothing while it is merged or proven."""
+    queue = state.repos[task.repo].queue
+    if task.held:
+        return [f"{task.held_by or 'somebody'} keeps it from landing: {task.held}"]
+    if queue.held:
+        return [f"the merge queue is stopped by {queue.held_by}: {queue.held}"]
+    inside = any(member.task == task.task for landing in state.landings.values() for member in landing.members)
+    return [] if inside else ["waits for its turn in the merge queue"]
+
+
 def repeats(state: State, task: Task, at: int) -> list[str]:
     """That a deed for it failed and is tried again later."""
     base = task.work.base_tree if task.work else ""
-    subjects = {str(task.live), str(task.landing)} | {
+    subjects = {str(task.live), *(landing.landing for landing in state.landings.values() if task.task == landing.task)} | {
         str(run.run) for run in state.runs.values()
         if run.task == task.task or (run.purpose == "baseline" and run.repo == task.repo and run.tree == base)
     } if state.tries else set()
@@ -222,11 +233,12 @@ def claim_events(state: State, task: Task) -> list[e.Event]:
     resume = previous is not None and task.resume_previous
     ports, agent = repo.settings.checkout.ports, agent_of(repo, task, station)
     account, reserve = money.claim_facts(state, task, agent)
+    moved = previous is not None and resume and previous.base != repo.trunk and bool(previous.tree)
     events: list[e.Event] = [] if task.station == station.name else [e.TaskEntered(task=task.task, station=station.name)]
     return [*events, e.AttemptClaimed(
         task=task.task, attempt=attempt_id(task.task, number), number=number, station=station.name, fence=state.fence + 1,
-        agent=agent, account=account, reserve_usd=reserve, base=previous.base if previous and resume else repo.trunk,
-        start=previous.commit if previous and resume else Oid(""), port=free_port(state, ports), ports=ports,
+        agent=agent, account=account, reserve_usd=reserve, base=previous.base if previous and resume and not moved else repo.trunk,
+        start=previous.commit if previous and resume and not moved else Oid(""), rebase=moved, port=free_port(state, ports), ports=ports,
     )]
 
 

@@ -3,6 +3,7 @@
 import msgspec
 from immutables import Map
 
+from andon.core.queue.facts import Landing as Landing, Queue
 from andon.schema.events import ClaimStatus, FailureClass, Option, Result, Risk
 from andon.schema.ids import AttemptId, Digest, GateId, LandingId, Oid, RepoId, RunId, TaskId
 from andon.schema.settings import FactorySettings, Line, Settings, Station
@@ -161,6 +162,10 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     ports: int
     claimed_at: int
+    rebase: bool = False
+    """The earlier work is to be replayed onto its base."""
+    rebased: str = ""
+    """`clean`: earlier work stands on the newer target; else why it does not; empty: there was none to rebase."""
     phase: str = "claimed"
     """claimed, prepared, running, ended, closed, removed."""
     path: str = ""
@@ -306,8 +311,18 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """The digest that a person approved; another change needs another approval."""
     rerun: int = 0
     """Runs of unevaluated checks that were repeated by themselves since the change was accepted."""
-    landing: LandingId = LandingId("")
+    queued: int = 0
+    """When it entered the merge queue (unix milliseconds); 0: not yet."""
+    held: str = ""
+    """Why a person keeps it from landing; empty when nobody does."""
+    held_by: str = ""
+    overtaken: int = 0
+    """Changes that entered the queue later and landed before it."""
+    reverts: TaskId = TaskId("")
+    """The landed task that it takes back; empty also when git could not, and an agent must."""
     landed: Oid = Oid("")
+    landed_before: Oid = Oid("")
+    """The target's commit before it."""
     outcome: str = ""
     """Empty while open; `done`, `failed`, `cancelled`."""
     because: str = ""
@@ -328,6 +343,8 @@ class Past(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     repo: RepoId
     outcome: str
     landed: Oid
+    landed_before: Oid = Oid("")
+    title: str = ""
     first: int
     last: int
     """The ledger rows between which all of its own lie."""
@@ -356,6 +373,8 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     names: Digest
     base_tree: Oid
     """The base that lost tests were compared with; empty when with none."""
+    failing: tuple[str, ...] = ()
+    """Names of failing tests, at most 50."""
     lost_tests: tuple[str, ...]
     seq: int
 
@@ -380,19 +399,6 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     ask: str = ""
 
 
-class Landing(msgspec.Struct, frozen=True, kw_only=True):
-    """The landing under way in a repository."""
-
-    landing: LandingId
-    repo: RepoId
-    task: TaskId
-    commit: Oid
-    onto: Oid
-    planned_at: int
-    candidate: Oid = Oid("")
-    tree: Oid = Oid("")
-
-
 class Repository(msgspec.Struct, frozen=True, kw_only=True):
     """A registered repository."""
 
@@ -410,7 +416,10 @@ class Repository(msgspec.Struct, frozen=True, kw_only=True):
     mirrored: bool = True
     mirror_because: str = ""
     mirror_mend: str = ""
-    landing: LandingId = LandingId("")
+    mirror_asked: int = 0
+    """How often a person asked for it to be taken forward, and which of these was answered last."""
+    mirror_answered: int = 0
+    queue: Queue = Queue()
     last_claim: int = 0
     """Sequence number of its latest claim: the fairness between repositories."""
 
@@ -455,6 +464,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     started_at: int = 0
     pid: int = 0
+    cores: int = 0
+    """Of the machine; 0: not known."""
     factory: FactorySettings = FactorySettings()
     repos: Map[RepoId, Repository] = Map()
     tasks: Map[TaskId, Task] = Map()

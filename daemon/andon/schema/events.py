@@ -23,6 +23,7 @@ from andon.schema.landing_events import (
     ClashSeen as ClashSeen,
     EntryHeld as EntryHeld,
     EntryReleased as EntryReleased,
+    EntrySentBack as EntrySentBack,
     FlakeForgotten as FlakeForgotten,
     FlakeSeen as FlakeSeen,
     ForwardAsked as ForwardAsked,
@@ -302,6 +303,8 @@ class AttemptClaimed(Event, frozen=True, kw_only=True, tag="attempt.claimed"):
     """The target commit it is cut from."""
     start: Oid = Oid("")
     """The commit its branch starts at when it goes on from an earlier attempt; empty means base."""
+    rebase: bool = False
+    """The commits of the attempt before are to be replayed onto the newer base, and it starts there when that goes."""
     port: int = 0
     ports: int = 0
     account: str = ""

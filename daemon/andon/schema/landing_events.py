@@ -81,6 +81,8 @@ class LandingChecked(Event, frozen=True, kw_only=True, tag="landing.checked"):
     failing: tuple[str, ...] = ()
     detail: str = ""
     """For what did not pass: what a retry packet quotes, at most 4,000 characters."""
+    final: bool = False
+    """For unevaluated: running it again would say the same."""
 
 
 class LandingJudged(Event, frozen=True, kw_only=True, tag="landing.judged"):
@@ -160,6 +162,21 @@ class EntryReleased(Event, frozen=True, kw_only=True, tag="entry.released"):
 
     task: TaskId
     by: str
+
+
+class EntrySentBack(Event, frozen=True, kw_only=True, tag="entry.sent-back"):
+    """A change leaves the queue without landing, for its own part in what was seen."""
+
+    repo: RepoId
+    task: TaskId
+    commit: Oid
+    reason: Literal["failed", "conflict", "dropped"]
+    """`failed`: alone on the target, more than once. `conflict`: it does not merge with the target. `dropped`: by a person."""
+    because: str
+    runs: tuple[RunId, ...] = ()
+    """What showed it."""
+    against: tuple[TaskId, ...] = ()
+    """Landed since it was begun, and likely what it fails against."""
 
 
 class QueueHeld(Event, frozen=True, kw_only=True, tag="queue.held"):
@@ -282,7 +299,7 @@ class TargetPublished(Event, frozen=True, kw_only=True, tag="target.published"):
 AnyLandingEvent = (
     LandingPlanned | LandingMerged | LandingConflicted | LandingChecked | LandingJudged | LandingChosen | LandingAbandoned
     | TargetMoved
-    | FlakeSeen | FlakeForgotten | QueueOrdered | EntryHeld | EntryReleased | QueueHeld | QueueResumed
+    | FlakeSeen | FlakeForgotten | QueueOrdered | EntryHeld | EntryReleased | EntrySentBack | QueueHeld | QueueResumed
     | ClashSeen | ClashGone | TargetRed | TargetGreen | RevertPrepared | RevertConflicted
     | ForwardAsked | TargetPublished
 )

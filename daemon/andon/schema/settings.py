@@ -206,7 +206,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     queue: Queue = Queue()
 
     def commands(self) -> tuple[str, ...]:
-        """Every shell command and argv that these settings would run, in a fixed order: what a person trusts."""
+        """Every shell command and argv that these settings would run, and where they publish: what a person trusts. The order is
+        fixed, and settings that publish nothing say nothing of it."""
         told = [f"check {check.name}: {check.run}" for _, check in sorted(self.checks.items())]
         told += [f"setup: {command}" for command in self.checkout.setup]
         told += [f"teardown: {command}" for command in self.checkout.teardown]
@@ -217,6 +218,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                  for _, agent in sorted(self.agents.items())]
         told += [f"allow {pattern}" for pattern in self.permissions.allow]
         told += ["allow everything that no pattern names"] if self.permissions.default == "allow" else []
+        told += [f"publish: {self.queue.publish} {self.queue.remote}"] if self.queue.publish != "none" else []
+        told += [f"merge driver {name}" for name in sorted(self.queue.drivers)]
         return tuple(told)
 
 

@@ -16,7 +16,7 @@ def _(state: State, event: e.AttemptClaimed) -> State:
     attempt = Attempt(
         attempt=event.attempt, task=event.task, repo=task.repo, number=event.number, station=event.station, fence=event.fence,
         agent=event.agent, base=event.base, start=event.start or event.base, port=event.port, ports=event.ports,
-        claimed_at=state.at, account=event.account, reserve_usd=event.reserve_usd,
+        claimed_at=state.at, account=event.account, reserve_usd=event.reserve_usd, rebase=event.rebase,
     )
     state = replace(state, attempts=state.attempts.set(event.attempt, attempt), fence=event.fence)
     state = with_repo(state, task.repo, last_claim=state.seq)
@@ -28,7 +28,10 @@ def _(state: State, event: e.AttemptClaimed) -> State:
 @on(e.CheckoutPrepared)
 def _(state: State, event: e.CheckoutPrepared) -> State:
     state = forget(state, event.attempt, "prepare-checkout")
-    return with_attempt(state, event.attempt, phase="prepared", path=event.path, isolation=event.isolation)
+    changes: dict[str, Any] = {"start": event.start} if event.start else {}
+    return with_attempt(
+        state, event.attempt, phase="prepared", path=event.path, isolation=event.isolation, rebased=event.rebased, **changes,
+    )
 
 
 @on(e.AttemptStarted)

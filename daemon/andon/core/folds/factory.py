@@ -7,7 +7,7 @@ from andon.schema import events as e
 
 @on(e.FactoryStarted)
 def _(state: State, event: e.FactoryStarted) -> State:
-    return replace(state, version=event.version, pid=event.pid, started_at=state.at)
+    return replace(state, version=event.version, pid=event.pid, started_at=state.at, cores=event.cores)
 
 
 @on(e.FactoryConfigured)
@@ -46,16 +46,11 @@ def _(state: State, event: e.CommandsTrusted) -> State:
     return with_repo(state, event.repo, trusted=event.commands)
 
 
-@on(e.TargetObserved)
-def _(state: State, event: e.TargetObserved) -> State:
-    return with_repo(state, event.repo, trunk=event.oid, tree=event.tree)
-
-
 @on(e.TargetMirrored)
 def _(state: State, event: e.TargetMirrored) -> State:
     return with_repo(
         forget(state, event.repo, "mirror-target"), event.repo, mirror_tried=event.oid, mirrored=event.advanced,
-        mirror_because=event.because, mirror_mend=event.mend,
+        mirror_because=event.because, mirror_mend=event.mend, mirror_answered=event.asked,
     )
 
 

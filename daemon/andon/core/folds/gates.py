@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from andon.core.folds.table import forget, on, replace, with_attempt, with_task
-from andon.core.state import Gate, State
+from andon.core.folds.landing import without_task
+from andon.core.folds.table import forget, on, replace, with_attempt, with_queue, with_repo, with_task
+from andon.core.state import Gate, State, station_of
 from andon.schema import events as e
 from andon.schema.ids import AttemptId, GateId
 
@@ -18,6 +19,11 @@ def _(state: State, event: e.GateOpened) -> State:
     state = replace(state, gates=state.gates.set(event.gate, gate), gate_count=state.gate_count + 1)
     if event.kind == "stuck":
         state = with_stuck(state, event.attempt, wants_gate=False)
+    task = state.tasks.get(event.task)
+    station = station_of(state, task) if task else None
+    if event.kind == "unevaluated" and task is not None and station is not None and station.kind == "land":
+        known = state.repos[task.repo].queue.strange
+        state = with_queue(state, task.repo, strange=(*(other for other in known if other != event.task), event.task)[-10:])
     return with_task(state, event.task, gate=event.gate, since=state.at)
 
 
@@ -33,6 +39,7 @@ def _(state: State, event: e.GateAnswered) -> State:
         task = state.tasks[gate.task]
         claims = tuple(claim for claim in task.claims if claim.status != "unevaluated")
         state = with_task(state, gate.task, claims=claims, rerun=0)
+        state = with_repo(state, task.repo, queue=without_task(state.repos[task.repo].queue, gate.task))
     attempt = state.attempts.get(gate.attempt)
     if gate.kind == "stuck":
         return with_stuck(state, gate.attempt, last=state.at)

@@ -1,32 +1,116 @@
-"""What the steps of a landing change."""
+"""What the steps of a landing and the moves of the target change."""
 
-from andon.core.folds.table import end_landing, forget, on, replace, with_landing, with_repo, with_task
-from andon.core.state import Landing, State
+from andon.core.folds.table import end_landing, forget, on, replace, with_landing, with_queue, with_repo, with_task
+from andon.core.queue.facts import KEPT_LANDED, KEPT_TIMES, KEPT_TRIED, Checked, Landed, Landing, Outcome, Queue
+from andon.core.state import State, station_of
 from andon.schema import events as e
+from andon.schema.ids import Oid, RepoId, TaskId
+
+Members = tuple[e.Member, ...]
 
 
 @on(e.LandingPlanned)
 def _(state: State, event: e.LandingPlanned) -> State:
+    members = event.members or (e.Member(task=event.task, commit=event.commit, at=state.at),)
     landing = Landing(
         landing=event.landing, repo=event.repo, task=event.task, commit=event.commit, onto=event.onto, planned_at=state.at,
+        members=members, why=event.why, suspect=event.suspect,
     )
-    state = replace(state, landings=state.landings.set(event.landing, landing), landing_count=state.landing_count + 1)
-    state = with_repo(state, event.repo, landing=event.landing)
-    return with_task(state, event.task, landing=event.landing)
+    return replace(state, landings=state.landings.set(event.landing, landing), landing_count=state.landing_count + 1)
 
 
 @on(e.LandingMerged)
 def _(state: State, event: e.LandingMerged) -> State:
-    return with_landing(forget(state, event.landing, "merge-candidate"), event.landing, candidate=event.candidate, tree=event.tree)
+    state = forget(state, event.landing, "merge-candidate")
+    return with_landing(state, event.landing, candidate=event.candidate, tree=event.tree, steps=event.steps)
 
 
 @on(e.LandingConflicted)
 def _(state: State, event: e.LandingConflicted) -> State:
+    known = state.landings.get(event.landing)
+    if known is None:
+        return state
+    heads = {member.task: member.commit for member in known.members}
+    if event.against and event.task:
+        queue = state.repos[known.repo].queue
+        pair = (heads.get(event.against, Oid("")), heads.get(event.task, Oid("")))
+        state = with_queue(state, known.repo, clashing=(*(other for other in queue.clashing if other != pair), pair)[-KEPT_TRIED:])
     return end_landing(state, event.landing)
+
+
+@on(e.LandingChecked)
+def _(state: State, event: e.LandingChecked) -> State:
+    known = state.landings.get(event.landing)
+    if known is None:
+        return state
+    checked = Checked(
+        check=event.check, result=event.result, run=event.run, because=event.because, failing=event.failing, detail=event.detail,
+        final=event.final,
+    )
+    return with_landing(
+        state, event.landing, checked=(*(other for other in known.checked if other.check != event.check), checked),
+    )
+
+
+@on(e.LandingJudged)
+def _(state: State, event: e.LandingJudged) -> State:
+    known = state.landings.get(event.landing)
+    if known is None:
+        return state
+    queue = state.repos[known.repo].queue
+    counts = replace(queue.counts, proofs=queue.counts.proofs + 1, blamed=queue.counts.blamed + (event.result == "fail"))
+    said = event.result != "unevaluated"
+    seen = next((outcome for outcome in queue.outcomes if same(outcome.members, known.members)), Outcome(members=known.members))
+    if said and not (seen.passes or seen.fails):
+        counts = replace(counts, trees=counts.trees + 1)
+    seconds = (state.at - known.planned_at) / 1000
+    state = with_queue(
+        state, known.repo, counts=counts, outcomes=learned(queue.outcomes, judged(seen, known, event)),
+        seconds=(*queue.seconds, seconds)[-KEPT_TIMES:] if said else queue.seconds, strange=() if said else queue.strange,
+    )
+    if event.result == "pass" and known.candidate:
+        return with_landing(state, event.landing, passed=True)
+    return end_landing(state, event.landing)
+
+
+def judged(seen: Outcome, landing: Landing, event: e.LandingJudged) -> Outcome:
+    """What is known of the members after one more proof of them."""
+    seen = replace(seen, commit=landing.candidate)
+    if event.result == "pass":
+        return replace(seen, passes=seen.passes + 1, unevaluated=0, final=False)
+    failed = tuple(checked for checked in landing.checked if checked.result != "pass")
+    if event.result == "unevaluated":
+        return replace(seen, unevaluated=seen.unevaluated + 1, final=event.final, because=event.because, failed=failed)
+    names = tuple(dict.fromkeys((*seen.names, *(name for checked in failed for name in (checked.failing or (checked.check,))))))
+    runs = (*seen.runs, *(checked.run for checked in failed if checked.result == "fail"))[-20:]
+    return replace(
+        seen, fails=seen.fails + 1, unevaluated=0, final=False, because=event.because, failed=failed, names=names[:100], runs=runs,
+    )
+
+
+def learned(outcomes: tuple[Outcome, ...], new: Outcome) -> tuple[Outcome, ...]:
+    """With the new one in the place of what was known of the same members."""
+    return (*(other for other in outcomes if not same(other.members, new.members)), new)[-KEPT_TRIED:]
+
+
+def same(one: Members, other: Members) -> bool:
+    """The same changes in the same order."""
+    return [(member.task, member.commit) for member in one] == [(member.task, member.commit) for member in other]
+
+
+@on(e.LandingChosen)
+def _(state: State, event: e.LandingChosen) -> State:
+    return with_landing(state, event.landing, chosen=True)
 
 
 @on(e.LandingAbandoned)
 def _(state: State, event: e.LandingAbandoned) -> State:
+    known = state.landings.get(event.landing)
+    if known is None:
+        return state
+    if known.candidate and not known.passed:
+        counts = state.repos[known.repo].queue.counts
+        state = with_queue(state, known.repo, counts=replace(counts, proofs=counts.proofs + 1, abandoned=counts.abandoned + 1))
     return end_landing(state, event.landing)
 
 
@@ -35,5 +119,80 @@ def _(state: State, event: e.TargetMoved) -> State:
     known = state.landings.get(event.landing)
     if known is None:
         return state
-    state = with_repo(state, known.repo, trunk=event.new, tree=known.tree)
-    return end_landing(state, event.landing)
+    state = passed_over(state, known)
+    repo = state.repos[known.repo]
+    queue = repo.queue
+    counts = replace(queue.counts, moved=queue.counts.moved + 1, landed=queue.counts.landed + len(known.members))
+    gone = {member.task for member in known.members}
+    state = with_queue(
+        state, known.repo, counts=counts, outcomes=stripped(queue.outcomes, known.members),
+        moments=(*queue.moments, *(state.at for _ in known.members))[-KEPT_TIMES:],
+        landed=(*queue.landed, *landed_by(known, event))[-KEPT_LANDED:],
+        order=tuple(task for task in queue.order if task not in gone),
+    )
+    state = end_landing(with_repo(state, known.repo, trunk=event.new, tree=known.tree), event.landing)
+    return follow(state, known, event.new)
+
+
+def landed_by(landing: Landing, moved: e.TargetMoved) -> list[Landed]:
+    """The members as changes that a red target may be traced to. The last one's commit is where the target was moved to."""
+    ends = [*(step.commit for step in landing.steps[:-1]), moved.new]
+    return [Landed(task=step.task, commit=end, before=before, tree=step.tree)
+            for step, end, before in zip(landing.steps, ends, [moved.old, *ends], strict=False)]
+
+
+def stripped(outcomes: tuple[Outcome, ...], landed: Members) -> tuple[Outcome, ...]:
+    """What is still known after these landed: members that began with them are now the rest of them on the new target."""
+    count = len(landed)
+    return tuple(
+        replace(outcome, members=outcome.members[count:]) for outcome in outcomes
+        if len(outcome.members) > count and same(outcome.members[:count], landed)
+    )
+
+
+def follow(state: State, moved: Landing, new: Oid) -> State:
+    """Longer landings go on from the new target: the same commits lie on top of it. A tip of a proven history is made anew."""
+    count = len(moved.members)
+    green = state.repos[moved.repo].settings.queue.history == "green"
+    for known in list(state.landings.values()):
+        if known.repo != moved.repo or len(known.members) <= count or not same(known.members[:count], moved.members):
+            continue
+        rests = known.candidate and known.steps[: len(moved.steps)] == moved.steps
+        if not rests or (green and known.passed):
+            continue
+        state = with_landing(state, known.landing, members=known.members[count:], steps=known.steps[count:], onto=new)
+    return state
+
+
+def passed_over(state: State, landing: Landing) -> State:
+    """Those that came earlier, could have landed, and did not, were overtaken."""
+    latest = max((member.at for member in landing.members), default=0)
+    inside = {member.task for member in landing.members}
+    for name in state.open:
+        task = state.tasks[name]
+        station = station_of(state, task)
+        waits = station is not None and station.kind == "land" and task.work is not None and not (task.held or task.gate)
+        if waits and task.repo == landing.repo and name not in inside and task.queued < latest:
+            state = with_task(state, name, overtaken=task.overtaken + 1)
+    return state
+
+
+@on(e.TargetObserved)
+def _(state: State, event: e.TargetObserved) -> State:
+    known = state.repos.get(event.repo)
+    if known is None or event.by == "landing" or known.trunk == event.oid:
+        return with_repo(state, event.repo, trunk=event.oid, tree=event.tree)
+    other = Landed(task=TaskId(""), commit=event.oid, before=known.trunk, tree=event.tree)
+    state = with_queue(state, event.repo, landed=(*known.queue.landed, other)[-KEPT_LANDED:])
+    return unlearned(with_repo(state, event.repo, trunk=event.oid, tree=event.tree), event.repo)
+
+
+def unlearned(state: State, repo: RepoId) -> State:
+    """Somebody else moved the target: what was seen of members on the old one says nothing any more."""
+    return with_queue(state, repo, outcomes=(), clashing=())
+
+
+def without_task(queue: Queue, task: TaskId) -> Queue:
+    """Nothing is known of members with this task any more: somebody wants to know anew."""
+    outcomes = tuple(outcome for outcome in queue.outcomes if all(member.task != task for member in outcome.members))
+    return replace(queue, outcomes=outcomes, strange=tuple(other for other in queue.strange if other != task))

@@ -2,7 +2,8 @@
 
 from immutables import Map
 
-from andon.core.folds.table import forget, on, replace, with_task
+from andon.core.folds.table import forget, on, replace, with_queue, with_task
+from andon.core.queue.facts import KEPT_TIMES
 from andon.core.state import KEPT_PROOFS, RERUNS, Claim, Proof, Run, State, proof_key
 from andon.schema import events as e
 from andon.schema.ids import Oid
@@ -23,6 +24,9 @@ def _(state: State, event: e.RunFinished) -> State:
     if run is None:
         return state
     state = forget(replace(state, runs=state.runs.delete(event.run)), event.run)
+    if event.cpu_s and event.seconds and run.repo in state.repos:
+        uses = state.repos[run.repo].queue.uses
+        state = with_queue(state, run.repo, uses=(*uses, (event.cpu_s, event.seconds))[-KEPT_TIMES:])
     if event.result != "unevaluated" or run.purpose == "baseline":
         state = remember(state, run, event)
     return state
@@ -34,7 +38,7 @@ def remember(state: State, run: Run, event: e.RunFinished) -> State:
     compared = task.work.base_tree if task and task.work and run.purpose == "change" else Oid("")
     proof = Proof(
         run=event.run, result=event.result, because=event.because, names=event.names, base_tree=compared,
-        lost_tests=event.lost_tests, seq=state.seq,
+        lost_tests=event.lost_tests, failing=event.failing[:50], seq=state.seq,
     )
     proofs = state.proofs
     if len(proofs) >= KEPT_PROOFS:

@@ -63,7 +63,7 @@ def finish(state: State, task: TaskId, outcome: str, because: str = "") -> State
         return state
     gates = without(state.gates, known.gate)
     state = replace(state, open=tuple(other for other in state.open if other != task), gates=gates)
-    state = end_landing(state, known.landing)
+    state = end_landings(state, task)
     for attempt in known.attempts:
         if attempt in state.attempts and state.attempts[attempt].phase == "removed":
             state = replace(state, attempts=state.attempts.delete(attempt))
@@ -81,7 +81,10 @@ def retire(state: State) -> State:
         return state
     known = state.tasks[oldest]
     last = max(known.history, default=state.seq)
-    past = Past(repo=known.repo, outcome=known.outcome, landed=known.landed, first=known.added_seq, last=last)
+    past = Past(
+        repo=known.repo, outcome=known.outcome, landed=known.landed, landed_before=known.landed_before, title=known.title[:200],
+        first=known.added_seq, last=last,
+    )
     return replace(
         state, tasks=state.tasks.delete(oldest), past=state.past.set(oldest, past),
         over=tuple(task for task in state.over if task != oldest),
@@ -90,12 +93,22 @@ def retire(state: State) -> State:
 
 def end_landing(state: State, landing: LandingId) -> State:
     """The landing is no longer under way."""
-    known = state.landings.get(landing)
-    if known is None:
+    if landing not in state.landings:
         return state
-    state = forget(replace(state, landings=state.landings.delete(landing)), landing)
-    state = with_repo(state, known.repo, landing=LandingId(""))
-    return with_task(state, known.task, landing=LandingId(""))
+    return forget(replace(state, landings=state.landings.delete(landing)), landing)
+
+
+def end_landings(state: State, task: TaskId) -> State:
+    """Nothing that the task is a member of is under way any more."""
+    for landing in [known.landing for known in state.landings.values() if any(member.task == task for member in known.members)]:
+        state = end_landing(state, landing)
+    return state
+
+
+def with_queue(state: State, repo: RepoId, **changes: Any) -> State:
+    """The state with facts of one merge queue changed."""
+    known = state.repos.get(repo)
+    return with_repo(state, repo, queue=replace(known.queue, **changes)) if known else state
 
 
 def forget(state: State, subject: str, effect: str = "") -> State:

@@ -1,9 +1,9 @@
 """What events about tasks change."""
 
-from andon.core.folds.table import end_landing, finish, on, replace, with_task
-from andon.core.state import Failure, State, Task
+from andon.core.folds.table import end_landings, finish, on, replace, with_task
+from andon.core.state import Failure, State, Task, station_of
 from andon.schema import events as e
-from andon.schema.ids import AttemptId, Digest, GateId, LandingId, TaskId
+from andon.schema.ids import AttemptId, Digest, GateId, TaskId
 
 
 @on(e.TaskAdded)
@@ -11,7 +11,7 @@ def _(state: State, event: e.TaskAdded) -> State:
     task = Task(
         task=event.task, repo=event.repo, title=event.title, spec=event.spec, line=event.line, after=event.after,
         paths=event.paths, priority=event.priority, agent=event.agent, may_remove_tests=event.may_remove_tests,
-        added_at=state.at, added_seq=state.seq, since=state.at, race=event.race,
+        added_at=state.at, added_seq=state.seq, since=state.at, race=event.race, reverts=event.reverts,
     )
     keys = state.keys.set(event.key, event.task) if event.key else state.keys
     return replace(
@@ -22,12 +22,15 @@ def _(state: State, event: e.TaskAdded) -> State:
 
 @on(e.TaskEntered)
 def _(state: State, event: e.TaskEntered) -> State:
-    return with_task(state, event.task, station=event.station, since=state.at, rerun=0)
+    state = with_task(state, event.task, station=event.station, since=state.at, rerun=0)
+    known = state.tasks.get(event.task)
+    station = station_of(state, known) if known else None
+    return with_task(state, event.task, queued=state.at) if station is not None and station.kind == "land" else state
 
 
 @on(e.TaskLanded)
 def _(state: State, event: e.TaskLanded) -> State:
-    return with_task(state, event.task, landed=event.commit, since=state.at)
+    return with_task(state, event.task, landed=event.commit, landed_before=event.before, since=state.at)
 
 
 @on(e.TaskDone)
@@ -85,6 +88,7 @@ def leave_change(state: State, task: TaskId, *, resume: bool) -> State:
     """The accepted change is set aside as the previous one, and the task stands before its first station again."""
     known = state.tasks[task]
     return with_task(
-        end_landing(state, known.landing), task, station="", work=None, previous=known.work or known.previous,
-        resume_previous=resume, claims=(), approved=Digest(""), live=AttemptId(""), landing=LandingId(""),
+        end_landings(state, task), task, station="", work=None, previous=known.work or known.previous,
+        resume_previous=resume, claims=(), approved=Digest(""), live=AttemptId(""), overtaken=0,
+        reverts=TaskId(""),
     )

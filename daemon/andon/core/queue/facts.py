@@ -1,0 +1,166 @@
+"""What is remembered of a merge queue beside its tasks: few facts, all of them folded from events; the rest is derived at each look."""
+
+import msgspec
+
+from andon.schema.events import Hunk, Member, MergedStep, Result
+from andon.schema.ids import LandingId, Oid, RepoId, RunId, TaskId
+from andon.schema.landing_events import ClashKind, Why
+
+KEPT_TRIED = 200
+"""Results of members that did not land, remembered for one queue; the oldest go first and would be proved again."""
+KEPT_FLAKES = 200
+"""Flaky tests remembered for one repository."""
+KEPT_LANDED = 200
+"""Landed changes that a red target may be traced to; older ones are not suspected."""
+KEPT_CLASHES = 500
+KEPT_TIMES = 64
+"""Durations of proofs, moments of landings and uses of processors that figures are made of."""
+
+
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a check said of a merged tree."""
+
+    check: str
+    result: Result
+    run: RunId
+    because: str
+    failing: tuple[str, ...] = ()
+    detail: str = ""
+    final: bool = False
+
+
+class Landing(msgspec.Struct, frozen=True, kw_only=True):
+    """Members that are merged and proved together."""
+
+    landing: LandingId
+    repo: RepoId
+    task: TaskId
+    """The last member's."""
+    commit: Oid
+    onto: Oid
+    planned_at: int
+    members: tuple[Member, ...] = ()
+    why: Why = "prefix"
+    suspect: TaskId = TaskId("")
+    candidate: Oid = Oid("")
+    """Empty while it is merged, and again when the target moved in a way that its candidate cannot follow."""
+    tree: Oid = Oid("")
+    steps: tuple[MergedStep, ...] = ()
+    checked: tuple[Checked, ...] = ()
+    passed: bool = False
+    chosen: bool = False
+    """The target is to be moved to it."""
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of exactly these members on the present trunk."""
+
+    members: tuple[Member, ...]
+    passes: int = 0
+    fails: int = 0
+    unevaluated: int = 0
+    commit: Oid = Oid("")
+    """The candidate that was proved last."""
+    runs: tuple[RunId, ...] = ()
+    """Those that said no."""
+    final: bool = False
+    """Proving it again would only repeat that it cannot be evaluated."""
+    because: str = ""
+    failed: tuple[Checked, ...] = ()
+    """The checks that failed last."""
+    names: tuple[str, ...] = ()
+    """All tests that ever failed here; a check that names none counts by its own name."""
+
+
+class Flake(msgspec.Struct, frozen=True, kw_only=True):
+    """A test, or a check that names none, which said yes and no about one tree."""
+
+    name: str
+    check: str
+    seen: int
+    """How often."""
+    at: int
+
+
+class Landed(msgspec.Struct, frozen=True, kw_only=True):
+    """A step of the target, as far as a red one is traced."""
+
+    task: TaskId
+    """Empty: not by us, a person's own commits."""
+    commit: Oid
+    before: Oid
+    tree: Oid
+
+
+class Red(msgspec.Struct, frozen=True, kw_only=True):
+    """A check that fails on the target."""
+
+    check: str
+    because: str
+    commit: Oid
+    run: RunId
+    since: int
+    suspects: tuple[TaskId, ...] = ()
+
+
+class Meeting(msgspec.Struct, frozen=True, kw_only=True):
+    """Two live changes that meet."""
+
+    one: TaskId
+    other: TaskId
+    kind: ClashKind
+    hunks: tuple[Hunk, ...]
+    heads: tuple[Oid, Oid]
+    since: int
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the queue did so far."""
+
+    landed: int = 0
+    sent_back: int = 0
+    culprits: int = 0
+    """Of those sent back: failed by themselves on the merged tree, and failed again."""
+    conflicts: int = 0
+    proofs: int = 0
+    moved: int = 0
+    """Proofs that moved the target."""
+    blamed: int = 0
+    """Proofs that narrowed or confirmed a culprit: they failed."""
+    abandoned: int = 0
+    trees: int = 0
+    """Distinct merged trees with a yes or no."""
+    flaky: int = 0
+    """Trees with both."""
+
+
+class Queue(msgspec.Struct, frozen=True, kw_only=True):
+    """The merge queue of one repository."""
+
+    held: str = ""
+    held_by: str = ""
+    held_at: int = 0
+    order: tuple[TaskId, ...] = ()
+    """Those that a person put first, in that order."""
+    outcomes: tuple[Outcome, ...] = ()
+    strange: tuple[TaskId, ...] = ()
+    """Tasks whose landing could not be evaluated since anything was last proven or refuted: two of them stop the queue."""
+    clashing: tuple[tuple[Oid, Oid], ...] = ()
+    """Heads of queued changes that were found not to merge with each other."""
+    flakes: tuple[Flake, ...] = ()
+    landed: tuple[Landed, ...] = ()
+    """The target's latest steps, oldest first."""
+    green: tuple[tuple[str, Oid], ...] = ()
+    """By check of the watch station: the commit that it last passed on."""
+    red: tuple[Red, ...] = ()
+    meetings: tuple[Meeting, ...] = ()
+    counts: Counts = Counts()
+    seconds: tuple[float, ...] = ()
+    """Of the latest proofs that said yes or no."""
+    uses: tuple[tuple[float, float], ...] = ()
+    """(processor seconds, seconds) of the latest check runs."""
+    moments: tuple[int, ...] = ()
+    """When changes landed (unix milliseconds), the latest."""
+    published: Oid = Oid("")
+    published_where: str = ""
+    published_because: str = ""

@@ -1,0 +1,115 @@
+"""The proof of a merged tree: which checks are still wanted, and what their results say of the landing. Pure."""
+
+from andon.core.queue.facts import Checked, Landing, Outcome
+from andon.core.queue.standing import checks_for
+from andon.core.state import Proof, Repository, Run, State, proof_key
+from andon.core.stations import check
+from andon.schema import events as e, inputs as i
+from andon.schema.ids import RunId
+from andon.schema.settings import Check
+
+
+def advance(state: State, repo: Repository, landing: Landing) -> list[e.Event]:
+    """The events that bring one landing's proof forward by one step; empty while runs are under way and when it is judged."""
+    if not landing.candidate or landing.passed or not repo.is_trusted:
+        return []
+    checks = checks_for(state, landing)
+    if not checks:
+        because = "no check is configured, so nothing can be proven"
+        return [e.LandingJudged(landing=landing.landing, result="unevaluated", because=because, final=True)]
+    known = {checked.check: checked for checked in landing.checked}
+    failed = [checked for checked in landing.checked if checked.result == "fail"]
+    if failed:
+        return [judged(landing, "fail", failed)]
+    events: list[e.Event] = []
+    for wanted in checks:
+        if wanted.name not in known:
+            events += step(state, repo, landing, wanted, len(events))
+    if events or len(known) < len(checks):
+        return events
+    open_ = [checked for checked in landing.checked if checked.result == "unevaluated"]
+    return [judged(landing, "unevaluated", open_) if open_ else judged(landing, "pass", list(landing.checked))]
+
+
+def judged(landing: Landing, result: e.Result, told: list[Checked]) -> e.LandingJudged:
+    """The verdict with its reasons."""
+    because = "; ".join(f"{checked.check}: {checked.because}" for checked in told)
+    return e.LandingJudged(
+        landing=landing.landing, result=result, because=because[:600], final=any(checked.final for checked in told),
+    )
+
+
+def step(state: State, repo: Repository, landing: Landing, wanted: Check, planned: int) -> list[e.Event]:
+    """What is known of one check on this tree, or a run of it; empty while one is under way."""
+    if any(run.landing == landing.landing and run.check == wanted.name for run in state.runs.values()):
+        return []
+    definition = check.definition_of(wanted, repo.settings)
+    proof = None if repeats(repo, landing, wanted) else usable(state, repo, landing, wanted)
+    if proof is not None:
+        return [told(landing, wanted, proof, state)]
+    return [e.RunPlanned(
+        run=RunId(f"R{state.run_count + planned + 1}"), repo=repo.repo, task=landing.task, purpose="landing", check=wanted.name,
+        definition=definition, commit=landing.candidate, tree=landing.tree, landing=landing.landing,
+    )]
+
+
+def repeats(repo: Repository, landing: Landing, wanted: Check) -> bool:
+    """Whether a check is to be run although its result on this tree is known: it failed, and the failure is to be confirmed."""
+    return landing.why == "confirm" and any(failed.check == wanted.name for failed in outcome_of(repo, landing).failed)
+
+
+def outcome_of(repo: Repository, landing: Landing) -> Outcome:
+    """What is known of a landing's members so far."""
+    heads = [(member.task, member.commit) for member in landing.members]
+    found = (known for known in repo.queue.outcomes if [(member.task, member.commit) for member in known.members] == heads)
+    return next(found, Outcome(members=landing.members))
+
+
+def usable(state: State, repo: Repository, landing: Landing, wanted: Check) -> Proof | None:
+    """A known yes or no for exactly this tree."""
+    proof = state.proofs.get(proof_key(repo.repo, landing.tree, check.definition_of(wanted, repo.settings)))
+    return proof if proof is not None and proof.result != "unevaluated" else None
+
+
+def told(landing: Landing, wanted: Check, proof: Proof, state: State) -> e.LandingChecked:
+    """What an earlier run says of this tree."""
+    lost = proof.lost_tests if not may_remove_tests(state, landing) else ()
+    result: e.Result = "fail" if lost or proof.result != "pass" else "pass"
+    because = check.lost_sentence(lost) if lost and proof.result == "pass" else f"{proof.because} (same tree, proven by {proof.run})"
+    return e.LandingChecked(
+        landing=landing.landing, check=wanted.name, result=result, run=proof.run, because=because,
+        failing=proof.failing or lost, detail="\n".join((*proof.failing, *lost))[:4000],
+    )
+
+
+def may_remove_tests(state: State, landing: Landing) -> bool:
+    """Whether one of the members was given leave to remove tests."""
+    return any(state.tasks[member.task].may_remove_tests for member in landing.members if member.task in state.tasks)
+
+
+def ran(state: State, landing: Landing, run: Run, seen: i.CheckRan) -> list[e.Event]:
+    """A run of a landing ended."""
+    if run.commit != landing.candidate or landing.passed:
+        return []
+    lost = seen.lost_tests if not may_remove_tests(state, landing) else ()
+    result: e.Result = "fail" if lost and seen.result == "pass" else seen.result
+    because = check.lost_sentence(lost) if lost and seen.result == "pass" else seen.because
+    detail = "\n".join((*seen.failing, *lost, seen.tail))[:4000] if result != "pass" else ""
+    final = result == "unevaluated" and seen.cause in check.FINAL_CAUSES
+    return [e.LandingChecked(
+        landing=landing.landing, check=run.check, result=result, run=run.run, because=because, detail=detail, final=final,
+        failing=(*seen.failing, *lost)[:50] if result == "fail" else (),
+    )]
+
+
+def flaked(state: State, run: Run, seen: i.CheckRan) -> list[e.Event]:
+    """That this tree was told the opposite of before; a run that was not evaluated tells nothing."""
+    known = state.proofs.get(proof_key(run.repo, run.tree, run.definition))
+    if known is None or "unevaluated" in (known.result, seen.result) or known.result == seen.result:
+        return []
+    tests = known.failing if known.result == "fail" else seen.failing
+    landing = state.landings.get(run.landing)
+    inside = tuple(member.task for member in landing.members) if landing else ((run.task,) if run.task else ())
+    return [e.FlakeSeen(
+        repo=run.repo, check=run.check, tree=run.tree, tests=tests[:50], runs=(known.run, seen.run), tasks=inside[:50],
+    )]
