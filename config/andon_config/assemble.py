@@ -24,8 +24,10 @@ CHOICE = ("use", "command", "args")
 """Keys of an agent that belong together: choosing one of the first two drops what lower layers chose."""
 TIED = ("model", "account", "approve", "upstream", "login")
 """Keys that only make sense for one adapter: choosing another than lower layers did drops these too."""
-STATION_KEYS = {"agent": "agent", "checks": "check", "when": "gate"}
-"""Keys of a station that only one kind has."""
+STATION_KEYS = {"agent": ("agent",), "checks": ("check", "watch"), "when": ("gate",)}
+"""Keys of a station that only some kinds have."""
+ORDER = ("default", "person", "repository", "command line")
+"""Origins, later ones win."""
 
 
 class Leaf(msgspec.Struct, frozen=True):
@@ -106,7 +108,7 @@ def settings(leaves: Leaves) -> schema.Settings:
     return schema.Settings(
         **factory, agents=agents, checks=checks, lines=lines, policy=schema.Policy(**given(file.policy)),
         budget=_budget(file.budget), retry=schema.Retry(**given(file.retry)), checkout=schema.Checkout(**given(file.checkout)),
-        permissions=schema.Permissions(**given(file.permissions)),
+        permissions=schema.Permissions(**given(file.permissions)), queue=_queue(leaves, given(file.queue)),
     )
 
 
@@ -124,6 +126,15 @@ def _budget(table: BudgetTable | msgspec.UnsetType) -> schema.Budget:
     return schema.Budget(**task, **caps, **said)
 
 
+def _queue(leaves: Leaves, said: dict[str, Any]) -> schema.Queue:
+    """How changes land. Replayed commits stand on the target one by one, and only the last was proven: no green history."""
+    if (said.get("land"), said.get("history")) == ("rebase", "green"):
+        what = 'with `land = "rebase"` a change\'s own commits stand on the target, and only the last of them is proven: not green'
+        later = max(("history", "land"), key=lambda key: _rank(leaves, ("queue", key)))
+        raise blame(leaves, ("queue", later), what, 'say `history = "tips"`, or land by merge or squash')
+    return schema.Queue(**said)
+
+
 def given(table: msgspec.Struct | msgspec.UnsetType) -> dict[str, Any]:
     """The fields that somebody said."""
     if isinstance(table, msgspec.UnsetType):
@@ -135,13 +146,17 @@ def _named(tables: Any) -> Iterable[tuple[str, Any]]:
     return () if tables is msgspec.UNSET else tables.items()
 
 
+def _rank(leaves: Leaves, keys: Keys) -> int:
+    """How high the layer stands that says this."""
+    return ORDER.index(leaves[keys].source.origin) if keys in leaves else -1
+
+
 def blame(leaves: Leaves, path: Path, what: str, mend: str) -> Mistake:
     """A mistake at this path: at its own line, else where the highest layer speaks of its table."""
     for size in range(len(path), 0, -1):
         said = [leaf for key, leaf in leaves.items() if key[:size] == path[:size]]
         if said:
-            order = ("default", "person", "repository", "command line")
-            return max(said, key=lambda leaf: order.index(leaf.source.origin)).source.mistake(path, what, mend)
+            return max(said, key=lambda leaf: ORDER.index(leaf.source.origin)).source.mistake(path, what, mend)
     return Mistake(what, where=dotted(path), mend=mend)
 
 
@@ -186,11 +201,11 @@ def _station(
     path: Path = ("stations", name)
     said = given(table)
     if "kind" not in said:
-        raise blame(leaves, path, f"station `{name}` has no kind", "give it `kind`: agent, check, gate or land")
-    for key, kind in STATION_KEYS.items():
-        if key in said and said["kind"] != kind:
+        raise blame(leaves, path, f"station `{name}` has no kind", "give it `kind`: agent, check, gate, land or watch")
+    for key, kinds in STATION_KEYS.items():
+        if key in said and said["kind"] not in kinds:
             what = f"station `{name}` is of kind {said['kind']}, which has no `{key}`"
-            raise blame(leaves, (*path, key), what, f"remove `{key}`, or make the kind {kind}")
+            raise blame(leaves, (*path, key), what, f"remove `{key}`, or make the kind {' or '.join(kinds)}")
     station = schema.Station(name=name, **said)
     if station.kind == "agent" and station.agent not in agents:
         what = f"station `{name}` names the agent `{station.agent}`, which is not in [agents]"
@@ -216,12 +231,24 @@ def _stops(
             raise blame(leaves, here, what, nearest(name, sorted(stations)))
         if name in names[:number]:
             raise blame(leaves, here, f"line `{line}` names the station `{name}` twice", "make a second station under another name")
-        kind, nobody = stations[name].kind, not any(stations[before].kind == "agent" for before in names[:number])
-        if nobody and kind in ("check", "land"):
-            raise blame(leaves, here, f"line `{line}` has `{name}` before any agent has worked", "put an agent first")
-        if kind == "agent" and not nobody:
-            what = f"line `{line}` has a second agent station, `{name}`; this release works on a change at one station"
-            raise blame(leaves, here, what, "name one agent station, and put the rest into another line")
-        if kind == "land" and number != len(names) - 1:
-            raise blame(leaves, here, f"line `{line}` goes on after `{name}`, where the change has landed", "put it last")
+        if wrong := _misplaced(line, stations[name], [stations[before].kind for before in names[:number]]):
+            raise blame(leaves, here, *wrong)
     return tuple(stations[name] for name in names)
+
+
+def _misplaced(line: str, station: schema.Station, before: list[str]) -> tuple[str, str] | None:
+    """Why a station cannot stand after stations of these kinds, and the mend."""
+    name, kind = station.name, station.kind
+    if kind == "watch" and "land" not in before:
+        return f"line `{line}` has `{name}` before anything has landed", "put it after a station of kind land"
+    if kind == "watch" and "watch" in before:
+        return f"line `{line}` has a second watch station, `{name}`", "put its checks into the first one"
+    if kind != "watch" and "land" in before:
+        mend = f"put `{name}` before landing; after it only a station of kind watch may stand"
+        return f"line `{line}` goes on with `{name}` after the change has landed", mend
+    if kind in ("check", "land") and "agent" not in before:
+        return f"line `{line}` has `{name}` before any agent has worked", "put an agent first"
+    if kind == "agent" and "agent" in before:
+        what = f"line `{line}` has a second agent station, `{name}`; this release works on a change at one station"
+        return what, "name one agent station, and put the rest into another line"
+    return None

@@ -191,7 +191,7 @@ def _implied(settings: Settings) -> Iterator[tuple[Keys, Any]]:
         yield ("lines", line.name, "usd_day"), line.usd_day
         for station in line.stations:
             yield ("stations", station.name, "wip"), station.wip
-            own = {"agent": "agent", "check": "checks", "gate": "when"}.get(station.kind)
+            own = {"agent": "agent", "check": "checks", "watch": "checks", "gate": "when"}.get(station.kind)
             if own:
                 yield ("stations", station.name, own), getattr(station, own)
 

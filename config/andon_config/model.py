@@ -49,6 +49,14 @@ Pattern = Annotated[str, Meta(
     extra={"words": "a pattern such as `read`, `edit(src/**)` or `shell(git status*)`: shell, edit, read, fetch, mcp or other"},
 )]
 
+Remote = Annotated[str, Meta(
+    pattern=rf"^(?![-./])(?!.*(\.\.|//|/{END}))[A-Za-z0-9._/+-]{{1,100}}{END}",
+    extra={"words": "the name of a remote of this repository, such as `origin`"},
+)]
+Driver = Annotated[str, Meta(
+    pattern=rf"^[A-Za-z0-9][A-Za-z0-9._+-]{{0,99}}{END}", extra={"words": "the name of a merge driver, as `.gitattributes` has it"},
+)]
+
 
 class FactoryTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How much happens at once, and where it lands."""
@@ -57,8 +65,8 @@ class FactoryTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """The branch that changes land on."""
     wip: Annotated[int, Meta(ge=1, le=1_000)] | UnsetType = UNSET
     """Agents at work at once; in a person's own file over all repositories."""
-    proving: Annotated[int, Meta(ge=1, le=64)] | UnsetType = UNSET
-    """Check runs at once in this repository."""
+    proving: Annotated[int, Meta(ge=0, le=64)] | UnsetType = UNSET
+    """Check runs at once in this repository; 0: from the cores, and from how well the checks were seen to use them."""
     overlap_minutes: Annotated[float, Meta(ge=0, le=10_080)] | UnsetType = UNSET
     """How long a task waits for another whose paths overlap before it starts anyway."""
     day_usd: Dollars | UnsetType = UNSET
@@ -159,14 +167,14 @@ class LineTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class StationTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One step of a line."""
 
-    kind: Literal["agent", "check", "gate", "land"] | UnsetType = UNSET
-    """An agent works, the daemon runs checks, a person decides, or the queue lands."""
+    kind: Literal["agent", "check", "gate", "land", "watch"] | UnsetType = UNSET
+    """An agent works, the daemon runs checks, a person decides, the queue lands, or the target is proved on after landing."""
     wip: Limit | UnsetType = UNSET
     """Tasks at this station at once; 0 means no limit of its own."""
     agent: Name | UnsetType = UNSET
     """For kind agent: a name of [agents]."""
     checks: tuple[Name, ...] | UnsetType = UNSET
-    """For kind check: names of [checks]; empty means all."""
+    """For kind check and watch: names of [checks]; empty means all, for watch all that the line proves."""
     when: Literal["always", "policy", "never"] | UnsetType = UNSET
     """For kind gate: ask always, never, or unless the change is of class ship."""
 
@@ -261,6 +269,33 @@ class CheckoutTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Ignored paths that survive between two runs in a clean checkout. Empty is the strict choice."""
 
 
+class QueueTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How changes land on the target, and what follows."""
+
+    land: Literal["merge", "squash", "rebase"] | UnsetType = UNSET
+    """merge: a true merge commit each; squash: one commit each; rebase: the change's own commits, replayed."""
+    history: Literal["tips", "green"] | UnsetType = UNSET
+    """tips: what the target was moved to is proven, commits between two moves may not be; green: each first-parent commit is."""
+    confirm: Annotated[int, Meta(ge=0, le=10)] | UnsetType = UNSET
+    """Further failures, alone on the present target, before a change is sent back; 0: 1, or 2 where many checks flake."""
+    overtake: Annotated[int, Meta(ge=0, le=1_000)] | UnsetType = UNSET
+    """A change that waits may be overtaken by later ones this often; then it goes first."""
+    flaky: Annotated[int, Meta(ge=0, le=1_000)] | UnsetType = UNSET
+    """Flaky tests whose failure is excused at once; with more of them nothing is excused any more. 0: none ever is."""
+    contracts: dict[Name, tuple[Glob, ...]] | UnsetType = UNSET
+    """Groups of paths that belong together, by name: two changes that touch one group are told of each other."""
+    revert: Literal["ask", "auto"] | UnsetType = UNSET
+    """When the watch station finds the target red: ask a person, or take the suspect back by a revert that is proven first."""
+    publish: Literal["none", "push", "pr"] | UnsetType = UNSET
+    """What landed stays here; push: the target follows on `remote`; pr: a pull request by gh or glab. A person trusts it first."""
+    remote: Remote | UnsetType = UNSET
+    """The remote that `publish` speaks of."""
+    drivers: tuple[Driver, ...] | UnsetType = UNSET
+    """Custom merge drivers that may run, once a person trusts them; a change whose paths name another is not merged by us."""
+    structured: Literal["off", "propose"] | UnsetType = UNSET
+    """propose: after a conflict mergiraf, when installed, makes a proposal that the resolver may take and that is proven."""
+
+
 class SettingsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of Andon: `andon.toml` at a repository's root, or a person's own file."""
 
@@ -284,11 +319,13 @@ class SettingsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """How isolated checkouts are made."""
     permissions: PermissionsTable | UnsetType = UNSET
     """Who answers when an agent asks whether it may."""
+    queue: QueueTable | UnsetType = UNSET
+    """How changes land on the target, and what follows."""
     admission: AdmissionTable | UnsetType = UNSET
     """In a person's own file: when the machine takes another agent."""
 
 
 PERSONAL = ("factory.day_usd", "factory.breaker", "factory.restarts", "admission")
 """What only a person's own file may say: it holds for the whole factory."""
-JUDGING = ("checks", "policy", "lines", "stations", "checkout.setup", "checkout.keep")
+JUDGING = ("checks", "policy", "lines", "stations", "queue", "checkout.setup", "checkout.keep")
 """Sections that judge work: once the target commit has an andon.toml, they are taken from there."""

@@ -25,6 +25,7 @@ from andon.schema.settings import (
     Permissions,
     Policy,
     Price,
+    Queue,
     Retry,
     Settings,
     Station,
@@ -177,7 +178,8 @@ keep = ["k"]
 
 def test_an_empty_file_and_empty_tables_change_nothing(desk: Desk) -> None:
     plain = load_repository(work=None, base=None, person=None).settings
-    sections = ("factory", "agents", "checks", "lines", "stations", "policy", "budget", "retry", "checkout", "stations.build")
+    sections = ("factory", "agents", "checks", "lines", "stations", "policy", "budget", "retry", "checkout", "stations.build",
+                "queue", "queue.contracts", "stations.watch")
     for text in ("", "\ufeff", "# nothing\r\n", *(f"[{section}]\n" for section in sections)):
         assert desk.load(text).settings == plain
         assert desk.load(text, base=text).settings == plain
@@ -215,9 +217,10 @@ def test_each_value_tells_its_layer_and_its_line(desk: Desk) -> None:
 
 def test_every_leaf_of_the_settings_has_an_origin(desk: Desk) -> None:
     keys = {each.key for each in desk.load(PRODUCT).origins}
-    for section in ("agents.default", "checks.tests", "lines.build", "stations.build", "stations.review", "policy"):
+    for section in ("agents.default", "checks.tests", "lines.build", "stations.build", "stations.review", "policy", "queue"):
         assert any(key.startswith(f"{section}.") for key in keys)
     wanted = {f"retry.{key}" for key in Retry.__struct_fields__} | {f"checkout.{key}" for key in Checkout.__struct_fields__}
+    wanted |= {f"queue.{key}" for key in Queue.__struct_fields__ if key != "contracts"}
     wanted |= {f"checks.tests.{key}" for key in Check.__struct_fields__ if key != "name"}
     wanted |= {"stations.review.when", "stations.check.checks", "stations.build.agent", "lines.build.wip", "budget.task.attempts"}
     assert wanted <= keys
@@ -489,3 +492,98 @@ def test_what_a_person_said_of_an_agent_stays_when_the_repository_names_the_same
     assert (same.model, same.login) == ("opus", "copy")
     other = desk.load('[agents.default]\nuse = "codex"\n', person=mine).settings.agents["default"]
     assert (other.model, other.login) == ("", "none")
+
+
+# --- the queue and the watch -----------------------------------------------------------------------------------------
+
+QUEUE = """
+[queue]
+land = "squash"
+history = "green"
+confirm = 2
+overtake = 0
+flaky = 3
+revert = "auto"
+publish = "pr"
+remote = "fork/me"
+drivers = ["npm-merge-driver", "ours"]
+structured = "propose"
+[queue.contracts]
+api = ["openapi.yaml", "src/api/**"]
+"""
+WATCHED = '[lines.build]\nstations = ["build", "check", "review", "land", "watch"]\n'
+SLOW = '[checks.slow]\nrun = "make slow"\n'
+
+
+def test_every_key_of_the_queue_reaches_the_settings(desk: Desk) -> None:
+    assert desk.load(QUEUE).settings.queue == Queue(
+        land="squash", history="green", confirm=2, overtake=0, flaky=3, revert="auto", publish="pr", remote="fork/me",
+        drivers=("npm-merge-driver", "ours"), structured="propose", contracts={"api": ("openapi.yaml", "src/api/**")})
+    assert set(msgspec.structs.asdict(Queue())) == {key.partition(" ")[0].strip("[]") for key in QUEUE.splitlines()
+                                                    if " = " in key and not key.startswith("api")} | {"contracts"}
+
+
+def test_each_value_of_the_queue_says_where_it_comes_from(desk: Desk) -> None:
+    loaded = desk.load(QUEUE, person="[queue]\novertake = 9\n[queue.contracts]\ndb = ['schema.sql']\n")
+    assert origin(loaded, "queue.overtake").where == f"{desk.work}:6"
+    assert origin(loaded, "queue.contracts.api").where == f"{desk.work}:14"
+    assert origin(loaded, "queue.contracts.db") == Origin(
+        key="queue.contracts.db", value='["schema.sql"]', origin="person", where=f"{desk.own}:4")
+    assert origin(desk.load(""), "queue.land").origin == "default"
+
+
+def test_how_changes_land_is_taken_from_the_commit(desk: Desk) -> None:
+    loaded = desk.load(BASE + QUEUE, base=BASE)
+    assert loaded.settings.queue == Queue()
+    assert loaded.notes == ("[queue] edited in andon.toml takes effect once it is committed on main",)
+    assert desk.load(BASE, base=BASE + QUEUE).settings.queue.land == "squash"
+    assert desk.load(BASE + QUEUE, base=BASE + QUEUE).notes == ()
+
+
+def test_a_green_history_of_replayed_commits_is_refused_where_the_higher_layer_speaks(desk: Desk) -> None:
+    green, rebase = '[queue]\n\nhistory = "green"\n', '[queue]\nland = "rebase"\n'
+    for person, work, line in ((green, rebase, 2), (rebase, green, 3)):
+        with pytest.raises(Mistake, match="only the last of them is proven") as caught:
+            desk.load(work, person=person)
+        assert caught.value.problem.where == f"{desk.work}:{line}"
+    with pytest.raises(Mistake) as caught:
+        desk.load(rebase, overrides={"queue.history": "green"})
+    assert caught.value.problem.where == "command line: queue.history"
+    assert desk.load(rebase).settings.queue == Queue(land="rebase")
+    assert desk.load('[queue]\nland = "squash"\n', person=green).settings.queue == Queue(land="squash", history="green")
+
+
+def test_publishing_and_merge_drivers_are_part_of_what_a_person_trusts(desk: Desk) -> None:
+    plain = desk.load("")
+    assert not any(line.startswith(("publish", "merge driver")) for line in plain.settings.commands())
+    told = desk.load(QUEUE).settings.commands()
+    assert told[-3:] == ("publish: pr fork/me", "merge driver npm-merge-driver", "merge driver ours")
+    trusted = {plain.commands}
+    for text in ("publish = 'push'", "publish = 'pr'", "publish = 'push'\nremote = 'fork'", "drivers = ['ours']"):
+        asked = desk.load(f"[queue]\n{text}\n").commands
+        assert asked not in trusted, text
+        trusted.add(asked)
+    for text in ("remote = 'fork'", "land = 'squash'", "revert = 'auto'", "contracts.api = ['a']"):
+        assert desk.load(f"[queue]\n{text}\n").commands == plain.commands, text
+    swapped = 'drivers = ["ours", "npm-merge-driver"]'
+    assert desk.load(QUEUE.replace('drivers = ["npm-merge-driver", "ours"]', swapped)).commands == desk.load(QUEUE).commands
+
+
+def test_naming_the_watch_on_the_line_is_enough(desk: Desk) -> None:
+    assert [each.name for each in desk.load("").settings.lines["build"].stations] == ["build", "check", "review", "land"]
+    assert desk.load(WATCHED).settings.lines["build"].stations[-1] == Station(name="watch", kind="watch")
+    loaded = desk.load(WATCHED + SLOW + "[stations.watch]\nchecks = ['slow']\n")
+    assert loaded.settings.lines["build"].stations[-1] == Station(name="watch", kind="watch", checks=("slow",))
+    assert origin(loaded, "stations.watch.checks").where == f"{desk.work}:6"
+    assert origin(desk.load(WATCHED), "stations.watch.checks").value == "[]"
+
+
+def test_a_watch_of_ones_own_may_bear_any_name(desk: Desk) -> None:
+    after = '[stations.after]\nkind = "watch"\nchecks = ["slow"]\n[lines.build]\nstations = ["build", "land", "after"]\n'
+    assert desk.load(SLOW + after).settings.lines["build"].stations[-1] == Station(name="after", kind="watch", checks=("slow",))
+
+
+def test_how_many_checks_run_at_once_is_found_out_unless_somebody_says(desk: Desk) -> None:
+    assert desk.load("").settings.proving == 0
+    assert desk.load("[factory]\nproving = 3\n").settings.proving == 3
+    assert desk.load("[factory]\nproving = 0\n", person="[factory]\nproving = 3\n").settings.proving == 0

@@ -71,7 +71,8 @@ WRONG: dict[str, tuple[str | bytes, str, str, str]] = {
         "[admission]\nfree_disk_mb = 5\n", "`admission.free_disk_mb` holds for the whole factory", "2", "your own settings",
     ),
     "no agents at all": ("[factory]\nwip = 0\n", "`factory.wip` is 0, but must be at least 1", "2", "make it at least 1"),
-    "no room to prove": ("[factory]\nproving = 0\n", "must be at least 1", "2", ""),
+    "no room to prove": ("[factory]\nproving = -1\n", "must be at least 0", "2", ""),
+    "far too much to prove": ("[factory]\nproving = 65\n", "must be at most 64", "2", ""),
     "far too many agents": ("[factory]\nwip = 99999999999999999999999\n", "must be at most 1000", "2", ""),
     "a number that Python will not print": (f"[factory]\nwip = 0x1{'0' * 5000}\n", "must be at most 1000", "2", ""),
     "time that runs backwards": ("[factory]\noverlap_minutes = -1\n", "must be at least 0", "2", ""),
@@ -94,7 +95,7 @@ WRONG: dict[str, tuple[str | bytes, str, str, str]] = {
     ),
     "an unknown station kind": ('[stations.s]\nkind = "chek"\n', '`stations.s.kind` is "chek"', "2", "did you mean `check`?"),
     "a kind that comes later": (
-        '[stations.s]\nkind = "verify"\n', "must be one of agent, check, gate, land", "2", "known here: agent,",
+        '[stations.s]\nkind = "verify"\n', "must be one of agent, check, gate, land, watch", "2", "known here: agent,",
     ),
     "an unknown report": (f'{CHECK}report = "junti"\n', "must be one of exit, junit, sarif", "3", "did you mean `junit`?"),
     "a report that nobody writes": (f'{CHECK}report = "junit"\n', "never names `{report}`", "2", "--junitxml={report}"),
@@ -104,7 +105,7 @@ WRONG: dict[str, tuple[str | bytes, str, str, str]] = {
     "an agent that says nothing": ("[agents.fast]\nminutes = 3\n", "agent `fast` says neither", "1", 'use = "claude"'),
     "an empty command": ("[agents.fast]\ncommand = []\n", "agent `fast` says neither", "2", "command = ["),
     "an agent that says both": ('[agents.fast]\nuse = "codex"\ncommand = ["x"]\n', "says both", "3", "keep one"),
-    "a station without a kind": ("[stations.s]\nwip = 3\n", "station `s` has no kind", "1", "agent, check, gate or land"),
+    "a station without a kind": ("[stations.s]\nwip = 3\n", "station `s` has no kind", "1", "agent, check, gate, land or watch"),
     "an unknown agent": (
         f'{AGENTS}[stations.build]\nkind = "agent"\nagent = "fats"\n', "names the agent `fats`", "5", "did you mean `fast`?",
     ),
@@ -126,7 +127,57 @@ WRONG: dict[str, tuple[str | bytes, str, str, str]] = {
         '[stations.again]\nkind = "agent"\n[lines.build]\nstations = ["build", "again", "check"]\n', "a second agent station", "4",
         "name one agent station",
     ),
-    "work after landing": ('[lines.build]\nstations = ["build", "land", "review"]\n', "goes on after `land`", "2", "put it last"),
+    "work after landing": (
+        '[lines.build]\nstations = [\n"build", "land",\n"review"]\n', "goes on with `review` after the change has landed", "4",
+        "put `review` before landing",
+    ),
+    "landing twice": (
+        '[stations.again]\nkind = "land"\n[lines.build]\nstations = ["build", "land", "watch", "again"]\n',
+        "goes on with `again` after the change has landed", "4", "only a station of kind watch",
+    ),
+    "a watch before landing": (
+        '[lines.build]\nstations = ["build",\n"watch", "land"]\n', "has `watch` before anything has landed", "3", "kind land",
+    ),
+    "a watch where nothing lands": (
+        '[lines.build]\nstations = ["build", "check", "watch"]\n', "before anything has landed", "2", "put it after a station",
+    ),
+    "two watches": (
+        '[stations.slow]\nkind = "watch"\n[lines.build]\nstations = ["build", "land", "watch", "slow"]\n',
+        "has a second watch station, `slow`", "4", "into the first",
+    ),
+    "an unknown check to watch": (
+        f'{CHECK}[stations.watch]\nchecks = ["test"]\n', "names the check `test`", "4", "did you mean `tests`?",
+    ),
+    "a watch with an agent": (
+        '[stations.watch]\nagent = "default"\n', "of kind watch, which has no `agent`", "2", "make the kind agent",
+    ),
+    "a gate with checks": (
+        '[stations.review]\nchecks = []\n', "of kind gate, which has no `checks`", "2", "make the kind check or watch",
+    ),
+    "a key of the queue": ("[queue]\noverteke = 3\n", "unknown key `queue.overteke`", "2", "did you mean `overtake`?"),
+    "the queue's word alone": ('land = "squash"\n', "unknown key `land`", "1", "did you mean `queue.land`?"),
+    "a way to land that is none": ('[queue]\nland = "squish"\n', "one of merge, rebase, squash", "2", "did you mean `squash`?"),
+    "a history that is none": ('[queue]\nhistory = "linear"\n', "one of green, tips", "2", "known here"),
+    "a green history of replayed commits": (
+        '[queue]\nhistory = "green"\nland = "rebase"\n', "only the last of them is proven: not green", "2",
+        "land by merge or squash",
+    ),
+    "endless confirmation": ("[queue]\nconfirm = 11\n", "`queue.confirm` is 11, but must be at most 10", "2", ""),
+    "overtaking below nothing": ("[queue]\novertake = -1\n", "must be at least 0", "2", ""),
+    "more flakes than anybody mends": ("[queue]\nflaky = 1001\n", "must be at most 1000", "2", ""),
+    "a revert by chance": ('[queue]\nrevert = "maybe"\n', "one of ask, auto", "2", "known here: ask, auto"),
+    "true for a place to publish": ("[queue]\npublish = true\n", "one of none, pr, push", "2", "known here"),
+    "a remote that is an address": (
+        '[queue]\nremote = "https://example.com/x.git"\n', "must be the name of a remote of this repository", "2", "`origin`",
+    ),
+    "a remote that is a program": ('[queue]\nremote = "ext::sh -c id"\n', "must be the name of a remote", "2", ""),
+    "a remote that is an option": ('[queue]\nremote = "--force"\n', "must be the name of a remote", "2", ""),
+    "a remote that is a path": ('[queue]\nremote = "../other"\n', "must be the name of a remote", "2", ""),
+    "a driver with a command": ('[queue]\ndrivers = [\n"ours",\n"x; id"]\n', "`queue.drivers[1]` is", "4", "merge driver"),
+    "a contract without a name": ('[queue.contracts]\n"a b" = ["x"]\n', "is no valid name", "2", "letters, digits"),
+    "a contract that is one path": ('[queue.contracts]\napi = "x"\n', "must be an array", "2", 'write ["x"]'),
+    "a contract elsewhere": ('[queue.contracts]\napi = ["/etc"]\n', "`queue.contracts.api[0]`", "2", "a pattern for paths"),
+    "a proposal of no kind": ('[queue]\nstructured = "on"\n', "one of off, propose", "2", "known here: off, propose"),
     "not UTF-8": (b"[factory]\ntarget = '\xff'\n", "andon.toml is not UTF-8", "2", "save it as UTF-8"),
 }
 
@@ -141,7 +192,7 @@ def test_a_wrong_file_is_refused_with_what_where_and_mend(case: str, tmp_path: P
 
 
 def test_the_first_wrong_line_is_named_and_the_others_are_counted(tmp_path: Path) -> None:
-    said = problem(tmp_path, '[policy]\nship = 3\n[factory]\nwip = "a"\nproving = 0\n[checks.a]\nrum = "x"\n')
+    said = problem(tmp_path, '[policy]\nship = 3\n[factory]\nwip = "a"\nproving = 99\n[checks.a]\nrum = "x"\n')
     assert said.where.endswith("andon.toml:2")
     assert said.what.endswith("(3 more in this file)")
     said = problem(tmp_path, "[checks.a]\nrun = 'x'\n[factory]\nwip = 0\n[checks.b]\nrun = 3\n")

@@ -29,7 +29,7 @@ models = st.sampled_from(["opus", "gpt-5.1", "claude-opus-4-8[1m]"])
 patterns = st.lists(st.sampled_from(["read", "edit(src/**)", "shell(git status*)", "fetch(docs.x.org)", "mcp(a.b)"]), max_size=3)
 price = st.fixed_dictionaries({}, optional={"input": minutes, "output": minutes, "cache_read": few})
 TABLES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
-    "factory": {"target": st.sampled_from(["main", "dev/2"]), "wip": few, "proving": few, "overlap_minutes": minutes,
+    "factory": {"target": st.sampled_from(["main", "dev/2"]), "wip": few, "proving": few | st.just(0), "overlap_minutes": minutes,
                 "day_usd": minutes, "breaker": few, "restarts": few},
     "agents": {
         "use": names, "command": words, "args": words, "minutes": minutes,
@@ -46,7 +46,7 @@ TABLES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     },
     "lines": {"stations": st.lists(names, min_size=1, max_size=4), "wip": few, "usd_day": minutes},
     "stations": {
-        "kind": st.sampled_from(["agent", "check", "gate", "land"]), "wip": few, "agent": names,
+        "kind": st.sampled_from(["agent", "check", "gate", "land", "watch"]), "wip": few, "agent": names,
         "checks": st.lists(names, max_size=2), "when": st.sampled_from(["always", "policy", "never"]),
     },
     "policy": {"ship": words, "review": words, "stop": words},
@@ -63,6 +63,14 @@ TABLES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
 }
 TABLES |= {
     "permissions": {"default": st.sampled_from(["allow", "ask", "deny"]), **dict.fromkeys(("allow", "ask", "deny"), patterns)},
+    "queue": {
+        "land": st.sampled_from(["merge", "squash", "rebase"]), "history": st.sampled_from(["tips", "green"]),
+        "confirm": st.integers(0, 10), "overtake": few, "flaky": few, "revert": st.sampled_from(["ask", "auto"]),
+        "publish": st.sampled_from(["none", "push", "pr"]), "remote": st.sampled_from(["origin", "my/fork.2", "+x"]),
+        "drivers": st.lists(st.sampled_from(["npm-merge-driver", "ours", "X.2+a"]), max_size=2),
+        "structured": st.sampled_from(["off", "propose"]),
+        "contracts": st.dictionaries(names, st.lists(st.sampled_from(["docs/**", "api.yaml"]), max_size=2), max_size=2),
+    },
     "admission": {"load_per_core": minutes, "free_memory_mb": few, "free_disk_mb": few, "ramp_s": few},
 }
 NAMED = ("agents", "checks", "lines", "stations")
