@@ -83,6 +83,25 @@ def test_the_release_in_the_making_has_its_fixture_log_with_every_field() -> Non
         assert set(json.loads(row.data)) == {"type", *event.__struct_encode_fields__}, row.kind
 
 
+WITHOUT: list[dict[str, Any]] = [
+    {"type": "landing.planned", "landing": "L1", "repo": "demo", "task": "T1", "commit": "a", "onto": "b"},
+    {"type": "landing.merged", "landing": "L1", "candidate": "a", "tree": "b"},
+    {"type": "landing.conflicted", "landing": "L1", "paths": ["a.py"], "message": "m"},
+    {"type": "task.landed", "task": "T1", "commit": "a"},
+    {"type": "run.finished", "run": "R1", "result": "pass", "because": "9 tests passed", "seconds": 1.5},
+    {"type": "checkout.prepared", "attempt": "T1.1", "path": "/x", "isolation": "clone", "setup_s": 0.5},
+    {"type": "settings.activated", "repo": "demo", "digest": "d", "commands": "c", "settings": {"target": "main", "proving": 1}},
+    {"type": "factory.started", "version": "0.1.0", "pid": 7, "boot": "b"},
+]
+"""Events as they were written when one change landed at a time."""
+
+
+@pytest.mark.parametrize("old", WITHOUT, ids=lambda old: str(old["type"]))
+def test_an_event_from_before_the_queue_landed_several_at_once_is_read(old: dict[str, Any]) -> None:
+    event = decode(old["type"], 1, json.dumps(old))
+    assert survives(old, json.loads(msgspec.json.encode(event)))
+
+
 def test_an_old_version_is_read_through_its_upcasts(monkeypatch: pytest.MonkeyPatch, where: Layout) -> None:
     """A worked example: version 1 of `cord.released` had a `who`, version 2 named it `person`, version 3 calls it `by`."""
 
