@@ -1,9 +1,10 @@
 """Published queue policies, each as good as its description, to measure ours against. They must never be used to land anything.
 
 All confirm a culprit as often as ours does, and all know what was proved of exactly the same tree. *Serial*: one after another.
-*Batch*: bors, so many together, halves on failure. *Train*: Zuul, GitLab, GitHub, each car on those ahead; a failing car is left out
-by those behind it (nearest non-failing), which start again; cars of several changes are split on failure (Mergify); *optimistic*
-(Trunk, Aviator): a pass proves all that it holds. *Speculation*: Uber's SubmitQueue, the most probable builds of all combinations.
+*Batch*: bors, so many together, halves on failure. *Train*: Zuul, GitLab, GitHub, each car on those ahead; a failing car is left
+out by those behind it (nearest non-failing), which start again; cars of several changes are split on failure (Mergify);
+*optimistic* (Trunk, Aviator): a pass proves all that it holds. *Speculation*: Uber's SubmitQueue, the most probable builds of all
+combinations.
 """
 
 import heapq

@@ -53,6 +53,9 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     """As merged onto the present trunk: those that have landed meanwhile are no longer among them. Empty: it was built on a trunk
     that is gone, or all of it has landed; it is of no use."""
     why: Why = "prefix"
+    spent: float = 0.0
+    """How much of the time of a passing proof it has used: 0.5 is half of it, 0 also when that is not known. The longer a proof has
+    not failed, the likelier it passes."""
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):

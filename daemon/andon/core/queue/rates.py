@@ -26,7 +26,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 def own_failure(record: Record, mean: float = 0.05, weight: float = 20.0) -> float:
-    """How likely a change fails: what was seen, and `weight` imagined changes of which a share of `mean` failed (the beta prior)."""
+    """How likely a change fails: what was seen, and `weight` imagined changes of which a share of `mean` failed (a beta prior)."""
     return clamp((record.failed + mean * weight) / (record.decided + weight), 0.002, 0.6)
 
 

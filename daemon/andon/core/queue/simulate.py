@@ -120,9 +120,9 @@ class Laboratory:
             self.advance()
         times = sorted(self.turnarounds) or [0.0]
         return Outcome(
-            landed=len(self.trunk), rejected=self.rejected, thrown_out=self.thrown_out, red=self.red, took=self.now, runs=self.started,
-            confirms=self.confirms, cancelled=self.cancelled, wasted=self.started - self.landings, burned=self.burned,
-            p50=statistics.median(times), p95=times[int(len(times) * 0.95)],
+            landed=len(self.trunk), rejected=self.rejected, thrown_out=self.thrown_out, red=self.red, took=self.now,
+            runs=self.started, confirms=self.confirms, cancelled=self.cancelled, wasted=self.started - self.landings,
+            burned=self.burned, p50=statistics.median(times), p95=times[int(len(times) * 0.95)],
         )
 
     def arrive(self) -> bool:
@@ -137,9 +137,14 @@ class Laboratory:
         return Look(
             order=tuple(Entry(key=key, risk=rate) for key in self.order[:SEEN]),
             tried=tuple(Tried(members=members, passes=n[0], fails=n[1]) for members, n in self.tried.items()),
-            running=tuple(Running(landing=run.name, members=run.members, why=run.want.why) for run in self.runs.values()),
+            running=tuple(self.seen(run) for run in self.runs.values()),
             slots=self.world.slots, confirm=self.world.confirm,
         )
+
+    def seen(self, run: Run) -> Running:
+        """A run as a policy sees it: nobody knows how long it will last, only how long one of its kind lasts."""
+        usual = self.changes[run.want.members[-1]].seconds
+        return Running(landing=run.name, members=run.members, why=run.want.why, spent=(self.now - run.began) / usual)
 
     def settle(self) -> None:
         """Do what the policy wants until it wants nothing more at this moment."""
