@@ -1,6 +1,7 @@
 """Which value holds, where it comes from, and what a person is told although nothing is wrong."""
 
 import hashlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -581,6 +582,14 @@ def test_naming_the_watch_on_the_line_is_enough(desk: Desk) -> None:
 def test_a_watch_of_ones_own_may_bear_any_name(desk: Desk) -> None:
     after = '[stations.after]\nkind = "watch"\nchecks = ["slow"]\n[lines.build]\nstations = ["build", "land", "after"]\n'
     assert desk.load(SLOW + after).settings.lines["build"].stations[-1] == Station(name="after", kind="watch", checks=("slow",))
+
+
+def test_the_settings_that_the_readme_shows_load_and_its_queue_is_the_default(desk: Desk) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    first, queue, watch = re.findall(r"```toml\n(.*?)```", readme, re.DOTALL)
+    loaded = desk.load(first + queue + watch).settings
+    assert loaded.lines["build"].stations[-1].checks == ("tests", "slow")
+    assert msgspec.structs.replace(loaded.queue, contracts={}) == Queue()
 
 
 def test_how_many_checks_run_at_once_is_found_out_unless_somebody_says(desk: Desk) -> None:
