@@ -119,6 +119,15 @@ QUEUE: dict[str, tuple[e.AnyEvent, str]] = {
     "no order": (e.QueueOrdered(repo=DEMO, order=(), by="ann"), "ann put nothing first in the queue of demo"),
     "a held entry": (e.EntryHeld(task=T1, because="after the talk", by="ann"), "ann keeps T1 from landing: after the talk"),
     "a released entry": (e.EntryReleased(task=T1, by="ann"), "ann lets T1 land again"),
+    "a culprit": (
+        e.EntrySentBack(repo=DEMO, task=T3, commit=A, reason="failed", because="2 of 9 tests failed", runs=(R7,), against=(T1, T2)),
+        "T3 goes back, it fails alone on the target: 2 of 9 tests failed; likely against T1, T2"),
+    "a change that does not merge": (
+        e.EntrySentBack(repo=DEMO, task=T3, commit=A, reason="conflict", because="a.py"),
+        "T3 goes back, it does not merge with the target: a.py"),
+    "a dropped change": (
+        e.EntrySentBack(repo=DEMO, task=T3, commit=A, reason="dropped", because="ann: not now"),
+        "T3 was taken out of the queue: ann: not now"),
     "a held queue": (e.QueueHeld(repo=DEMO, because="release day", by="ann"), "ann holds the queue of demo: release day"),
     "a resumed queue": (e.QueueResumed(repo=DEMO, by="ann"), "ann lets the queue of demo land again"),
     "a hot clash": (

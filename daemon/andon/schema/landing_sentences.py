@@ -111,6 +111,11 @@ def queue(event: e.AnyEvent) -> str:
             return f"{who(event.by)} keeps {event.task} from landing{tail(': ', event.because)}"
         case e.EntryReleased():
             return f"{who(event.by)} lets {event.task} land again"
+        case e.EntrySentBack():
+            how = {"failed": "goes back, it fails alone on the target", "conflict": "goes back, it does not merge with the target",
+                   "dropped": "was taken out of the queue"}[event.reason]
+            against = f"; likely against {names(event.against)}" if event.against else ""
+            return f"{event.task} {how}{tail(': ', event.because)}{against}"
         case e.QueueHeld():
             return f"{who(event.by)} holds the queue of {event.repo}{tail(': ', event.because)}"
         case e.QueueResumed():
