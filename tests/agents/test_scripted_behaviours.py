@@ -1,6 +1,7 @@
 """The scripted agent does what its scenario says: properly, and each misbehaviour exactly as it is named."""
 
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -284,6 +285,29 @@ def test_a_flood_is_megabytes_of_escape_junk(stage: Stage) -> None:
 
 def test_a_flood_without_junk_is_plain(stage: Stage) -> None:
     assert "\x1b" not in stage.play("[[step]]\nflood = 0.1\njunk = false\n").stdout
+
+
+def test_a_flood_goes_on_for_as_long_as_it_is_told_to(stage: Stage) -> None:
+    began = time.monotonic()
+    assert len(stage.play("[[step]]\nflood = 0.1\njunk = false\nseconds = 0.5\n").stdout) > 300_000
+    assert time.monotonic() - began >= 0.5
+
+
+@pytest.mark.parametrize("itself", ["true", "false"])
+def test_a_burner_uses_a_core_writes_nothing_and_leaves_nobody_behind(stage: Stage, itself: str) -> None:
+    def spent() -> float:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
+    before, files = spent(), sorted(stage.checkout.rglob("*"))
+    stage.play(f"[[step]]\nburn = 1.5\nitself = {itself}\n")
+    assert spent() - before > 0.4 and sorted(stage.checkout.rglob("*")) == files
+
+
+def test_a_fill_writes_file_after_file(stage: Stage) -> None:
+    stage.play('[[step]]\nfill = "heap"\nmb = 20\nseconds = 0\n')
+    assert sum(one.stat().st_size for one in (stage.checkout / "heap").iterdir()) == 20 * 1024**2
+    assert len(list((stage.checkout / "heap").iterdir())) == 3
 
 
 def test_an_agent_that_ignores_sigterm_lives_until_sigkill(stage: Stage) -> None:

@@ -5,6 +5,7 @@ import fnmatch
 import os
 import re
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -19,6 +20,10 @@ CHILDREN_LIMIT = 500
 """Children of one fork_many step."""
 FLOOD_LIMIT_MB = 1_024
 """MiB of one flood or big file."""
+SECONDS_LIMIT = 3_600
+"""Seconds of one flood or burn."""
+FILE_BYTES = 8 * 1024 * 1024
+"""Of one file of a fill."""
 JUNK = (
     "\x1b]52;c;c3RvbGVu\x07", "\x1b]2;ALL CHECKS PASSED\x07", "\x1b]8;;https://example.invalid\x1b\\click\x1b]8;;\x1b\\",
     "[@click=app.quit]approve[/]", "\u202egnp.exe\u202c", "\x1b[2J\x1b[H", "\x1b[?1049h", "\x1b]0;root@host\x07",
@@ -155,8 +160,9 @@ def loop(player: Player, step: sc.Loop) -> None:
 def flood(player: Player, step: sc.Flood) -> None:
     """More than anybody can read."""
     left = int(min(step.mb, FLOOD_LIMIT_MB) * 1024 * 1024)
+    over = time.monotonic() + min(step.seconds, SECONDS_LIMIT)
     words = ["compiling", "warning:", "unused", "import", "note:", "linking", "step", "retry"]
-    while left > 0:
+    while left > 0 or time.monotonic() < over:
         line = " ".join(player.chance.choices(words, k=10))
         if step.junk and player.chance.random() < 0.2:
             line += player.chance.choice(JUNK)
@@ -164,6 +170,38 @@ def flood(player: Player, step: sc.Flood) -> None:
         player.screen.write(block)
         left -= len(block)
     player.screen.write("\x1b[?1049l\x1b[0m\r\n" if step.junk else "\r\n")
+
+
+def burn(player: Player, step: sc.Burn) -> None:
+    """Hot air."""
+    seconds = min(step.seconds, SECONDS_LIMIT)
+    player.screen.deed("Bash", "./solve.sh")
+    if step.itself:
+        over = time.monotonic() + seconds
+        while time.monotonic() < over:
+            pass
+        return
+    child = subprocess.Popen(["/bin/sh", "-c", "while :; do :; done"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(seconds)
+    finally:
+        child.kill()
+        child.wait()
+
+
+def fill(player: Player, step: sc.Fill) -> None:
+    """File after file."""
+    folder = player.path(step.path)
+    folder.mkdir(parents=True, exist_ok=True)
+    left, number = int(min(step.mb, FLOOD_LIMIT_MB) * 1024 * 1024), 0
+    while left > 0:
+        number += 1
+        data = player.chance.randbytes(min(left, FILE_BYTES))
+        (folder / f"part-{number}.bin").write_bytes(data)
+        left -= len(data)
+        player.pause(f"Writing part {number}", step.seconds)
+    player.screen.deed("Write", f"{step.path} ({step.mb:g} MiB in {number} files)")
 
 
 def ignore_term(player: Player, step: sc.IgnoreTerm) -> None:
@@ -275,5 +313,6 @@ MISDEEDS = dict((
     deed(sc.CrashAfterDone, crash_after_done), deed(sc.Hang, hang), deed(sc.Loop, loop), deed(sc.Flood, flood),
     deed(sc.IgnoreTerm, ignore_term), deed(sc.Orphan, orphan), deed(sc.ForkMany, fork_many), deed(sc.WriteOutside, write_outside),
     deed(sc.Conflict, conflict), deed(sc.Dirty, dirty), deed(sc.BigFile, big_file),
+    deed(sc.Burn, burn), deed(sc.Fill, fill),
 ))
 """What each ill-behaved step does."""

@@ -257,10 +257,29 @@ class Loop(Step, frozen=True, kw_only=True, tag="loop"):
 
 
 class Flood(Step, frozen=True, kw_only=True, tag="flood"):
-    """Print so many MiB of output, with escape junk (clipboard, titles, links, markup, bidi) unless `junk = false`."""
+    """Print so many MiB of output, with escape junk (clipboard, titles, links, markup, bidi) unless `junk = false`.
+
+    With `seconds` it goes on for so long, however much that is.
+    """
 
     mb: float = field(name="flood")
     junk: bool = True
+    seconds: float = 0.0
+
+
+class Burn(Step, frozen=True, kw_only=True, tag="burn"):
+    """Use a whole core for so many real seconds with nothing to show for it: a shell command below it, or itself."""
+
+    seconds: float = field(name="burn")
+    itself: bool = False
+
+
+class Fill(Step, frozen=True, kw_only=True, tag="fill"):
+    """Write so many MiB into files of a directory, 8 MiB each, with a pause of `seconds` between two."""
+
+    path: str = field(name="fill")
+    mb: float = 64.0
+    seconds: float = 0.1
 
 
 class IgnoreTerm(Step, frozen=True, kw_only=True, tag="ignore_term"):

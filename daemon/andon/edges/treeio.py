@@ -54,6 +54,8 @@ class Writings:
         self._terminal: int | None = None
         self._server: tuple[int, int] = (0, 0)
         """The tmux server's pid and bytes read, at the last look."""
+        self._spare = 0
+        """Bytes that the server read between the last two looks and nobody here gave: who ended then shows only in the next one."""
 
     def look(self, shim: Spent | None, tree: Iterable[Spent]) -> None:
         """Count what was written since the last look. One whose CPU stands still wrote nothing and is not asked."""
@@ -70,7 +72,9 @@ class Writings:
         if first:
             self.pane_bytes = max(0, self.pane_bytes)
         elif read is not None and self.pane_bytes >= 0:
-            self.pane_bytes += min(read, self._poured(before))
+            poured = self._poured(before)
+            self.pane_bytes += min(read + self._spare, poured)
+            self._spare = max(0, read - poured)
 
     def _poured(self, before: Mapping[Key, Counts]) -> int:
         """Bytes that processes with this terminal for their output gave; what a parent only took over is left out."""
