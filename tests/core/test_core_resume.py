@@ -2,11 +2,12 @@
 
 import pytest
 
+from andon.core.refuse import refuse
 from andon.core.schedule import next_deadline
 from andon.schema import effects as f, events as e, inputs as i
 from andon.schema.ids import AttemptId
 from andon.schema.jobs import Exit
-from andon.schema.settings import FactorySettings
+from andon.schema.settings import FactorySettings, Step
 from core.interactive import AGENTS, A, T, at_work, turn, verdict, work
 from core.playbook import Given, like, nothing
 from core.sim import Sim, oid
@@ -76,6 +77,29 @@ def test_it_is_started_again_only_so_often() -> None:
         sim.give(sim.answer(again(sim)))
     crash(sim)
     assert sim.attempt().outcome == "the agent ended with exit code 1" and len(sim.events(e.SessionResumed)) == 2
+
+
+def test_a_person_restarts_no_oftener_than_the_limit_and_is_told_what_else_there_is() -> None:
+    sim = at_work(FactorySettings(restarts=1))
+    sim.give(i.RestartSession(attempt=A, by="me"))
+    sim.give(SALVAGE)
+    sim.give(i.SessionEnded(attempt=A, exit=STOPPED))
+    sim.give(sim.answer(again(sim)))
+    problem = refuse(sim.state, i.RestartSession(attempt=A, by="me"))
+    assert problem and problem.what == "session T1.1 has used up its restarts (1 of 1)"
+    for word in ("andon reassign T1 AGENT", "andon retry T1", "factory.restarts in your own settings"):
+        assert word in problem.mend
+    sim.give(i.PersonSettingsSeen(settings=FactorySettings(restarts=2)))
+    assert refuse(sim.state, i.RestartSession(attempt=A, by="me")) is None
+
+
+def test_a_gate_about_a_stuck_session_offers_a_restart_only_while_there_is_one_left() -> None:
+    for restarts, offered in ((1, True), (0, False)):
+        sim = at_work(FactorySettings(restarts=restarts, ladders={"cpu": (Step(do="gate"),)}))
+        sim.give(verdict("cpu", "working"))
+        sim.give(i.Ticked())
+        [gate] = sim.state.gates.values()
+        assert ("restart" in [option.key for option in gate.options]) is offered
 
 
 @pytest.mark.parametrize("exit_", [Exit(code=0), Exit(signal=15, because="timeout"), Exit(code=127, because="not-started")])

@@ -193,6 +193,7 @@ def reassigned(state: State, task: Task, agent: str, note: str, because: str, by
 def gate_of(state: State, task: Task, attempt: Attempt, stuck: Stuck) -> e.Event:
     """The question to a person, with the evidence."""
     keys = [key for key in OPTIONS if key not in ("nudge", "interrupt") or attempt.interactive]
+    keys = [key for key in keys if key != "restart" or possible(state, attempt)]
     done = f" Done so far: {', '.join(stuck.taken)}." if [rung for rung in stuck.taken if rung != "gate"] else ""
     evidence = "; ".join(stuck.evidence[:3])
     return e.GateOpened(

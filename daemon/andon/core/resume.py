@@ -10,7 +10,7 @@ AGAIN = ("restart", "fresh")
 
 
 def possible(state: State, attempt: Attempt) -> bool:
-    """Whether the factory may start it once more by itself."""
+    """Whether it may be started once more, by the factory or by a person."""
     return attempt.sitting <= state.factory.restarts
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from andon.core.messages import MESSAGE_BYTES, OPEN_MESSAGES
+from andon.core.resume import possible
 from andon.core.state import Attempt, State
 from andon.schema import inputs as i
 from andon.schema.errors import Problem
@@ -120,9 +121,17 @@ def give_back(state: State, command: i.GiveBack) -> Problem | None:
 
 
 def restart(state: State, command: i.RestartSession) -> Problem | None:
-    """One that runs, and that nobody else drives."""
+    """One that runs, that nobody else drives, and that was not started again as often as it may be: by anybody."""
     known = running(state, command.attempt)
-    return known if isinstance(known, Problem) else taken_by_other(known, command.by)
+    if isinstance(known, Problem):
+        return known
+    if not possible(state, known):
+        return Problem(
+            what=f"session {known.attempt} has used up its restarts ({known.sitting - 1} of {state.factory.restarts})",
+            mend=f"give its task to another agent: andon reassign {known.task} AGENT; begin anew: andon cancel {known.task}, then "
+                 f"andon retry {known.task} (its work is kept in a salvage ref); or raise factory.restarts in your own settings",
+        )
+    return taken_by_other(known, command.by)
 
 
 def reassign(state: State, command: i.ReassignTask) -> Problem | None:
