@@ -49,12 +49,12 @@ class Floor(msgspec.Struct, frozen=True):
         return self.layout.checkout(REPO, AttemptId(attempt))
 
     def prepare(self, attempt: str = "T1.1", *, base: str = "", start: str = "", previous: str = "", isolation: str = "clone",
-                setup: tuple[str, ...] = (), port: int = 0) -> PrepareCheckout:
+                setup: tuple[str, ...] = (), port: int = 0, rebase: bool = False) -> PrepareCheckout:
         """The effect that makes a checkout."""
         return PrepareCheckout(
             attempt=AttemptId(attempt), task=TaskId(attempt.split(".")[0]), repo=REPO, git_dir=str(self.git_dir),
             path=str(self.person), base=Oid(base) or self.base, start=Oid(start), previous=Oid(previous),
-            checkout=Checkout(isolation=isolation, setup=setup), port=port)
+            checkout=Checkout(isolation=isolation, setup=setup), port=port, rebase=rebase)
 
     def bring(self, attempt: str = "T1.1", *, base: str = "", others: tuple[str, ...] = ()) -> ImportWork:
         """The effect that imports its work."""

@@ -6,6 +6,7 @@ import pytest
 
 import gitkit
 from andon.edges import checkout, git, marker, salvage
+from andon.edges.changes import DIFF_LIMIT
 from andon.edges.surroundings import attempt_env
 from andon.schema.errors import Mistake
 from andon.schema.ids import AttemptId, TaskId
@@ -226,7 +227,7 @@ async def test_a_huge_diff_is_cut_and_says_so_and_many_paths_are_counted(shop: F
     gitkit.commit(shop.path(), {"big.txt": "0123456789\n" * 300_000} | {f"many/{n}.txt": "x\n" for n in range(600)}, "Big")
     blobs = Blobs()
     read = await checkout.import_work(shop.bring(), shop.layout, blobs)
-    assert len(blobs.kept[read.diff]) == checkout.DIFF_LIMIT and b"larger than 2 MiB" in blobs.kept[read.diff][-80:]
+    assert len(blobs.kept[read.diff]) == DIFF_LIMIT and b"larger than 2 MiB" in blobs.kept[read.diff][-80:]
     assert len(read.paths) == 500 and read.paths_total == 601 and read.insertions == 300_600
 
 

@@ -12,47 +12,31 @@ import re
 import shutil
 import uuid
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
 from andon.edges import marker, salvage
+from andon.edges.changes import PATHS_LIMIT, Blobs, read_changes
 from andon.edges.git import EMAIL, FETCH, NAME, NONE, GitFailed, common_lock, drop_ref, git, held, look, read_ref, set_ref
 from andon.edges.marker import Marker
+from andon.edges.replay_commits import NotReplayed, replay
 from andon.edges.repository import is_ancestor, tree_of
 from andon.edges.scratch import excludes, head_of, read_plain, scratch
 from andon.edges.surroundings import attempt_env, include, run_commands
+from andon.edges.three_way import merge_one
 from andon.schema.effects import ImportWork, PrepareCheckout, RemoveCheckout
 from andon.schema.errors import Mistake
 from andon.schema.faults import point
-from andon.schema.ids import AttemptId, Digest, Oid, TaskId
+from andon.schema.ids import AttemptId, Oid, TaskId
 from andon.schema.inputs import CheckoutGone, CheckoutReady, WorkRead
 from andon.schema.layout import Layout
 
-DIFF_LIMIT = 2 * 2**20
-"""Bytes of a diff that are kept."""
-PATHS_LIMIT = 500
-"""Changed paths that are named; all are counted."""
-_DIFF = ("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--full-index", "-M", "--submodule=short")
+CLEAN = "clean"
+"""What is said of earlier work that was replayed without a conflict."""
 _CLONE_CONFIG = (
     "gc.auto=0", "maintenance.auto=false", "gc.pruneExpire=never", "gc.reflogExpire=never", "gc.reflogExpireUnreachable=never",
     "core.fsmonitor=false", "commit.gpgSign=false", "tag.gpgSign=false", "remote.origin.pushurl=/dev/null/andon-takes-your-commits",
 )
-
-
-class Blobs(Protocol):
-    """Where bytes are kept by their digest."""
-
-    def put(self, data: bytes) -> Digest:
-        """Keep these bytes."""
-        ...
-
-
-class _Changes(msgspec.Struct, frozen=True):
-    paths: tuple[str, ...] = ()
-    insertions: int = 0
-    deletions: int = 0
-    diff: Digest = Digest("")
 
 
 async def prepare(effect: PrepareCheckout, layout: Layout) -> CheckoutReady:
@@ -62,7 +46,8 @@ async def prepare(effect: PrepareCheckout, layout: Layout) -> CheckoutReady:
         known = marker.ours(path, layout)
         if known is None or not known.ready:
             known = await _make(effect, layout, path, known, hold)
-        return CheckoutReady(attempt=effect.attempt, path=str(path), isolation=known.isolation, setup_s=known.setup_s)
+        return CheckoutReady(attempt=effect.attempt, path=str(path), isolation=known.isolation, setup_s=known.setup_s,
+                             start=Oid(known.start if known.rebased == CLEAN else ""), rebased=known.rebased)
 
 
 async def import_work(effect: ImportWork, layout: Layout, blobs: Blobs) -> WorkRead:
@@ -78,7 +63,7 @@ async def import_work(effect: ImportWork, layout: Layout, blobs: Blobs) -> WorkR
     if head is None:
         return WorkRead(attempt=effect.attempt, fence=effect.fence, commit=effect.base, tree=base_tree, base=effect.base,
                         base_tree=base_tree, descends=True, refused=refused, dirty=await _dirty(common, path, effect.base, layout))
-    changes = await _changes(common, effect.base, head, blobs)
+    changes = await read_changes(common, effect.base, head, blobs)
     return WorkRead(
         attempt=effect.attempt, fence=effect.fence, commit=head, tree=await tree_of(common, head), base=effect.base,
         base_tree=base_tree, descends=await is_ancestor(common, effect.base, head), foreign=await _foreign(effect, common, head),
@@ -139,11 +124,12 @@ async def remove(effect: RemoveCheckout, layout: Layout) -> CheckoutGone:
 
 async def _make(effect: PrepareCheckout, layout: Layout, path: Path, known: Marker | None, hold: int) -> Marker:
     common = Path(effect.git_dir)
-    start = effect.start or effect.base
+    start, rebased = await _start(effect, common)
     if known is not None:
         await salvage.destroy(path, layout)  # its setup did not come to an end: no agent has worked in it
     await _clear_way(path, layout, effect.attempt)
-    for name, oid in (("", effect.base), (".start", effect.start), (".previous", effect.previous)):
+    begun = start if start != effect.base else effect.start
+    for name, oid in (("", effect.base), (".start", begun), (".previous", effect.previous)):
         if oid:
             await set_ref(common, f"refs/andon/keep/{effect.attempt}{name}", oid)
     point("prepare-checkout.kept")
@@ -157,7 +143,7 @@ async def _make(effect: PrepareCheckout, layout: Layout, path: Path, known: Mark
     made = Marker(
         kind="checkout", device=device, inode=inode, attempt=effect.attempt, task=effect.task, repo=effect.repo,
         git_dir=effect.git_dir, base=effect.base, start=start, isolation=effect.checkout.isolation, branch=branch,
-        port=effect.port, ports=effect.checkout.ports if effect.port else 0)
+        port=effect.port, ports=effect.checkout.ports if effect.port else 0, rebased=rebased)
     marker.write(path, made, durable=True)
     point("prepare-checkout.recorded")
     await _fill(effect, common, aside, branch, start, hold)
@@ -170,6 +156,21 @@ async def _make(effect: PrepareCheckout, layout: Layout, path: Path, known: Mark
     made = msgspec.structs.replace(made, ready=True, setup_s=round(seconds, 3))
     marker.write(path, made)
     return made
+
+
+async def _start(effect: PrepareCheckout, common: Path) -> tuple[Oid, str]:
+    """Where the branch starts, and what became of replaying the attempt before onto the base. Done again, it is the same commit."""
+    start = effect.start or effect.base
+    if not effect.rebase or not effect.previous:
+        return start, ""
+    done = await replay(common, effect.previous, onto=effect.base, without=(effect.base,), keep_dates=True)
+    if isinstance(done, NotReplayed):
+        return start, f"conflict in {', '.join(done.paths[:5])}" if done.paths else done.what
+    if done.merges:  # they are left out, and with them what was settled in them
+        merged = await merge_one(common, effect.base, effect.previous)
+        if not merged.clean or merged.tree != done.tree:
+            return start, "it has merges of its own, without which its commits do not come to the same files"
+    return done.tip, CLEAN
 
 
 async def _clear_way(path: Path, layout: Layout, attempt: AttemptId) -> None:
@@ -301,34 +302,6 @@ async def _foreign(effect: ImportWork, common: Path, head: Oid) -> tuple[Oid, ..
         return ()
     new = frozenset((await look(common, "rev-list", head, f"^{effect.base}")).text.splitlines())
     return tuple(oid for oid in effect.others if oid in new)
-
-
-async def _changes(common: Path, base: Oid, head: Oid, blobs: Blobs) -> _Changes:
-    if base == head:
-        return _Changes()
-    shown = await look(common, *_DIFF, base, head, "--", limit=DIFF_LIMIT)
-    data = shown.out
-    if shown.truncated:
-        notice = b"\n[the rest is not shown: the diff is larger than 2 MiB]\n"
-        data = data[: DIFF_LIMIT - len(notice)] + notice
-    paths, insertions, deletions = _numbers((await look(common, *_DIFF, "--numstat", "-z", base, head, "--")).out)
-    return _Changes(paths, insertions, deletions, await asyncio.to_thread(blobs.put, data) if data else Digest(""))
-
-
-def _numbers(out: bytes) -> tuple[tuple[str, ...], int, int]:
-    """Paths (of a rename both), insertions and deletions of `--numstat -z`."""
-    items = iter(out.split(b"\0"))
-    paths: set[str] = set()
-    added = removed = 0
-    for item in items:
-        words = item.split(b"\t", 2)
-        if len(words) != 3:
-            continue
-        added += int(words[0]) if words[0].isdigit() else 0
-        removed += int(words[1]) if words[1].isdigit() else 0
-        named = [words[2]] if words[2] else [next(items), next(items)]
-        paths.update(name.decode(errors="replace") for name in named)
-    return tuple(sorted(paths)), added, removed
 
 
 async def _dirty(common: Path, path: Path, head: Oid, layout: Layout) -> bool:

@@ -28,6 +28,8 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
     base: str = ""
     start: str = ""
     """The commit that was checked out at first."""
+    rebased: str = ""
+    """What became of replaying earlier work onto the base; empty: nothing was to be."""
     isolation: str = ""
     branch: str = ""
     port: int = 0

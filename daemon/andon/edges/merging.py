@@ -64,7 +64,7 @@ async def merge_candidate(effect: MergeCandidate) -> CandidateMerged | Candidate
     try:
         built = await build(plan)
         if isinstance(built, Clashed):
-            return CandidateConflicted(landing=effect.landing, paths=_shown(built.merged.paths), task=built.member.task,
+            return CandidateConflicted(landing=effect.landing, paths=shown(built.merged.paths), task=built.member.task,
                                        message=built.merged.message[:MESSAGE_LIMIT], against=built.against)
         point("merge-candidate.made")
         async with common_lock(effect.git_dir) as hold:
@@ -114,23 +114,25 @@ def squash_commit(member: MergeMember, tree: str, onto: str) -> bytes:
 
 def message_of(member: MergeMember) -> str:
     """What the commit of a member says."""
-    return f"Land {member.task}: {_line(member.title)[:TITLE_LIMIT] or 'a change'}\n\n" + "\n".join(trailers_of(member)) + "\n"
+    return f"Land {member.task}: {line(member.title)[:TITLE_LIMIT] or 'a change'}\n\n" + "\n".join(trailers_of(member)) + "\n"
 
 
 def trailers_of(member: MergeMember) -> list[str]:
     """Its trailers: those that were asked for, and always whose change it is."""
-    told = [line for line in map(_line, member.trailers) if line]
+    told = [told for told in map(line, member.trailers) if told]
     for key, value in (("Andon-Task", member.task), ("Andon-Change", member.commit)):
-        if not any(line.startswith(f"{key}:") for line in told):
+        if not any(trailer.startswith(f"{key}:") for trailer in told):
             told.append(f"{key}: {value}")
     return told
 
 
-def _line(text: str) -> str:
+def line(text: str) -> str:
+    """Words of somebody's as one line of a commit message."""
     return " ".join(text.replace("\0", " ").split()).encode(errors="replace").decode()
 
 
-def _shown(paths: Sequence[str]) -> tuple[str, ...]:
+def shown(paths: Sequence[str]) -> tuple[str, ...]:
+    """Paths as they are told: not too many, and what is no UTF-8 replaced."""
     return tuple(path.encode(errors="replace").decode() for path in paths[:PATHS_LIMIT])
 
 

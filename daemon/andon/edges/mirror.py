@@ -1,16 +1,17 @@
 """Lets the person's branch follow trunk; must never touch a file but by fast-forward of a checkout where nothing is in the way.
 
-Theory of operation. The branch mirrors trunk: where nobody has it checked out by compare-and-swap, else by
-`git merge --ff-only` in that checkout (files, index, then ref), else not at all, and the person is told.
+Theory of operation. The branch mirrors trunk: where nobody has it checked out by compare-and-swap, else by git's own fast-forward
+in that checkout (files, index, then ref), else not at all, and the person is told. By itself only a clean checkout is taken
+forward; when a person asks, uncommitted changes of files that trunk did not touch may stay, as git itself allows.
 """
 
 import asyncio
-import re
 from pathlib import Path
 
 import msgspec
 
-from andon.edges.git import Output, common_lock, git, read_ref, set_ref
+from andon.edges.forward import Journal, forward, names, recover, said
+from andon.edges.git import common_lock, git, read_ref, set_ref
 from andon.edges.repository import is_ancestor, trunk_ref
 from andon.edges.scratch import read_plain
 from andon.schema.effects import MirrorTarget
@@ -19,8 +20,6 @@ from andon.schema.faults import point
 from andon.schema.ids import Oid
 from andon.schema.inputs import MirrorSeen
 
-NAMED = 5
-"""Files that a sentence names."""
 _UNFINISHED = {
     "MERGE_HEAD": "a merge", "CHERRY_PICK_HEAD": "a cherry-pick", "REVERT_HEAD": "a revert", "rebase-merge": "a rebase",
     "rebase-apply": "a rebase", "BISECT_LOG": "a bisect", "sequencer": "a cherry-pick or revert",
@@ -38,29 +37,40 @@ async def mirror_target(effect: MirrorTarget) -> MirrorSeen:
     """Let the person's branch follow trunk when nothing is in the way; otherwise say what is, and how to take it."""
     common, ref = Path(effect.git_dir), f"refs/heads/{effect.target}"
     take = f"git merge --ff-only {trunk_ref(effect.target)}"
-    branch = await read_ref(common, ref)
-    if branch is None:
-        return _waits(effect, _Way(f"there is no branch {effect.target}", f"git branch {effect.target} {trunk_ref(effect.target)}"))
-    if await is_ancestor(common, effect.oid, branch):
-        return MirrorSeen(repo=effect.repo, oid=effect.oid, advanced=True)
-    if not await is_ancestor(common, branch, effect.oid):
-        own = _Way(f"{effect.target} has commits of its own that trunk lacks", f"git merge {trunk_ref(effect.target)}")
-        return _waits(effect, own)
     async with common_lock(common) as hold:
-        way = await asyncio.to_thread(_half_way, common, effect.target, take)
-        places = await _places(common, ref, hold)
-        if way is None and not places:
-            moved = await set_ref(common, ref, effect.oid, branch, why="andon: follows trunk", hold=hold)
-            way = None if moved else _Way(f"{effect.target} moved meanwhile", take)
-        elif way is None and len(places) > 1:
-            way = _Way(f"{effect.target} is checked out more than once: {', '.join(places)}", take)
-        elif way is None:
-            point("mirror-target.forward")
-            way = await _forward(Path(places[0]), effect.oid, take, hold)
+        left = await recover(common, hold)
+        if left:
+            return _waits(effect, _Way(left, "See git status there. It is tried again."))
+        branch = await read_ref(common, ref)
+        if branch is None:
+            make = f"git branch {effect.target} {trunk_ref(effect.target)}"
+            return _waits(effect, _Way(f"there is no branch {effect.target}", make))
+        if await is_ancestor(common, effect.oid, branch):
+            return MirrorSeen(repo=effect.repo, oid=effect.oid, advanced=True)
+        if not await is_ancestor(common, branch, effect.oid):
+            own = _Way(f"{effect.target} has commits of its own that trunk lacks", f"git merge {trunk_ref(effect.target)}")
+            return _waits(effect, own)
+        way = await _follow(effect, common, branch, take, hold)
     point("mirror-target.followed")
     if way is None and await read_ref(common, ref) != effect.oid:
         way = _Way(f"{effect.target} did not read back at trunk", take)
     return _waits(effect, way) if way else MirrorSeen(repo=effect.repo, oid=effect.oid, advanced=True)
+
+
+async def _follow(effect: MirrorTarget, common: Path, branch: Oid, take: str, hold: int) -> _Way | None:
+    """Take the branch from where it is to trunk; what is in the way."""
+    ref = f"refs/heads/{effect.target}"
+    way = await asyncio.to_thread(_half_way, common, effect.target, take)
+    places = await _places(common, ref, hold)
+    if way is not None:
+        return way
+    if not places:
+        moved = await set_ref(common, ref, effect.oid, branch, why="andon: follows trunk", hold=hold)
+        return None if moved else _Way(f"{effect.target} moved meanwhile", take)
+    if len(places) > 1:
+        return _Way(f"{effect.target} is checked out more than once: {', '.join(places)}", take)
+    point("mirror-target.forward")
+    return await _forward(effect, common, Path(places[0]), branch, take, hold)
 
 
 def _waits(effect: MirrorTarget, way: _Way) -> MirrorSeen:
@@ -85,8 +95,8 @@ async def _places(common: Path, ref: str, hold: int) -> list[str]:
     return [words[0].removeprefix("worktree ") for words in blocks if f"branch {ref}" in words and "bare" not in words]
 
 
-async def _forward(place: Path, oid: Oid, take: str, hold: int) -> _Way | None:
-    """Fast-forward a checkout of the person's, if it is clean and nothing is under way in it."""
+async def _forward(effect: MirrorTarget, common: Path, place: Path, branch: Oid, take: str, hold: int) -> _Way | None:
+    """Fast-forward a checkout of the person's, if nothing is under way in it, and it is clean or the person asked."""
     try:
         own = Path((await git("rev-parse", "--absolute-git-dir", cwd=place, trusted=True)).text)
     except Mistake:
@@ -97,17 +107,12 @@ async def _forward(place: Path, oid: Oid, take: str, hold: int) -> _Way | None:
     seen = await git("status", "--porcelain", "-z", "--untracked-files=no", "--no-renames", "--ignore-submodules=dirty",
                      cwd=place, trusted=True, check=False)
     if seen.code != 0:
-        return _Way(f"git status fails in {place}: {_said(seen)}", take)
-    if seen.items:
-        return _Way(f"uncommitted changes in {place}: {_names([item[3:] for item in seen.items])}", take)
-    done = await git("merge", "--ff-only", "--no-stat", "-q", "--no-autostash", "--no-overwrite-ignore", oid, cwd=place,
-                     trusted=True, check=False, finish=True, hold=hold, seconds=600,
-                     env={"GIT_REFLOG_ACTION": "andon: follow trunk"})
-    if done.code == 0:
-        return None
-    files = re.findall(r"^\t(.+)$", done.err, re.M)
-    named = f"files in the way in {place}: {_names(files)}"
-    return _Way(named if files else f"git would not fast-forward {place}: {_said(done)}", take)
+        return _Way(f"git status fails in {place}: {said(seen)}", take)
+    if seen.items and not effect.asked:
+        return _Way(f"uncommitted changes in {place}: {names([item[3:] for item in seen.items])}", take)
+    journal = Journal(place=str(place), own=str(own), target=effect.target, old=branch, new=effect.oid)
+    because = await forward(common, journal, hold)
+    return _Way(because, take) if because else None
 
 
 def _under_way(own: Path, place: Path) -> str:
@@ -117,13 +122,3 @@ def _under_way(own: Path, place: Path) -> str:
     if (own / "index.lock").exists():
         return f"a git command is at work in {place}, or one was killed: {own / 'index.lock'} exists"
     return ""
-
-
-def _names(files: list[str]) -> str:
-    more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
-    return ", ".join(files[:NAMED]) + more
-
-
-def _said(output: Output) -> str:
-    told = [line for line in output.err.splitlines() if line.startswith(("fatal:", "error:"))]
-    return told[0] if told else output.err.strip()[-300:] or f"exit code {output.code}"

@@ -26,6 +26,8 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     tip: Oid
     tree: Oid
     commits: int
+    merges: int = 0
+    """Commits with two parents that were left out."""
 
 
 class NotReplayed(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,14 +41,18 @@ async def replay(git_dir: Path, head: Oid, *, onto: Oid, without: Sequence[str],
                  drivers: Drivers = NO_DRIVERS, keep_dates: bool = False) -> Replayed | NotReplayed:
     """Put the commits of `head` that `without` lacks on top of `onto`, the oldest first. What became empty is dropped, but not all.
 
-    With `keep_dates` the committer's date of each is its author's; otherwise `at` (unix milliseconds).
+    With `keep_dates` the committer's date of each is its author's, and what stands there already stays as it is; otherwise
+    `at` (unix milliseconds) is the date of all.
     """
-    own = await own_commits(git_dir, head, without)
-    if len(own) > COMMITS_LIMIT:
+    own, merges = await own_commits(git_dir, head, without)
+    if len(own) + merges > COMMITS_LIMIT:
         return NotReplayed(what=f"it has more than {COMMITS_LIMIT} commits")
     tip, tree = onto, (await look(git_dir, "rev-parse", f"{onto}^{{tree}}")).oid
     made = 0
     for n, commit in enumerate(own):
+        if keep_dates and not trailers and commit.parents == (tip,):
+            tip, tree, made = commit.oid, commit.tree, made + 1  # it stands there already
+            continue
         merged = await _apply(git_dir, commit, tip, tree, drivers)
         if not merged.clean:
             return NotReplayed(what=f"{commit.oid[:12]} conflicts in {', '.join(merged.paths[:5])}", paths=merged.paths)
@@ -56,14 +62,16 @@ async def replay(git_dir: Path, head: Oid, *, onto: Oid, without: Sequence[str],
         data = commit_bytes(merged.tree, (tip,), with_trailers(commit.message, trailers), author=commit.author, committer=by,
                             encoding=commit.encoding)
         tip, tree, made = await write_commit(git_dir, data), merged.tree, made + 1
-    return Replayed(tip=tip, tree=tree, commits=made)
+    return Replayed(tip=tip, tree=tree, commits=made, merges=merges)
 
 
-async def own_commits(git_dir: Path, head: str, without: Sequence[str]) -> list[Commit]:
-    """The commits of `head` that are in none of `without`, parents first, merges left out."""
-    args = ("rev-list", "--reverse", "--topo-order", "--no-merges", f"--max-count={COMMITS_LIMIT + 1}", "--end-of-options", head)
-    listed = (await look(git_dir, *args, *(f"^{oid}" for oid in without))).text.split()
-    return await read_commits(git_dir, listed)
+async def own_commits(git_dir: Path, head: str, without: Sequence[str]) -> tuple[list[Commit], int]:
+    """The commits of `head` that are in none of `without`, parents first, without the merges; and how many merges there are."""
+    asked = "".join(f"{oid}\n" for oid in (head, *(f"^{oid}" for oid in without)))
+    listed = await look(git_dir, "rev-list", "--topo-order", f"--max-count={COMMITS_LIMIT + 1}", "--stdin", stdin=asked.encode())
+    found = await read_commits(git_dir, listed.text.split()[::-1])
+    own = [commit for commit in found if len(commit.parents) < 2]
+    return own, len(found) - len(own)
 
 
 async def _apply(git_dir: Path, commit: Commit, tip: Oid, tree: Oid, drivers: Drivers) -> Merged:
