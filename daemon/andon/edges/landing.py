@@ -8,13 +8,15 @@ from andon.edges.git import NONE, common_lock, read_ref, set_ref
 from andon.edges.landing_proof import prove
 from andon.edges.merging import merge_candidate
 from andon.edges.mirror import mirror_target
+from andon.edges.publish import publish_target
 from andon.edges.repository import Diverged, is_ancestor, read_target, tree_of, trunk_ref
+from andon.edges.revert import make_revert
 from andon.schema.effects import MoveTarget
 from andon.schema.errors import Mistake
 from andon.schema.faults import point
 from andon.schema.inputs import LandingRefused, TargetSwapped
 
-__all__ = ["merge_candidate", "mirror_target", "move_target"]
+__all__ = ["make_revert", "merge_candidate", "mirror_target", "move_target", "publish_target"]
 
 
 async def move_target(effect: MoveTarget) -> TargetSwapped | LandingRefused:
