@@ -11,10 +11,12 @@ from typing import Any
 from andon.core import messages, money, race, resume, schedule, sessions
 from andon.core.evolve import fold
 from andon.core.failure import backoff_ms
+from andon.core.queue import clashes, hears, proving, reverts
 from andon.core.refuse import refuse
-from andon.core.state import Attempt, State, Task, cord_key, line_of, station_of
-from andon.core.stations import agent, check, gate, land
+from andon.core.state import Attempt, State, Task, line_of, station_of
+from andon.core.stations import agent, check, gate, land, watch
 from andon.core.stations.table import KINDS
+from andon.core.troubles import clear, noticed
 from andon.schema import events as e, inputs as i
 from andon.schema.ids import AttemptId, LandingId, RepoId, RunId, TaskId, task_id
 
@@ -68,9 +70,10 @@ def follow(state: State, at: int, place: int) -> tuple[list[e.Event], int]:
     if place:
         return follow(state, at, 0)
     for repo in sorted(state.repos):
-        events = land.advance(state, state.repos[repo], at)
-        if events:
-            return events, 0
+        for ask in (land.advance, clashes.past, watch.advance):
+            events = ask(state, state.repos[repo], at)
+            if events:
+                return events, 0
     return schedule.claim(state, at), 0
 
 
@@ -93,6 +96,8 @@ def advance(state: State, task: Task, at: int) -> list[e.Event]:
     wanted = next((events for ask in (agent.asks, sessions.asks, money.asks, race.advance) if (events := ask(state, task, at))), [])
     if wanted:
         return wanted
+    if task.reverts and not task.station:
+        return reverts.advance(state, task)
     station = station_of(state, task)
     if station is None:
         return [] if task.gate else [e.TaskDone(task=task.task)] if task.landed else enter_first(state, task)
@@ -152,8 +157,6 @@ def cancel(state: State, command: i.CancelTask, at: int) -> list[e.Event]:
     events: list[e.Event] = []
     if task.gate:
         events.append(e.GateVoided(gate=task.gate, because=f"{task.task} was cancelled"))
-    if task.landing:
-        events.append(e.LandingAbandoned(landing=task.landing, because=f"{task.task} was cancelled"))
     if task.live:
         events.append(e.AttemptStopAsked(attempt=task.live, because=because, by=command.by))
     return [*events, e.TaskCancelled(task=task.task, because=because, by=command.by)]
@@ -192,7 +195,7 @@ def trust(state: State, command: i.TrustCommands, at: int) -> list[e.Event]:
 
 def started(state: State, given: i.DaemonStarted, at: int) -> list[e.Event]:
     """A daemon took over."""
-    return [e.FactoryStarted(version=given.version, pid=given.pid, boot=given.boot)]
+    return [e.FactoryStarted(version=given.version, pid=given.pid, boot=given.boot, cores=given.cores)]
 
 
 def stopping(state: State, given: i.DaemonStopping, at: int) -> list[e.Event]:
@@ -258,22 +261,9 @@ def trouble(state: State, given: i.TroubleSeen, at: int) -> list[e.Event]:
     return noticed(state, given.key, given)
 
 
-def noticed(state: State, key: str, given: i.TroubleSeen) -> list[e.Event]:
-    """A problem, once: the same words again say nothing new."""
-    problem, known = given.problem, state.problems.get(key)
-    if known is not None and (known.what, known.where, known.mend) == (problem.what, problem.where, problem.mend):
-        return []
-    return [e.ProblemNoticed(key=key, repo=given.repo, what=problem.what, where=problem.where, mend=problem.mend)]
-
-
 def trouble_gone(state: State, given: i.TroubleGone, at: int) -> list[e.Event]:
     """It is well again."""
     return clear(state, given.key)
-
-
-def clear(state: State, key: str) -> list[e.Event]:
-    """The end of a problem, when it is there."""
-    return [e.ProblemCleared(key=key)] if key in state.problems else []
 
 
 # --- attempts --------------------------------------------------------------------------------------------------------
@@ -285,7 +275,8 @@ def checkout_ready(state: State, given: i.CheckoutReady, at: int) -> list[e.Even
     if attempt is None or attempt.phase != "claimed":
         return []
     return [e.CheckoutPrepared(
-        attempt=given.attempt, path=given.path, isolation=given.isolation, setup_s=given.setup_s,
+        attempt=given.attempt, path=given.path, isolation=given.isolation, setup_s=given.setup_s, start=given.start,
+        rebased=given.rebased,
     )]
 
 
@@ -395,52 +386,17 @@ def work_read(state: State, given: i.WorkRead, at: int) -> list[e.Event]:
 
 
 def check_ran(state: State, given: i.CheckRan, at: int) -> list[e.Event]:
-    """A result."""
-    return check.check_ran(state, given)
-
-
-# --- landing ---------------------------------------------------------------------------------------------------------
-
-
-def merged(state: State, given: i.CandidateMerged, at: int) -> list[e.Event]:
-    """There is a merged tree to prove."""
-    landing = state.landings.get(given.landing)
-    if landing is None or landing.candidate:
+    """A result: of a change, of a merged tree, of a base or of the target itself."""
+    run = state.runs.get(given.run)
+    if run is None:
         return []
-    return [e.LandingMerged(landing=given.landing, candidate=given.candidate, tree=given.tree)]
-
-
-def conflicted(state: State, given: i.CandidateConflicted, at: int) -> list[e.Event]:
-    """It does not merge."""
-    return land.conflicted(state, given, at)
-
-
-def swapped(state: State, given: i.TargetSwapped, at: int) -> list[e.Event]:
-    """It landed."""
-    return land.swapped(state, given)
-
-
-def refused(state: State, given: i.LandingRefused, at: int) -> list[e.Event]:
-    """It did not."""
-    return land.refused(state, given)
-
-
-def target_seen(state: State, given: i.TargetSeen, at: int) -> list[e.Event]:
-    """Where the target stands."""
-    return land.target_seen(state, given)
-
-
-def mirror_seen(state: State, given: i.MirrorSeen, at: int) -> list[e.Event]:
-    """Whether the person's branch follows; said once."""
-    repo = state.repos.get(given.repo)
-    if repo is None:
-        return []
-    known = (repo.mirror_tried, repo.mirrored, repo.mirror_because)
-    if known == (given.oid, given.advanced, given.because):
-        return []
-    return [e.TargetMirrored(
-        repo=given.repo, oid=given.oid, advanced=given.advanced, because=given.because, mend=given.mend,
-    )]
+    events: list[e.Event] = [check.finished(given), *proving.flaked(state, run, given)]
+    landing = state.landings.get(run.landing)
+    if run.purpose == "landing":
+        return [*events, *(proving.ran(state, landing, run, given) if landing else [])]
+    if run.purpose == "baseline":
+        return [*events, *check.baseline_trouble(state, run, given)]
+    return [*events, *(check.judge_run(state, run, given) if run.purpose == "change" else [])]
 
 
 # --- failures and time -----------------------------------------------------------------------------------------------
@@ -478,14 +434,13 @@ def give_up_on(state: State, given: i.EffectFailed, repo: RepoId, at: int) -> li
         return agent.close(state, attempt, failure, given.problem.what, at, f"{given.problem.where}\n{given.problem.mend}")
     run = state.runs.get(RunId(given.subject))
     if run is not None:
-        return check.check_ran(state, i.CheckRan(run=run.run, result="unevaluated", because=given.problem.what, cause="storage"))
+        seen = i.CheckRan(run=run.run, result="unevaluated", because=given.problem.what, cause="storage")
+        return check_ran(state, seen, state.at)
     landing = state.landings.get(LandingId(given.subject))
     if landing is not None:
-        task = state.tasks[landing.task]
-        because = f"landing {task.task}: {given.problem.what}"
-        events: list[e.Event] = [e.LandingAbandoned(landing=landing.landing, because=given.problem.what)]
-        stopped = cord_key(task.repo, task.line) in state.cords
-        return events if stopped else [*events, e.CordPulled(repo=task.repo, line=task.line, because=because, by=land.WHO)]
+        if given.kind == "merge-candidate":
+            return land.unmergeable(state, landing, given.problem.what)
+        return land.refused(state, i.LandingRefused(landing=landing.landing, because=given.problem.what))
     key = f"checkout:{given.subject}" if given.kind == "remove-checkout" else f"effect:{given.subject}"
     parked = e.EffectRetried(
         subject=given.subject, effect=given.kind, tries=PARKED, not_before=at + 3_600_000, because=given.problem.what,
@@ -504,6 +459,9 @@ def repo_of(state: State, subject: str) -> RepoId | None:
     landing = state.landings.get(LandingId(subject))
     if landing is not None:
         return landing.repo
+    task = state.tasks.get(TaskId(subject))
+    if task is not None:
+        return task.repo if not task.over else None
     return RepoId(subject) if subject in state.repos else None
 
 
@@ -523,10 +481,9 @@ HANDLERS: dict[type, Handler] = {
     i.AddTask: add, i.AnswerGate: answer, i.CancelTask: cancel, i.RetryTask: retry, i.PullCord: pull, i.ReleaseCord: release,
     i.TrustCommands: trust, i.DaemonStarted: started, i.DaemonStopping: stopping, i.Ticked: ticked,
     i.PersonSettingsSeen: person_settings, i.RepositorySeen: repository_seen, i.SettingsSeen: settings_seen,
-    i.SettingsBad: settings_bad, i.TargetSeen: target_seen, i.TroubleSeen: trouble, i.TroubleGone: trouble_gone,
+    i.SettingsBad: settings_bad, i.TroubleSeen: trouble, i.TroubleGone: trouble_gone,
     i.EffectFailed: effect_failed, i.CheckoutReady: checkout_ready, i.SessionStarted: session_started,
     i.SessionEnded: session_ended, i.AgentSaid: said, i.StopDone: stop_done, i.SuspendDone: suspended, i.WorkRead: work_read,
     i.CheckoutGone: checkout_gone, i.CheckoutBack: checkout_back, i.AnswerGiven: answer_given, i.CheckRan: check_ran,
-    i.CandidateMerged: merged, i.CandidateConflicted: conflicted, i.TargetSwapped: swapped, i.LandingRefused: refused,
-    i.MirrorSeen: mirror_seen, **sessions.HANDLERS, **money.HANDLERS,
+    **hears.HANDLERS, **sessions.HANDLERS, **money.HANDLERS,
 }

@@ -6,6 +6,8 @@ import msgspec
 
 from andon.core import sessions
 from andon.core.prompt import prompt_for, whole_prompt
+from andon.core.queue import reverts
+from andon.core.queue.standing import slots
 from andon.core.state import Attempt, Landing, Repository, Run, State, proof_key
 from andon.core.stations import check, land
 from andon.schema import effects as f
@@ -19,6 +21,10 @@ def pending(state: State, at: int) -> list[f.Effect]:
         owed += landing_owes(state, landing, at)
     for name in sorted(state.repos):
         owed += repository_owes(state, state.repos[name], at)
+    for task in state.open:
+        revert = reverts.owes(state, state.tasks[task])
+        if revert is not None and due(state, task, "make-revert", at):
+            owed.append(revert)
     for attempt in sorted(state.attempts.values(), key=lambda attempt: attempt.fence):
         owed += attempt_owes(state, attempt, at)
     for run in sorted(state.runs.values(), key=lambda run: (run.purpose != "landing", int(run.run[1:]))):
@@ -86,7 +92,7 @@ def prepare(state: State, attempt: Attempt) -> f.Effect:
     return f.PrepareCheckout(
         attempt=attempt.attempt, task=attempt.task, repo=attempt.repo, git_dir=repo.git_dir, path=repo.path, base=attempt.base,
         start=attempt.start, previous=task.previous.commit if task.previous else Oid(""), checkout=repo.settings.checkout,
-        port=attempt.port, try_=tries_of(state, attempt.attempt, "prepare-checkout"),
+        port=attempt.port, try_=tries_of(state, attempt.attempt, "prepare-checkout"), rebase=attempt.rebase,
     )
 
 
@@ -145,9 +151,9 @@ def run_owes(state: State, run: Run, at: int) -> Iterator[f.Effect]:
     if known is None or not repo.is_trusted or not due(state, run.run, "run-check", at):
         return
     names = Digest("")
-    if run.purpose != "baseline" and known.report == "junit":
+    if run.purpose in ("change", "landing") and known.report == "junit":
         task = state.tasks.get(run.task)
-        base = repo.tree if run.purpose == "landing" else task.work.base_tree if task and task.work else Oid("")
+        base = repo.tree if run.purpose != "change" else task.work.base_tree if task and task.work else Oid("")
         if run.purpose == "change" and check.baseline_run(state, repo, base, run.definition) is not None:
             return
         proof = state.proofs.get(proof_key(run.repo, base, run.definition))
@@ -155,31 +161,58 @@ def run_owes(state: State, run: Run, at: int) -> Iterator[f.Effect]:
     yield f.RunCheck(
         run=run.run, repo=run.repo, git_dir=repo.git_dir, commit=run.commit, tree=run.tree, check=known,
         definition=run.definition, checkout=repo.settings.checkout, base_names=names, landing=run.purpose == "landing",
-        slots=repo.settings.proving,
+        slots=slots(state, repo),
     )
 
 
 def landing_owes(state: State, landing: Landing, at: int) -> Iterator[f.Effect]:
     """The merge, or the one move of the target."""
-    repo, task = state.repos[landing.repo], state.tasks[landing.task]
+    repo = state.repos[landing.repo]
+    how = repo.settings.queue
     if not landing.candidate:
         if due(state, landing.landing, "merge-candidate", at):
             yield f.MergeCandidate(
                 landing=landing.landing, repo=landing.repo, git_dir=repo.git_dir, target=repo.settings.target, onto=landing.onto,
-                commit=landing.commit, task=landing.task, title=task.title, at=landing.planned_at,
-                trailers=(f"Andon-Task: {landing.task}", f"Andon-Attempt: {task.work.attempt if task.work else ''}"),
-                try_=tries_of(state, landing.landing, "merge-candidate"),
+                members=merged(state, landing), how=how.land, green=how.history == "green", drivers=how.drivers,
+                at=landing.planned_at, try_=tries_of(state, landing.landing, "merge-candidate"),
             )
     elif land.ready(state, landing) and due(state, landing.landing, "move-target", at):
         yield f.MoveTarget(
             landing=landing.landing, repo=landing.repo, git_dir=repo.git_dir, target=repo.settings.target, old=landing.onto,
-            new=landing.candidate, tree=landing.tree, commit=landing.commit,
+            new=landing.candidate, tree=landing.tree, members=merged(state, landing), steps=landing.steps, how=how.land,
+            green=how.history == "green", drivers=how.drivers, at=landing.planned_at,
         )
 
 
+def merged(state: State, landing: Landing) -> tuple[f.MergeMember, ...]:
+    """The members with what their merges say."""
+    found = []
+    for member in landing.members:
+        task = state.tasks[member.task]
+        attempt = task.work.attempt if task.work else ""
+        trailers = (f"Andon-Task: {member.task}", *([f"Andon-Attempt: {attempt}"] if attempt else []))
+        found.append(f.MergeMember(
+            task=member.task, commit=member.commit, at=member.at, title=task.title,
+            trailers=(*trailers, *([f"Andon-Reverts: {task.reverts}"] if task.reverts else [])),
+        ))
+    return tuple(found)
+
+
 def repository_owes(state: State, repo: Repository, at: int) -> Iterator[f.Effect]:
-    """The person's branch follows trunk; asked once for each trunk commit."""
-    if repo.trunk and repo.mirror_tried != repo.trunk and due(state, repo.repo, "mirror-target", at):
+    """The person's branch follows trunk, asked once for each trunk commit and for each time a person wants it; then the remote."""
+    wanted = repo.mirror_tried != repo.trunk or repo.mirror_asked > repo.mirror_answered
+    if repo.trunk and wanted and due(state, repo.repo, "mirror-target", at):
         yield f.MirrorTarget(
             repo=repo.repo, git_dir=repo.git_dir, path=repo.path, target=repo.settings.target, oid=repo.trunk,
+            asked=repo.mirror_asked if repo.mirror_asked > repo.mirror_answered else 0,
+        )
+    queue, how = repo.queue, repo.settings.queue
+    landed = bool(queue.landed) and queue.landed[-1].commit == repo.trunk and bool(queue.landed[-1].task)
+    if how.publish != "none" and landed and queue.published != repo.trunk and repo.is_trusted \
+            and due(state, repo.repo, "publish-target", at):
+        known = state.tasks.get(queue.landed[-1].task)
+        title = f"{known.task}: {known.title}" if known else f"Landed on {repo.settings.target}"
+        yield f.PublishTarget(
+            repo=repo.repo, git_dir=repo.git_dir, path=repo.path, target=repo.settings.target, oid=repo.trunk, how=how.publish,
+            remote=how.remote, title=title, body=known.spec[:4000] if known else "",
         )

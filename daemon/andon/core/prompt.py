@@ -22,14 +22,25 @@ def started_again(attempt: Attempt) -> str:
     return f"## Started again\n\n{attempt.resume_note.strip()}" if attempt.resume_note else ""
 
 
+def started_at(attempt: Attempt) -> str:
+    """Where its branch begins, and what became of earlier commits."""
+    if attempt.rebased == "clean":
+        return ("Your branch goes on from your earlier commits, replayed onto the newer target: their names have changed. "
+                "As they were, they are on the branch `andon/previous`.")
+    if attempt.rebased:
+        return ("Your branch starts anew at the newer target: your earlier commits could not be replayed onto it "
+                f"({attempt.rebased}). They are on the branch `andon/previous`.")
+    if attempt.start != attempt.base:
+        return "Your branch goes on from your earlier commits."
+    return "Your branch starts anew; earlier commits, if any, are on the branch `andon/previous`."
+
+
 def whole_prompt(task: Task, attempt: Attempt) -> str:
     """Everything that an agent needs to know that was never told of the task."""
     scope = f"- Change only these paths: {', '.join(f'`{path}`' for path in task.paths)}.\n" if task.paths else ""
     parts = [f"# {task.task}: {task.title}", task.spec.strip(), RULES.format(task=task.task, scope=scope).strip()]
     if task.packet:
-        where = "Your branch goes on from your earlier commits." if attempt.start != attempt.base else (
-            "Your branch starts anew; earlier commits, if any, are on the branch `andon/previous`."
-        )
+        where = started_at(attempt)
         parts.append(f"{task.packet.strip()}\n\n{where}")
     again = started_again(attempt)
     return "\n\n".join([*parts, *([again] if again else [])]) + "\n"

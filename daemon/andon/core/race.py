@@ -143,8 +143,6 @@ def lost(task: Task, because: str) -> list[e.Event]:
     events: list[e.Event] = []
     if task.gate:
         events.append(e.GateVoided(gate=task.gate, because=because))
-    if task.landing:
-        events.append(e.LandingAbandoned(landing=task.landing, because=because))
     if task.live:
         events.append(e.AttemptStopAsked(attempt=task.live, because=because, by=WHO))
     return [*events, e.TaskCancelled(task=task.task, because=because, by=WHO)]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from andon.core import money, race, steer
+from andon.core.queue import steer as queue_steer
 from andon.core.state import Gate, State, cord_key
 from andon.core.stations import land
 from andon.schema import inputs as i
@@ -98,8 +99,7 @@ def cancel(state: State, command: i.CancelTask) -> Problem | None:
         return unknown_task(state, command.task)
     if task.over or task.landed:
         return Problem(what=f"{command.task} is over ({task.outcome or 'landed'})", mend="nothing to cancel")
-    landing = state.landings.get(task.landing)
-    if landing is not None and land.ready(state, landing):
+    if land.landing_now(state, task):
         return Problem(what=f"{command.task} is landing at this moment", mend="wait for it; then revert it if it must go")
     return None
 
@@ -159,5 +159,5 @@ def trust(state: State, command: i.TrustCommands) -> Problem | None:
 
 CHECKS: dict[type, Callable[[State, Any], Problem | None]] = {
     i.AddTask: add, i.AnswerGate: answer, i.CancelTask: cancel, i.RetryTask: retry, i.PullCord: pull,
-    i.ReleaseCord: release, i.TrustCommands: trust, **money.CHECKS, **steer.CHECKS,
+    i.ReleaseCord: release, i.TrustCommands: trust, **money.CHECKS, **steer.CHECKS, **queue_steer.CHECKS,
 }

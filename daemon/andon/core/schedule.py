@@ -73,7 +73,7 @@ def dependency(state: State, other: TaskId) -> str:
 
 def busy_tasks(state: State) -> list[Task]:
     """Tasks in work: an agent at it, or a change on its way."""
-    return [task for task in open_tasks(state) if task.live or task.work is not None]
+    return [task for task in open_tasks(state) if task.live or (task.work is not None and not task.landed)]
 
 
 def waits(state: State, task: Task, at: int, busy: Sequence[Task]) -> list[str]:
@@ -177,6 +177,10 @@ def standing(state: State, task: Task, station: Station | None) -> list[str]:
     if station.kind == "land":
         reasons += [*stopped(state, task), *untrusted(state.repos[task.repo])]
         reasons += standing_in_queue(state, task) if not reasons else []
+    if station.kind == "watch" and task.landed:
+        reasons += ["landed; the target is being watched"] if not reasons else []
+    if task.reverts and task.work is None:
+        return [*reasons, f"what takes {task.reverts} back is being made"]
     if task.work is None and station.kind in ("check", "land"):
         reasons.append(f"no agent has worked on it before station {station.name}")
     return reasons
@@ -238,7 +242,8 @@ def claim_events(state: State, task: Task) -> list[e.Event]:
     return [*events, e.AttemptClaimed(
         task=task.task, attempt=attempt_id(task.task, number), number=number, station=station.name, fence=state.fence + 1,
         agent=agent, account=account, reserve_usd=reserve, base=previous.base if previous and resume and not moved else repo.trunk,
-        start=previous.commit if previous and resume and not moved else Oid(""), rebase=moved, port=free_port(state, ports), ports=ports,
+        start=previous.commit if previous and resume and not moved else Oid(""), rebase=moved, port=free_port(state, ports),
+        ports=ports,
     )]
 
 

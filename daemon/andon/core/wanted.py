@@ -27,7 +27,7 @@ def station_wanted(state: State, task: Task) -> Station | None:
 
 def wants_agent(state: State, task: Task) -> bool:
     """Whether the task needs an agent now and has none; one that is still ending counts."""
-    if task.live or task.work is not None:
+    if task.live or task.work is not None or task.reverts:
         return False
     station = station_wanted(state, task)
     if station is None or station.kind != "agent":

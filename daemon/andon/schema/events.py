@@ -546,7 +546,7 @@ class GateOpened(Event, frozen=True, kw_only=True, tag="gate.opened"):
 
     gate: GateId
     task: TaskId
-    kind: Literal["review", "question", "failure", "limit", "unevaluated", "trust", "permission", "stuck", "budget"]
+    kind: Literal["review", "question", "failure", "limit", "unevaluated", "trust", "permission", "stuck", "budget", "red"]
     question: str
     options: tuple[Option, ...]
     recommendation: str = ""

@@ -3,7 +3,7 @@
 from immutables import Map
 
 from andon.core.folds.table import forget, on, replace, with_queue, with_task
-from andon.core.queue.facts import KEPT_TIMES
+from andon.core.queue.facts import KEPT_TIMES, KEPT_WATCHED, Watched
 from andon.core.state import KEPT_PROOFS, RERUNS, Claim, Proof, Run, State, proof_key
 from andon.schema import events as e
 from andon.schema.ids import Oid
@@ -27,9 +27,25 @@ def _(state: State, event: e.RunFinished) -> State:
     if event.cpu_s and event.seconds and run.repo in state.repos:
         uses = state.repos[run.repo].queue.uses
         state = with_queue(state, run.repo, uses=(*uses, (event.cpu_s, event.seconds))[-KEPT_TIMES:])
+    if run.purpose == "watch":
+        state = watched(state, run, event)
     if event.result != "unevaluated" or run.purpose == "baseline":
         state = remember(state, run, event)
     return state
+
+
+def watched(state: State, run: Run, event: e.RunFinished) -> State:
+    """Count what the watch station saw; a run that was given up saw nothing."""
+    repo = state.repos.get(run.repo)
+    if repo is None or event.result == "pass" or event.cause == "superseded":
+        return state
+    known = next((one for one in repo.queue.watched if (one.check, one.tree) == (run.check, run.tree)), None)
+    seen = known or Watched(check=run.check, tree=run.tree)
+    seen = replace(
+        seen, fails=seen.fails + (event.result == "fail"), unevaluated=seen.unevaluated + (event.result == "unevaluated"),
+    )
+    others = tuple(one for one in repo.queue.watched if one is not known)
+    return with_queue(state, run.repo, watched=(*others, seen)[-KEPT_WATCHED:])
 
 
 def remember(state: State, run: Run, event: e.RunFinished) -> State:

@@ -63,7 +63,6 @@ def finish(state: State, task: TaskId, outcome: str, because: str = "") -> State
         return state
     gates = without(state.gates, known.gate)
     state = replace(state, open=tuple(other for other in state.open if other != task), gates=gates)
-    state = end_landings(state, task)
     for attempt in known.attempts:
         if attempt in state.attempts and state.attempts[attempt].phase == "removed":
             state = replace(state, attempts=state.attempts.delete(attempt))
@@ -96,13 +95,6 @@ def end_landing(state: State, landing: LandingId) -> State:
     if landing not in state.landings:
         return state
     return forget(replace(state, landings=state.landings.delete(landing)), landing)
-
-
-def end_landings(state: State, task: TaskId) -> State:
-    """Nothing that the task is a member of is under way any more."""
-    for landing in [known.landing for known in state.landings.values() if any(member.task == task for member in known.members)]:
-        state = end_landing(state, landing)
-    return state
 
 
 def with_queue(state: State, repo: RepoId, **changes: Any) -> State:

@@ -1,6 +1,6 @@
 """What events about tasks change."""
 
-from andon.core.folds.table import end_landings, finish, on, replace, with_task
+from andon.core.folds.table import finish, on, replace, with_task
 from andon.core.state import Failure, State, Task, station_of
 from andon.schema import events as e
 from andon.schema.ids import AttemptId, Digest, GateId, TaskId
@@ -88,7 +88,7 @@ def leave_change(state: State, task: TaskId, *, resume: bool) -> State:
     """The accepted change is set aside as the previous one, and the task stands before its first station again."""
     known = state.tasks[task]
     return with_task(
-        end_landings(state, task), task, station="", work=None, previous=known.work or known.previous,
+        state, task, station="", work=None, previous=known.work or known.previous,
         resume_previous=resume, claims=(), approved=Digest(""), live=AttemptId(""), overtaken=0,
         reverts=TaskId(""),
     )

@@ -7,33 +7,47 @@ K prefixes cut the axis of J in K + 1 cells, and the cell that J is in is what t
 
 import bisect
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 LEAN = 0.06
 """A failing proof ends sooner than a passing one, so a cut pays best where a failure is a little more likely than not: by this much
 at a cut in two halves, by less the finer the cut."""
 
+EARLY, FLOOR = 0.2, 0.05
+CURVE = 1.0
 
-def first_failure(risks: Sequence[float], low: int, high: int) -> list[float]:
+
+def first_failure(risks: Sequence[float], low: int, high: int, spent: Mapping[int, float]) -> list[float]:
     """For n = 0..high: how likely J <= n, given low < J <= high.
 
-    `high` is the length of a failing prefix, or one more than all there is, which stands for "none fails".
+    `high` is the length of a failing prefix, or one more than all there is, which stands for "none fails". `spent`: by length, how
+    far a proof under way got without failing.
     """
+    end = min(high, len(risks))
+    doubt, still = 1.0, [1.0] * (end + 1)
+    for n in range(end, low, -1):
+        doubt *= unfailed(spent[n]) if n in spent else 1.0
+        still[n] = doubt
     clear, so_far = 1.0, [0.0] * (low + 1)
-    for n in range(low, min(high, len(risks))):
+    for n in range(low, end):
+        so_far.append(so_far[-1] + clear * risks[n] * still[n + 1])
         clear *= 1.0 - risks[n]
-        so_far.append(1.0 - clear)
     if high > len(risks):
-        so_far.append(1.0)
+        so_far.append(so_far[-1] + clear)
     whole = so_far[high]
     return [mass / whole for mass in so_far] if whole > 0 else [n / high for n in range(high + 1)]
+
+
+def unfailed(spent: float) -> float:
+    """How likely a failing proof gets so far without failing."""
+    return min(1.0, max(FLOOR, 1.0 - (spent - EARLY) / (1.0 - EARLY)))
 
 
 def place(so_far: Sequence[float], low: int, high: int, count: int) -> list[int]:
     """At most `count` lengths between low and high (both excluded), ascending, that part low < J <= high as evenly as can be."""
     found: list[int] = []
     while count > 0 and high - low > 1:
-        share = count / (count + 1)
+        share = (count / (count + 1)) ** CURVE
         goal = so_far[low] + (so_far[high] - so_far[low]) * (share + LEAN * 4 * share * (1 - share) / count)
         at = bisect.bisect_left(so_far, goal, low + 1, high - 1)
         if at - 1 > low and goal - so_far[at - 1] < so_far[at] - goal:

@@ -1,4 +1,4 @@
-"""What is remembered of a merge queue beside its tasks: few facts, all of them folded from events; the rest is derived at each look."""
+"""What is remembered of a merge queue beside its tasks: few facts, folded from events; the rest is derived at each look."""
 
 import msgspec
 
@@ -12,6 +12,7 @@ KEPT_FLAKES = 200
 """Flaky tests remembered for one repository."""
 KEPT_LANDED = 200
 """Landed changes that a red target may be traced to; older ones are not suspected."""
+KEPT_WATCHED = 100
 KEPT_CLASHES = 500
 KEPT_TIMES = 64
 """Durations of proofs, moments of landings and uses of processors that figures are made of."""
@@ -103,6 +104,15 @@ class Red(msgspec.Struct, frozen=True, kw_only=True):
     suspects: tuple[TaskId, ...] = ()
 
 
+class Watched(msgspec.Struct, frozen=True, kw_only=True):
+    """What the watch station saw of a check on one tree of the target."""
+
+    check: str
+    tree: Oid
+    fails: int = 0
+    unevaluated: int = 0
+
+
 class Meeting(msgspec.Struct, frozen=True, kw_only=True):
     """Two live changes that meet."""
 
@@ -153,6 +163,7 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     green: tuple[tuple[str, Oid], ...] = ()
     """By check of the watch station: the commit that it last passed on."""
     red: tuple[Red, ...] = ()
+    watched: tuple[Watched, ...] = ()
     meetings: tuple[Meeting, ...] = ()
     counts: Counts = Counts()
     seconds: tuple[float, ...] = ()

@@ -20,9 +20,14 @@ LONGEST = 128
 LEAST = 0.04
 """A proof that is less likely than this to part anything is not worth a run."""
 SURE = 0.95
+BOLD = 1.0
+POW = 1.0
 """How likely a change that failed alone fails again."""
 SCENES = 96
 """Queues that are looked at in one plan, at most."""
+
+Useful = dict[tuple[str, ...], tuple[int, float]]
+"""Members being proved: how many times at once, and how far the farthest got."""
 
 
 class Scene(msgspec.Struct, frozen=True):
@@ -123,13 +128,14 @@ def shared(one: tuple[str, ...], other: tuple[str, ...]) -> int:
     return min(len(one), len(other))
 
 
-def sort(book: Book) -> tuple[dict[tuple[str, ...], int], tuple[str, ...]]:
-    """Of the proofs under way: how many of each members are of use, and the landings that are of none."""
-    useful: dict[tuple[str, ...], int] = {}
+def sort(book: Book) -> tuple[Useful, tuple[str, ...]]:
+    """Which proofs under way are of use, and the landings that are of none."""
+    useful: Useful = {}
     cancel = []
     for run in book.look.running:
-        if of_use(book, run, useful.get(run.members, 0)):
-            useful[run.members] = useful.get(run.members, 0) + 1
+        count, spent = useful.get(run.members, (0, 0.0))
+        if of_use(book, run, count):
+            useful[run.members] = count + 1, max(spent, run.spent)
         else:
             cancel.append(run.landing)
     return useful, tuple(cancel)
@@ -146,17 +152,17 @@ def of_use(book: Book, run: Running, same: int) -> bool:
 class Field:
     """A scene whose cuts compete for slots with those of other scenes."""
 
-    def __init__(self, scene: Scene, weight: float, useful: dict[tuple[str, ...], int]) -> None:
+    def __init__(self, scene: Scene, weight: float, useful: Useful) -> None:
         """`weight`: how likely the scene comes true; `useful`: proofs under way."""
         self.scene, self.weight = scene, weight
-        self.so_far = first_failure([entry.risk for entry in scene.line], scene.low, scene.high)
         top = min(scene.high, scene.stop)
-        made = [len(m) for m in useful if scene.low < len(m) < top and scene.keys[: len(m)] == m]
-        self.ruler = Ruler(self.so_far, scene.low, top, made) if top - scene.low > 1 else None
+        made = {len(m): far for m, (_, far) in useful.items() if scene.low < len(m) < top and scene.keys[: len(m)] == m}
+        self.so_far = first_failure([entry.risk for entry in scene.line], scene.low, scene.high, made)
+        self.ruler = Ruler(self.so_far, scene.low, top, tuple(made)) if top - scene.low > 1 else None
 
     def worth(self) -> float:
         """What its next cut is worth."""
-        return self.weight * self.ruler.worth() if self.ruler else 0.0
+        return self.weight * self.ruler.worth()**POW if self.ruler else 0.0
 
     def wants(self) -> Iterator[Want]:
         """The cuts that it got."""
@@ -168,7 +174,7 @@ class Field:
 class Share:
     """Gives free slots to what parts most: cuts of scenes, repeats of suspects, and scenes that are only hypotheses."""
 
-    def __init__(self, book: Book, useful: dict[tuple[str, ...], int]) -> None:
+    def __init__(self, book: Book, useful: Useful) -> None:
         """`useful`: proofs under way."""
         self.book, self.useful = book, useful
         self.heap: list[tuple[float, int, Field | Scene | tuple[tuple[str, ...], int]]] = []
@@ -188,14 +194,14 @@ class Share:
         """Enter a scene: what it would prove, and the hypotheses that it leads to."""
         if scene.stop <= scene.high and scene.stop == scene.low + 1:
             return
-        for _ in range(self.book.owed(scene) - self.useful.get(scene.keys[: scene.high], 0)):
+        for _ in range(self.book.owed(scene) - self.useful.get(scene.keys[: scene.high], (0, 0.0))[0]):
             self.push(weight, scene)
         field = Field(scene, weight, self.useful)
         self.fields.append(field)
         self.push(max(field.worth(), LEAST if weight == 1.0 and field.worth() > 0 else 0.0), field)
         if scene.failing and scene.stop > scene.high:
             for at in range(scene.low, scene.high):
-                likely = (field.so_far[at + 1] - field.so_far[at]) * weight * SURE
+                likely = (field.so_far[at + 1] - field.so_far[at]) * weight * SURE * BOLD
                 self.push(likely, ((*scene.gone, scene.keys[at]), at))
 
     def spend(self, free: int) -> tuple[Want, ...]:

@@ -75,10 +75,11 @@ def told(landing: Landing, wanted: Check, proof: Proof, state: State) -> e.Landi
     """What an earlier run says of this tree."""
     lost = proof.lost_tests if not may_remove_tests(state, landing) else ()
     result: e.Result = "fail" if lost or proof.result != "pass" else "pass"
-    because = check.lost_sentence(lost) if lost and proof.result == "pass" else f"{proof.because} (same tree, proven by {proof.run})"
+    said = check.lost_sentence(lost) if lost and proof.result == "pass" else proof.because
     return e.LandingChecked(
-        landing=landing.landing, check=wanted.name, result=result, run=proof.run, because=because,
-        failing=proof.failing or lost, detail="\n".join((*proof.failing, *lost))[:4000],
+        landing=landing.landing, check=wanted.name, result=result, run=proof.run,
+        because=f"{said} (same tree, proven by {proof.run})", failing=proof.failing or lost,
+        detail="\n".join((*proof.failing, *lost))[:4000],
     )
 
 

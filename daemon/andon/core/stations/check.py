@@ -1,4 +1,4 @@
-"""The check station: which runs are wanted, and what their results mean for a change. Also serves the merged tree of a landing."""
+"""The check station: which runs are wanted, and what their results mean for a change."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from andon.core.assertions import claims_tests
 from andon.core.failure import fingerprint, gate_id, packet_of, send_back
 from andon.core.state import RERUNS, Claim, Proof, Repository, Run, State, Task, proof_key
 from andon.schema import events as e, inputs as i
-from andon.schema.ids import Digest, LandingId, Oid, RunId
+from andon.schema.ids import Digest, Oid, RunId
 from andon.schema.sentences import plural
 from andon.schema.settings import Check, Settings, Station
 
@@ -33,13 +33,6 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     tree: Oid
     base: Oid
     base_tree: Oid
-    purpose: str
-    """`change` or `landing`."""
-    landing: LandingId = LandingId("")
-
-    def claim_name(self, check: Check) -> str:
-        """The claim that a check of this subject makes."""
-        return check.name if self.purpose == "change" else f"{check.name}@merge"
 
 
 @lru_cache(maxsize=512)
@@ -66,7 +59,7 @@ def subject_of_change(task: Task) -> Subject | None:
     if work is None:
         return None
     return Subject(
-        task=task, commit=work.commit, tree=work.tree, base=work.base, base_tree=work.base_tree, purpose="change",
+        task=task, commit=work.commit, tree=work.tree, base=work.base, base_tree=work.base_tree,
     )
 
 
@@ -94,15 +87,15 @@ def all_proven(subject: Subject, checks: Sequence[Check]) -> bool:
 
 def claim_for(subject: Subject, check: Check) -> Claim | None:
     """The claim of a check about exactly this commit."""
-    name = subject.claim_name(check)
-    return next((claim for claim in subject.task.claims if claim.claim == name and claim.commit == subject.commit), None)
+    known = subject.task.claims
+    return next((claim for claim in known if claim.claim == check.name and claim.commit == subject.commit), None)
 
 
 def want(state: State, subject: Subject, checks: Sequence[Check], at: int) -> list[e.Event]:
     """The events that bring the proof of a subject forward by one step."""
     task, settings = subject.task, state.repos[subject.task.repo].settings
     if not checks:
-        return [] if task.gate else [ask(state, subject, "no check is configured, so nothing can be proven")]
+        return [] if task.gate else [ask(state, task, subject.commit, "no check is configured, so nothing can be proven")]
     events: list[e.Event] = []
     waiting, open_claims = False, []
     for check in checks:
@@ -125,13 +118,13 @@ def want(state: State, subject: Subject, checks: Sequence[Check], at: int) -> li
     if refuted:
         return back(state, task, refuted, at)
     if open_claims and not task.gate:
-        return [ask(state, subject, "; ".join(f"{claim.claim}: {claim.because}" for claim in open_claims))]
+        return [ask(state, task, subject.commit, "; ".join(f"{claim.claim}: {claim.because}" for claim in open_claims))]
     return []
 
 
 def in_flight(state: State, subject: Subject, check: Check) -> bool:
     """Whether a run of this check on this commit is planned and has no result."""
-    return (subject.task.task, subject.purpose, check.name, subject.commit, subject.landing) in under_way(state)
+    return (subject.task.task, check.name, subject.commit) in under_way(state)
 
 
 _latest: tuple[State, frozenset[tuple[str, ...]]] = (State(), frozenset())
@@ -139,21 +132,21 @@ _latest: tuple[State, frozenset[tuple[str, ...]]] = (State(), frozenset())
 
 
 def under_way(state: State) -> frozenset[tuple[str, ...]]:
-    """What the runs of a state are about: task, purpose, check, commit and landing of each."""
+    """What the runs of changes are about: task, check and commit of each."""
     global _latest
     if _latest[0].runs is not state.runs:
-        told = frozenset((run.task, run.purpose, run.check, run.commit, run.landing) for run in state.runs.values())
+        told = frozenset((run.task, run.check, run.commit) for run in state.runs.values() if run.purpose == "change")
         _latest = (state, told)
     return _latest[1]
 
 
 def usable_proof(state: State, subject: Subject, check: Check, definition: Digest) -> Proof | None:
-    """A known result for this tree. For a change it must have been compared with the same base."""
+    """A known result for this tree, compared with the same base."""
     proof = state.proofs.get(proof_key(subject.task.repo, subject.tree, definition))
     if proof is None or proof.result == "unevaluated":
         return None
     compared = check.report != "junit" or subject.task.may_remove_tests or proof.base_tree == subject.base_tree
-    return proof if compared or subject.purpose == "landing" else None
+    return proof if compared else None
 
 
 def plan(state: State, subject: Subject, check: Check) -> list[e.Event]:
@@ -167,16 +160,15 @@ def plan(state: State, subject: Subject, check: Check) -> list[e.Event]:
             commit=subject.base, tree=subject.base_tree,
         ))
     events.append(e.RunPlanned(
-        run=RunId(f"R{state.run_count + len(events) + 1}"), repo=repo.repo, task=subject.task.task,
-        purpose="landing" if subject.purpose == "landing" else "change", check=check.name, definition=definition,
-        commit=subject.commit, tree=subject.tree, landing=subject.landing,
+        run=RunId(f"R{state.run_count + len(events) + 1}"), repo=repo.repo, task=subject.task.task, purpose="change",
+        check=check.name, definition=definition, commit=subject.commit, tree=subject.tree,
     ))
     return events
 
 
 def needs_baseline(state: State, repo: Repository, subject: Subject, check: Check, definition: Digest) -> bool:
     """Whether the tests that pass on the base are still unknown and matter."""
-    if check.report != "junit" or subject.purpose == "landing" or subject.task.may_remove_tests:
+    if check.report != "junit" or subject.task.may_remove_tests:
         return False
     known = proof_key(repo.repo, subject.base_tree, definition) in state.proofs
     return not known and baseline_run(state, repo, subject.base_tree, definition) is None
@@ -197,7 +189,7 @@ def judge(subject: Subject, check: Check, proof: Proof) -> e.ClaimJudged:
     status: e.ClaimStatus = "proven" if proof.result == "pass" and not lost else "refuted"
     because = f"{proof.because} (same tree, proven by {proof.run})" if not lost else lost_sentence(lost)
     return e.ClaimJudged(
-        task=subject.task.task, commit=subject.commit, claim=subject.claim_name(check), status=status, because=because,
+        task=subject.task.task, commit=subject.commit, claim=check.name, status=status, because=because,
         run=proof.run, detail="\n".join(lost),
     )
 
@@ -207,33 +199,30 @@ def lost_sentence(lost: Sequence[str]) -> str:
     return f"{plural(len(lost), 'test')} of the base no longer pass here: {', '.join(lost[:3])}"
 
 
-def check_ran(state: State, ran: i.CheckRan) -> list[e.Event]:
-    """Record a result and judge the claim that it makes, when the change it was run for is still the current one."""
-    run = state.runs.get(ran.run)
-    if run is None:
-        return []
-    events: list[e.Event] = [e.RunFinished(
+def finished(ran: i.CheckRan) -> e.RunFinished:
+    """The result as an event."""
+    return e.RunFinished(
         run=ran.run, result=ran.result, because=ran.because, cause=ran.cause, passed=ran.passed, failed=ran.failed,
         skipped=ran.skipped, failing=ran.failing, names=ran.names, log=ran.log, report=ran.report, evidence=ran.evidence,
-        seconds=ran.seconds, lost_tests=ran.lost_tests,
-    )]
-    if run.purpose == "baseline":
-        return [*events, *baseline_trouble(state, run, ran)]
+        seconds=ran.seconds, cpu_s=ran.cpu_s, lost_tests=ran.lost_tests,
+    )
+
+
+def judge_run(state: State, run: Run, ran: i.CheckRan) -> list[e.Event]:
+    """The claim that a result makes, when the change it was run for is still the current one."""
     task = state.tasks.get(run.task)
     if task is None or task.over or not is_current(state, task, run):
-        return events
+        return []
     lost = ran.lost_tests if not task.may_remove_tests else ()
     status: e.ClaimStatus = "unevaluated"
     if ran.result != "unevaluated":
         status = "proven" if ran.result == "pass" and not lost else "refuted"
     because = lost_sentence(lost) if lost and ran.result == "pass" else ran.because
     detail = "\n".join((*ran.failing, *lost, ran.tail)) if status != "proven" else ""
-    name = run.check if run.purpose == "change" else f"{run.check}@merge"
-    judged = e.ClaimJudged(
-        task=task.task, commit=run.commit, claim=name, status=status, because=because, run=run.run, detail=detail[:4000],
+    return [e.ClaimJudged(
+        task=task.task, commit=run.commit, claim=run.check, status=status, because=because, run=run.run, detail=detail[:4000],
         final=status == "unevaluated" and ran.cause in FINAL_CAUSES,
-    )
-    return [*events, judged]
+    )]
 
 
 def stale_runs(state: State) -> list[e.Event]:
@@ -250,19 +239,18 @@ def stale_because(state: State, run: Run) -> str:
     known = settings.checks.get(run.check)
     if known is None or definition_of(known, settings) != run.definition:
         return f"check {run.check} was redefined before it ran"
+    if run.purpose == "landing":
+        landing = state.landings.get(run.landing)
+        current = landing is not None and landing.candidate == run.commit and not landing.passed
+        return "" if current else f"{run.landing} is over"
     task = state.tasks.get(run.task)
-    if task is not None and (task.over or not is_current(state, task, run)):
+    if task is not None and run.purpose == "change" and (task.over or not is_current(state, task, run)):
         return f"{run.task} has moved on"
     return ""
 
 
 def is_current(state: State, task: Task, run: Run) -> bool:
     """Whether a run is about what the task now wants to prove."""
-    if run.purpose == "baseline":
-        return True
-    if run.purpose == "landing":
-        landing = state.landings.get(run.landing)
-        return landing is not None and landing.candidate == run.commit
     return task.work is not None and task.work.commit == run.commit
 
 
@@ -299,10 +287,10 @@ def contradiction(state: State, task: Task, refuted: Sequence[Claim]) -> list[e.
     return [e.ClaimContradicted(attempt=attempt.attempt, asserted=SAID, observed=told) for told in of_change[:1]]
 
 
-def ask(state: State, subject: Subject, because: str) -> e.GateOpened:
+def ask(state: State, task: Task, commit: Oid, because: str) -> e.GateOpened:
     """A check could not say yes or no, so a person is asked. It is never taken for a pass."""
     return e.GateOpened(
-        gate=gate_id(state), task=subject.task.task, kind="unevaluated",
-        question=f"{subject.task.task}: a check could not be evaluated. What now?", options=OPTIONS, recommendation="run-again",
-        because=because[:600], risk="review", commit=subject.commit, station=subject.task.station,
+        gate=gate_id(state), task=task.task, kind="unevaluated",
+        question=f"{task.task}: a check could not be evaluated. What now?", options=OPTIONS, recommendation="run-again",
+        because=because[:600], risk="review", commit=commit, station=task.station,
     )

@@ -3,6 +3,7 @@
 from andon.core import asks, ladder, money
 from andon.core.failure import fingerprint, gate_id, packet_of, send_back
 from andon.core.policy import bound_of, classify
+from andon.core.queue import steer
 from andon.core.state import Gate, State, Task
 from andon.schema import events as e, inputs as i
 from andon.schema.ids import Oid
@@ -75,6 +76,8 @@ def answered(state: State, gate: Gate, answer: i.AnswerGate, at: int) -> list[e.
         return [*events, *asks.decided(state, gate, answer)]
     if gate.kind == "stuck":
         return [*events, *ladder.answered(state, gate, answer)]
+    if gate.kind == "red" and answer.option == "revert":
+        return [*events, steer.reverting(state, gate.task, answer.because or gate.because, answer.by)]
     if gate.kind == "limit":
         return [*events, *limit_answered(state, gate, answer)]
     return events

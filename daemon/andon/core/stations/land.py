@@ -1,62 +1,28 @@
-"""The land station: one change at a time is merged with trunk, proven as merged, and moved in by compare-and-swap."""
+"""The land station: asks the queue's policy what to prove and what to land, and says what came of it. Pure.
 
-import msgspec
+Theory of operation. Each repository has one queue. Everything that is to happen in it is planned anew at each look: who stands in
+line, what is known of which members on the present target, what is under way. The policy answers with proofs to start, a prefix to
+land, a culprit. The target moves by one compare-and-swap to a candidate whose exact tree was proven; what is under way on top of
+it goes on, everything else is planned again.
+"""
+
+from functools import lru_cache
 
 from andon.core.failure import fingerprint, packet_of, send_back
-from andon.core.state import Landing, Repository, State, Task, cord_key, open_tasks, station_of
+from andon.core.queue import intents, proving
+from andon.core.queue.facts import Landing, Outcome
+from andon.core.queue.look import Plan, Want
+from andon.core.queue.policy import plan
+from andon.core.queue.standing import at_queue, chosen, key_of, keys, landings_of, look, may_land, moves, task_of
+from andon.core.state import Repository, State, Task
 from andon.core.stations import check
 from andon.schema import events as e, inputs as i
-from andon.schema.ids import LandingId, Oid
-from andon.schema.settings import Check, Station
+from andon.schema.ids import LandingId, Oid, TaskId
+from andon.schema.settings import Station
 
 WHO = "andon"
-
-
-def queue(state: State, repo: Repository) -> list[Task]:
-    """Tasks that wait to land, in landing order: priority, then arrival at the station."""
-    waiting = [
-        task for task in open_tasks(state)
-        if task.repo == repo.repo and (station := station_of(state, task)) is not None and station.kind == "land"
-        and task.work is not None and not task.landed
-    ]
-    return sorted(waiting, key=lambda task: (-task.priority, task.since, task.added_seq))
-
-
-def stopped(state: State, task: Task) -> bool:
-    """Whether the task's line stands still."""
-    return cord_key(task.repo, task.line) in state.cords
-
-
-def checks_for(state: State, task: Task) -> tuple[Check, ...]:
-    """What the merged tree must pass: every check of the task's line, and all checks when the line names none."""
-    settings = state.repos[task.repo].settings
-    line = settings.lines.get(task.line)
-    stations = [station for station in line.stations if station.kind == "check"] if line else []
-    if not stations:
-        return tuple(settings.checks.values())
-    wanted = {known.name: known for station in stations for known in check.checks_at(settings, station)}
-    return tuple(wanted.values())
-
-
-def subject_of(state: State, landing: Landing) -> check.Subject:
-    """The merged tree as the thing to prove."""
-    task, repo = state.tasks[landing.task], state.repos[landing.repo]
-    return check.Subject(
-        task=task, commit=landing.candidate, tree=landing.tree, base=landing.onto, base_tree=repo.tree, purpose="landing",
-        landing=landing.landing,
-    )
-
-
-def ready(state: State, landing: Landing) -> bool:
-    """Whether the merged tree is proven and the line moves: the target may be moved now."""
-    task = state.tasks[landing.task]
-    return not stopped(state, task) and not task.gate and proven(state, landing)
-
-
-def proven(state: State, landing: Landing) -> bool:
-    """Whether every check passed on the merged tree."""
-    checks = checks_for(state, state.tasks[landing.task])
-    return bool(landing.candidate) and check.all_proven(subject_of(state, landing), checks)
+planned = lru_cache(maxsize=64)(plan)
+"""The policy's answer to a look: asked again at each step, it is worked out once."""
 
 
 def passed(state: State, task: Task, station: Station) -> bool:
@@ -69,69 +35,220 @@ def wait(state: State, task: Task, station: Station, at: int) -> list[e.Event]:
     return []
 
 
+def ready(state: State, landing: Landing) -> bool:
+    """Whether the target may be moved to it now."""
+    repo = state.repos[landing.repo]
+    return landing.chosen and moves(repo) and all(may_land(state, state.tasks[member.task]) for member in landing.members)
+
+
+def landing_now(state: State, task: Task) -> bool:
+    """Whether the target is being moved to a landing with this task."""
+    inside = (known for known in state.landings.values() if any(member.task == task.task for member in known.members))
+    return any(ready(state, landing) for landing in inside)
+
+
+# --- what the queue wants ------------------------------------------------------------------------------------------------
+
+
 def advance(state: State, repo: Repository, at: int) -> list[e.Event]:
     """What the repository's queue wants next."""
-    landing = state.landings.get(repo.landing)
-    if landing is None:
-        return plan(state, repo)
-    if not landing.candidate or state.tasks[landing.task].gate:
+    under_way = landings_of(state, repo)
+    queued = at_queue(state, repo)
+    if not under_way and not queued:
         return []
-    task = state.tasks[landing.task]
-    events = check.want(state, subject_of(state, landing), checks_for(state, task), at)
-    asked = [event for event in events if isinstance(event, e.GateOpened | e.RetryScheduled)]
-    if asked:
-        return [e.LandingAbandoned(landing=landing.landing, because="the merged tree was not proven"), *events]
+    heads = {task.task: task.work.commit for task in queued if task.work}
+    for landing in under_way:
+        because = obsolete(state, repo, landing, heads)
+        if because:
+            return [e.LandingAbandoned(landing=landing.landing, because=because)]
+    for landing in under_way:
+        events = proving.advance(state, repo, landing)
+        if events:
+            return events
+    if not moves(repo) or chosen(state, repo) is not None:
+        return []
+    seen = look(state, repo)
+    return follow(state, repo, planned(seen), at) if seen.order else []
+
+
+def obsolete(state: State, repo: Repository, landing: Landing, heads: dict[TaskId, Oid]) -> str:
+    """Why a landing can no longer move the target; empty while it can."""
+    gone = next((member.task for member in landing.members if heads.get(member.task) != member.commit), "")
+    if gone:
+        return f"{gone} is no longer in the queue"
+    if landing.onto != repo.trunk:
+        return f"the target is at {repo.trunk[:10]} now"
+    if landing.chosen:
+        kept = next((member.task for member in landing.members if not may_land(state, state.tasks[member.task])), "")
+        return f"{kept} is kept from landing" if kept else ""
+    return ""
+
+
+def follow(state: State, repo: Repository, wanted: Plan, at: int) -> list[e.Event]:
+    """What the policy's answer brings, one step of it."""
+    if wanted.reject:
+        return reject(state, repo, task_of(wanted.reject), at)
+    if wanted.land:
+        return choose(state, repo, wanted.land)
+    if wanted.cancel:
+        because = "its result would change nothing any more"
+        return [e.LandingAbandoned(landing=LandingId(name), because=because) for name in wanted.cancel]
+    if wanted.unevaluated:
+        asked = ask(state, repo, wanted.unevaluated)
+        if asked:
+            return asked
+    count = state.landing_count
+    return [begin(state, repo, want, LandingId(f"L{count + n}")) for n, want in enumerate(wanted.start, 1)]
+
+
+def begin(state: State, repo: Repository, want: Want, name: LandingId) -> e.LandingPlanned:
+    """One proof of these members on the present target."""
+    tasks = [state.tasks[task_of(key)] for key in want.members]
+    members = tuple(e.Member(task=task.task, commit=task.work.commit, at=task.queued or task.since) for task in tasks if task.work)
+    suspect = task_of(want.suspect) if want.suspect else TaskId("")
+    return e.LandingPlanned(
+        landing=name, repo=repo.repo, task=members[-1].task, commit=members[-1].commit, onto=repo.trunk, members=members,
+        why=want.why, suspect=suspect,
+    )
+
+
+def choose(state: State, repo: Repository, members: tuple[str, ...]) -> list[e.Event]:
+    """Take the proven prefix for the target's next move. Its candidate is made again when it is not there any more."""
+    under_way = [landing for landing in landings_of(state, repo) if keys(landing) == members]
+    landing = next((known for known in under_way if known.passed), None)
+    if landing is None:
+        again = Want(members=members)
+        return [] if under_way else [begin(state, repo, again, LandingId(f"L{state.landing_count + 1}"))]
+    events: list[e.Event] = [e.LandingChosen(landing=landing.landing)]
+    for member in landing.members:
+        events += [
+            e.ClaimJudged(
+                task=member.task, commit=landing.candidate, claim=f"{checked.check}@merge", status="proven", run=checked.run,
+                because=with_others(checked.because, landing),
+            )
+            for checked in landing.checked
+        ]
     return events
 
 
-def plan(state: State, repo: Repository) -> list[e.Event]:
-    """Put the first change that may go into the trunk's one landing place."""
-    for task in queue(state, repo):
-        if task.gate or stopped(state, task) or not repo.trunk or not repo.is_trusted or task.work is None:
-            continue
-        return [e.LandingPlanned(
-            landing=LandingId(f"L{state.landing_count + 1}"), repo=repo.repo, task=task.task, commit=task.work.commit,
-            onto=repo.trunk,
-        )]
-    return []
+def with_others(because: str, landing: Landing) -> str:
+    """What was seen, and with whom."""
+    others = len(landing.members) - 1
+    return f"{because}, merged with {others} other{'s' if others > 1 else ''}" if others else because
+
+
+def ask(state: State, repo: Repository, members: tuple[str, ...]) -> list[e.Event]:
+    """These could not be evaluated, so a person is asked; when that happens to one after the other, the queue stops."""
+    task = state.tasks[task_of(members[-1])]
+    outcome = outcome_of(repo, members)
+    strange = [other for other in repo.queue.strange if other != task.task]
+    if strange:
+        because = f"neither {strange[-1]} nor {task.task} could be evaluated on the merged tree: {outcome.because}"
+        return [e.QueueHeld(repo=repo.repo, because=because[:600], by=WHO)]
+    unsure = [checked for checked in outcome.failed if checked.result == "unevaluated"]
+    judged: list[e.Event] = [
+        e.ClaimJudged(
+            task=task.task, commit=outcome.commit, claim=f"{checked.check}@merge", status="unevaluated", because=checked.because,
+            run=checked.run, detail=checked.detail, final=True,
+        ) for checked in unsure
+    ]
+    return [*judged, check.ask(state, task, outcome.commit, outcome.because)]
+
+
+def outcome_of(repo: Repository, members: tuple[str, ...]) -> Outcome:
+    """What is known of these members on the present target."""
+    return next((known for known in repo.queue.outcomes if keys(known) == members), Outcome(members=()))
+
+
+# --- changes that do not land --------------------------------------------------------------------------------------------
+
+
+def reject(state: State, repo: Repository, name: TaskId, at: int) -> list[e.Event]:
+    """A confirmed culprit goes back with its failing claims, and with what the changes wanted that it fails against."""
+    task = state.tasks[name]
+    assert task.work is not None, "what stands in a queue has a change"
+    outcome = outcome_of(repo, (key_of(name, task.work.commit),))
+    failed = [checked for checked in outcome.failed if checked.result == "fail"]
+    headline = "; ".join(f"{checked.check}@merge: {checked.because}" for checked in failed) or outcome.because
+    against = intents.others(state, task)
+    judged: list[e.Event] = [
+        e.ClaimJudged(
+            task=name, commit=outcome.commit, claim=f"{checked.check}@merge", status="refuted", because=checked.because,
+            run=checked.run, detail=checked.detail,
+        ) for checked in failed
+    ]
+    sections = [(f"{checked.check} on the merged tree ({checked.run})", f"```\n{checked.detail[:3500]}\n```")
+                for checked in failed if checked.detail]
+    packet = packet_of(
+        headline, ("Where", f"Your change alone, merged into the target at {repo.trunk[:10]}, failed {outcome.fails} times."),
+        *sections, ("What landed since you began, and what it is for", intents.told(state, against)),
+    )
+    print_ = fingerprint("test", *(f"{checked.check}@merge {checked.because}" for checked in failed))
+    back = e.EntrySentBack(
+        repo=repo.repo, task=name, commit=task.work.commit, reason="failed", because=headline[:600], runs=outcome.runs,
+        against=against,
+    )
+    return [*judged, back, *send_back(state, task, "test", print_, packet, at)]
 
 
 def conflicted(state: State, seen: i.CandidateConflicted, at: int) -> list[e.Event]:
-    """A textual conflict: the change goes back with the paths and the trunk it must fit."""
+    """A textual conflict. With another in the queue: they stand apart. With the target: the change goes back with both intents."""
     landing = state.landings.get(seen.landing)
     if landing is None:
         return []
-    task = state.tasks[landing.task]
-    packet = packet_of(
-        f"it conflicts with {landing.onto[:10]} in {', '.join(seen.paths[:5])}", ("Merge messages", seen.message[:3000]),
-        ("How to go on", "Your new checkout starts at the newer target. Your earlier commits are on the branch andon/previous."),
+    repo = state.repos[landing.repo]
+    name = seen.task or landing.task
+    told = e.LandingConflicted(
+        landing=landing.landing, paths=seen.paths, message=seen.message[:4000], task=name, against=seen.against,
     )
-    events: list[e.Event] = [e.LandingConflicted(landing=landing.landing, paths=seen.paths, message=seen.message[:4000])]
-    return [*events, *send_back(state, task, "conflict", fingerprint("conflict", *seen.paths), packet, at)]
+    task = state.tasks.get(name)
+    if seen.against or task is None or task.work is None or landing.onto != repo.trunk:
+        return [told]
+    against = intents.others(state, task, seen.paths)
+    because = f"it conflicts with {landing.onto[:10]} in {', '.join(seen.paths[:5])}"
+    packet = packet_of(
+        because, ("Merge messages", seen.message[:3000]), ("What the other side is for", intents.told(state, against)),
+        ("How to go on", "Your new checkout starts at the newer target. Your earlier commits are on the branch andon/previous. "
+         "Bring your change onto it so that both intents hold; what you commit is proved like any other change."),
+    )
+    back = e.EntrySentBack(repo=repo.repo, task=name, commit=task.work.commit, reason="conflict", because=because, against=against)
+    return [told, back, *send_back(state, task, "conflict", fingerprint("conflict", *seen.paths), packet, at)]
+
+
+def unmergeable(state: State, landing: Landing, problem: str) -> list[e.Event]:
+    """The candidate cannot be made, for a reason that is no conflict: the members are as good as unevaluated."""
+    return [e.LandingJudged(landing=landing.landing, result="unevaluated", because=problem[:600], final=True)]
+
+
+# --- the target ----------------------------------------------------------------------------------------------------------
 
 
 def refused(state: State, seen: i.LandingRefused) -> list[e.Event]:
-    """Nothing moved. A trunk that went on is planned again; a proof that failed stops the line."""
+    """Nothing moved. A trunk that went on is planned again; a proof that failed stops the queue."""
     landing = state.landings.get(seen.landing)
     if landing is None:
         return []
-    task = state.tasks[landing.task]
+    repo = state.repos[landing.repo]
     events: list[e.Event] = [e.LandingAbandoned(landing=landing.landing, because=seen.because)]
     if seen.oid and seen.oid != landing.onto:
         return [*events, e.TargetObserved(repo=landing.repo, oid=seen.oid, tree=seen.tree)]
-    if not stopped(state, task):
-        events.append(e.CordPulled(repo=task.repo, line=task.line, because=f"landing {task.task}: {seen.because}", by=WHO))
+    if not repo.queue.held:
+        events.append(e.QueueHeld(repo=repo.repo, because=f"landing {landing.task}: {seen.because}", by=WHO))
     return events
 
 
 def swapped(state: State, seen: i.TargetSwapped) -> list[e.Event]:
-    """Trunk holds the change."""
+    """Trunk holds the changes."""
     landing = state.landings.get(seen.landing)
-    if landing is None:
+    if landing is None or not (landing.chosen or landing.candidate == seen.new):
         return swapped_late(state, seen)
+    ends = [*(step.commit for step in landing.steps[:-1]), seen.new] if landing.steps else [seen.new]
+    landed = [
+        e.TaskLanded(task=member.task, commit=end, landing=landing.landing, before=before)
+        for member, end, before in zip(landing.members, ends, [seen.old, *ends], strict=False)
+    ]
     return [
-        e.TargetMoved(landing=landing.landing, old=seen.old, new=seen.new),
-        e.TaskLanded(task=landing.task, commit=seen.new),
+        e.TargetMoved(landing=landing.landing, old=seen.old, new=seen.new), *landed,
         e.TargetObserved(repo=landing.repo, oid=seen.new, tree=seen.tree, by="landing"),
     ]
 
@@ -147,14 +264,13 @@ def swapped_late(state: State, seen: i.TargetSwapped) -> list[e.Event]:
         mend="the change is on the target: add a task that reverts it if it must go",
     )
     events = target_seen(state, i.TargetSeen(repo=repo.repo, oid=seen.new, tree=seen.tree))
-    ours = [msgspec.structs.replace(event, by="landing") if isinstance(event, e.TargetObserved) else event for event in events]
-    return [*ours, problem]
+    return [*events, problem]
 
 
 def recognised(state: State, repo: Repository, oid: Oid, tree: Oid) -> list[e.Event]:
     """The landing of the proven candidate that the target is seen to hold; empty when it holds something else."""
-    landing = state.landings.get(repo.landing)
-    if landing is None or landing.candidate != oid or not proven(state, landing):
+    landing = next((known for known in landings_of(state, repo) if known.candidate == oid and known.passed), None)
+    if landing is None:
         return []
     return swapped(state, i.TargetSwapped(landing=landing.landing, old=landing.onto, new=oid, tree=tree))
 
@@ -164,10 +280,11 @@ def target_seen(state: State, seen: i.TargetSeen) -> list[e.Event]:
     repo = state.repos.get(seen.repo)
     if repo is None or seen.oid == repo.trunk:
         return []
-    landing = state.landings.get(repo.landing)
-    if landing is not None and landing.candidate == seen.oid:
-        return recognised(state, repo, seen.oid, seen.tree)
-    events: list[e.Event] = []
-    if landing is not None:
-        events.append(e.LandingAbandoned(landing=landing.landing, because=f"the target moved to {seen.oid[:10]}"))
-    return [*events, e.TargetObserved(repo=repo.repo, oid=seen.oid, tree=seen.tree, by="person")]
+    landed = recognised(state, repo, seen.oid, seen.tree)
+    if landed or any(landing.candidate == seen.oid for landing in landings_of(state, repo)):
+        return landed
+    because = f"the target moved to {seen.oid[:10]}"
+    events: list[e.Event] = [e.LandingAbandoned(landing=landing.landing, because=because) for landing in landings_of(state, repo)]
+    return [*events, e.TargetObserved(repo=seen.repo, oid=seen.oid, tree=seen.tree, by="person")]
+
+

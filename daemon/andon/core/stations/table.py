@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from andon.core.state import State, Task
-from andon.core.stations import agent, check, gate, land
+from andon.core.stations import agent, check, gate, land, watch
 from andon.schema.events import Event
 from andon.schema.settings import Station
 
@@ -23,5 +23,6 @@ KINDS: dict[str, Kind] = {
     "check": Kind(check.passed, check.advance),
     "gate": Kind(gate.passed, gate.advance),
     "land": Kind(land.passed, land.wait),
+    "watch": Kind(watch.passed, watch.wait),
 }
 """By the word of `kind = …` in the settings."""
