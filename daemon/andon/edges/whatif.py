@@ -24,7 +24,6 @@ PIECES, PIECE, LARGEST = min(4, os.cpu_count() or 1), 40, 2_000
 DIFF_LIMIT = 32 * 2**20
 """Bytes of diffs that are read; places beyond it are not named."""
 _QUICK = (("core.fsync", "none"), ("core.looseCompression", "0"), ("core.bigFileThreshold", "2m"))
-_DATED = {"GIT_AUTHOR_DATE": "0 +0000", "GIT_COMMITTER_DATE": "0 +0000"}
 _PLACE = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 _PAIR = re.compile(rb"([0-9a-f]{40,64}) ([0-9a-f]{40,64})")
 
@@ -84,7 +83,7 @@ class Store:
                   ) -> Output:
         """Run git in the store, or with `objects` so that it writes there."""
         return await git(*args, git_dir=self.place, objects=objects, stdin=stdin, check=check, limit=limit, config=_QUICK,
-                         env=_DATED, seconds=600)
+                         seconds=600)
 
     @contextlib.asynccontextmanager
     async def aside(self) -> AsyncIterator[Path]:

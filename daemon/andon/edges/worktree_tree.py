@@ -7,6 +7,7 @@ work would. A file that changes while it is read gives one of its versions; the 
 """
 
 import asyncio
+import logging
 import os
 import stat
 from collections.abc import Iterable
@@ -24,6 +25,9 @@ FILES, BYTES, LISTED = 2_000, 32 * 2**20, 4 * 2**20
 """Changed files that are read at most, their bytes together, and bytes of their names."""
 FILE = 4 * 2**20
 """A file larger than this is left out: nobody edits one by hand."""
+DATE = "@0 +0000"
+"""Of all throw-away commits: the same files on the same base are the same commit."""
+log = logging.getLogger("andon.forecast")
 
 
 class AtWork(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +69,8 @@ async def read(
             commit = await _commit(room, keep, gone, parent, store)
             size = sum(max(0, size) for _, _, size, _, _ in seen)
             return AtWork(commit=commit, whole=whole and complete, size=size, seen=seen, base=(head, target))
-    except (Mistake, OSError):
+    except (Mistake, OSError) as error:
+        log.info("%s cannot be read now: %s", checkout, error)
         return None
 
 
@@ -120,7 +125,7 @@ async def _parent(room: Scratch, head: Oid, base: Oid, target: Oid) -> Oid:
 
 
 async def _commit(room: Scratch, keep: list[str], gone: list[str], parent: Oid, store: Path) -> Oid:
-    env = {"GIT_OBJECT_DIRECTORY": str(store), "GIT_AUTHOR_DATE": "0 +0000", "GIT_COMMITTER_DATE": "0 +0000"}
+    env = {"GIT_OBJECT_DIRECTORY": str(store), "GIT_AUTHOR_DATE": DATE, "GIT_COMMITTER_DATE": DATE}
     if gone:
         await room.git("update-index", "--force-remove", "-z", "--stdin", stdin=_joined(gone), env=env)
     if keep:
