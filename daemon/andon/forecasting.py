@@ -27,8 +27,8 @@ from andon.schema.ids import AttemptId, RepoId, attempt_of_session
 from andon.schema.landing_inputs import ClashesSeen
 from andon.schema.layout import Layout
 
-EACH_S, COMMIT_S, SOON_S = 15.0, 3.0, 0.5
-"""At least between two looks at a session that stirs; at one that commits; and from the first sign to the look."""
+EACH_S, COMMIT_S, SOON_S, FIRST_S = 15.0, 3.0, 0.5, 4.0
+"""At least between two looks at a session that stirs; at one that commits; from a sign to the look; and from a session's start."""
 NOISY_S = 11.0
 """A sign of life may be this old when it is told (tmux tells noise to ten seconds), so one more look follows it."""
 AT_ONCE = 2
@@ -47,7 +47,7 @@ class _Session:
     """When a session is looked at. Moments are the event loop's seconds."""
 
     def __init__(self, now: float) -> None:
-        self.looked, self.due, self.until = -math.inf, now, now + NOISY_S
+        self.looked, self.due, self.until = -math.inf, now + FIRST_S, now + NOISY_S
         self.owed = False
         """It was to be read when there was nothing to compare it with."""
         self.found: checkout.AtWork | None = None

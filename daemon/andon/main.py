@@ -33,9 +33,10 @@ from andon.edges.process import boot_id
 from andon.edges.proving import Proving
 from andon.edges.server import Server
 from andon.edges.store import Store
-from andon.edges.tmux import Tmux
+from andon.edges.tmux import News, Tmux
 from andon.edges.watch import Watch
 from andon.eyes import Eyes
+from andon.forecasting import Forecasting
 from andon.loop import Loop
 from andon.office import Office
 from andon.perform import Performer, Tools
@@ -167,18 +168,20 @@ class Daemon:
             server = Server(layout, office)
             loop.perform = performer.perform
             machine = Machine(layout.home, lambda: loop.state.factory.admission, loop.give)
-            loop.on_recorded = lambda events: self._recorded(events, eyes, supervisor, machine, group)
+            forecasting = Forecasting(layout, loop)
+            loop.on_recorded = lambda events: self._recorded(events, eyes, supervisor, machine, forecasting, group)
             if loop.problem is None:
                 await asyncio.to_thread(blobs.sweep)
                 await self._wake(loop, office, performer, tmux)
             tasks = [group.create_task(supervise("server", server.serve), name="server")]
             tasks.append(group.create_task(loop.run(), name="loop"))
             if loop.problem is None:
-                tmux.subscribe(supervisor.news)
+                tmux.subscribe(each(supervisor.news, forecasting.news))
                 tasks.append(group.create_task(supervise("tmux", tmux.run), name="tmux"))
                 tasks.append(group.create_task(supervise("eyes", eyes.run), name="eyes"))
                 tasks.append(group.create_task(supervise("sessions", supervisor.run), name="sessions"))
                 tasks.append(group.create_task(supervise("machine", machine.relook), name="machine"))
+                tasks.append(group.create_task(supervise("forecast", forecasting.run), name="forecast"))
                 tasks.append(group.create_task(supervise("gateway", gateway.run), name="gateway"))
                 tasks.append(group.create_task(self._look(loop, office, eyes), name="look"))
             log.info("running, %d events, %d open tasks", state.seq, len(state.open))
@@ -193,7 +196,7 @@ class Daemon:
         await salvage.sweep(self._layout)
         await performer.checks.sweep()
         point("start.swept")
-        loop.give(i.DaemonStarted(version=version(), pid=os.getpid(), boot=boot_id()))
+        loop.give(i.DaemonStarted(version=version(), pid=os.getpid(), boot=boot_id(), cores=usable_cores()))
         await office.read_person()
         try:
             await tmux.ensure()
@@ -210,10 +213,11 @@ class Daemon:
             await eyes.mirror_again(repo)
 
     def _recorded(self, events: list[e.Event], eyes: Eyes, supervisor: Supervisor, machine: Machine,
-                  group: asyncio.TaskGroup) -> None:
+                  forecasting: Forecasting, group: asyncio.TaskGroup) -> None:
         """What became durable: a moved target may bring other settings with it."""
         eyes.recorded(events)
         supervisor.recorded(events)
+        forecasting.recorded(events)
         if any(isinstance(event, STARTING) for event in events):
             machine.looked()
         for event in events:
@@ -229,6 +233,19 @@ class Daemon:
             point("stop.told")
             loop.stop()
             await loop.save_snapshot()
+
+
+def usable_cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def each(*told: Callable[[News], None]) -> Callable[[News], None]:
+    """One who tells all of these, in this order."""
+    def tell(news: News) -> None:
+        for one in told:
+            one(news)
+    return tell
 
 
 def hook_argv() -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import msgspec
 
 from andon.core.evolve import evolve, replay
 from andon.core.project import attempt_details, task_view
+from andon.core.queue.standing import landings_of
 from andon.core.schedule import busy_tasks
 from andon.core.state import Past, State, Task
 from andon.edges import repository, salvage
@@ -189,11 +190,15 @@ class Office:
     async def _tell_landed(self, repo: RepoId, oid: str) -> None:
         """A landing that was done and not recorded, and the person built upon it since: first tell that the target was there."""
         known = self._loop.state.repos.get(repo)
-        landing = self._loop.state.landings.get(known.landing) if known else None
-        if known is None or landing is None or not landing.candidate or landing.candidate == oid:
+        if known is None:
             return
-        if await repository.is_ancestor(known.git_dir, landing.candidate, oid):
-            self._loop.give(i.TargetSeen(repo=repo, oid=landing.candidate, tree=landing.tree))
+        landings = [landing for landing in landings_of(self._loop.state, known) if landing.passed]
+        if any(landing.candidate == oid for landing in landings):
+            return
+        for landing in sorted(landings, key=lambda landing: -len(landing.members)):
+            if await repository.is_ancestor(known.git_dir, landing.candidate, oid):
+                self._loop.give(i.TargetSeen(repo=repo, oid=landing.candidate, tree=landing.tree))
+                return
 
     async def read_person(self) -> None:
         """The person's own settings; bad ones leave the last good in force."""

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from andon.edges import checkout, homes, jobs, landing, salvage
+from andon.edges import checkout, homes, jobs, landing, merging, mirror, publish, revert, salvage
 from andon.edges.blobs import Blobs
 from andon.edges.check import Checks
 from andon.edges.proving import Proving
@@ -72,7 +72,8 @@ class Performer:
             f.PrepareCheckout: self.prepare, f.StartSession: self.start, f.WatchSession: self.watch, f.StopSession: self.stop,
             f.SuspendSession: self.suspend, f.ImportWork: self.read, f.RemoveCheckout: self.remove,
             f.DeliverAnswer: self.deliver, f.RunCheck: self.checks.run, f.MergeCandidate: self.merge, f.MoveTarget: self.move,
-            f.MirrorTarget: self.mirror, f.LookAtWork: steering.look, f.EndSession: steering.end, f.AnswerAsk: steering.answer,
+            f.MirrorTarget: self.mirror, f.MakeRevert: self.revert, f.PublishTarget: publish.publish_target,
+            f.LookAtWork: steering.look, f.EndSession: steering.end, f.AnswerAsk: steering.answer,
             f.DeliverMessage: steering.deliver, f.InterruptTurn: steering.interrupt,
         }
 
@@ -273,8 +274,8 @@ class Performer:
     # --- landing -----------------------------------------------------------------------------------------------------
 
     async def merge(self, effect: f.MergeCandidate) -> i.Input:
-        """The merged tree as objects. A landing never waits behind checkouts: there is one a repository, and it is quick."""
-        return await landing.merge_candidate(effect)
+        """The merged tree as objects. It never waits behind checkouts: it is quick."""
+        return await merging.merge_candidate(effect)
 
     async def move(self, effect: f.MoveTarget) -> i.Input:
         """The one commit point."""
@@ -283,7 +284,12 @@ class Performer:
     async def mirror(self, effect: f.MirrorTarget) -> i.Input:
         """The person's branch."""
         async with self._git:
-            return await landing.mirror_target(effect)
+            return await mirror.mirror_target(effect)
+
+    async def revert(self, effect: f.MakeRevert) -> i.Input:
+        """The change that takes a landed one back."""
+        async with self._git:
+            return await revert.make_revert(effect, self._blobs)
 
 
 def facts_of(launch: Launch, adapter: Adapter, resume: str) -> Facts:
@@ -310,6 +316,6 @@ def failed(effect: f.Effect, problem: Problem, *, transient: bool = True) -> i.E
 
 def subject_of(effect: f.Effect) -> str:
     """The attempt, run, landing or repository that an effect is about."""
-    names = ("attempt", "run", "landing", "repo")
+    names = ("attempt", "run", "landing", "task", "repo")
     return next(str(value) for name in names if (value := getattr(effect, name, "")))
 

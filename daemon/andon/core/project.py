@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from andon.core import money, schedule
-from andon.core.state import Attempt, Claim, Gate, Repository, State, Task, cord_key, station_of
+from andon.core.queue.views import queue_views
+from andon.core.state import Attempt, Claim, Gate, Repository, Run, State, Task, cord_key, station_of
 from andon.schema import views as v
-from andon.schema.ids import AttemptId, Digest, Oid
+from andon.schema.ids import AttemptId, Digest, Oid, TaskId
 from andon.schema.signals import Verdict
 
 OWN_CLAIMS = ("work", "scope")
@@ -21,6 +22,7 @@ def project(state: State, sightings: Mapping[AttemptId, Verdict], over: tuple[Ta
     for repo in state.repos.values():
         views.append(repository_view(repo))
         views += line_views(state, repo)
+        views += queue_views(state, repo)
     for task in (*over, *(state.tasks[known] for known in state.open)):
         views.append(task_view(state, task, sightings, busy, live))
     views += [gate_view(state, gate) for gate in state.gates.values()]
@@ -78,8 +80,9 @@ def task_state(state: State, task: Task) -> v.TaskState:
     if task.outcome:
         over: dict[str, v.TaskState] = {"done": "done", "failed": "failed", "cancelled": "stopped"}
         return over[task.outcome]
+    station = station_of(state, task)
     if task.landed:
-        return "landed"
+        return "watching" if station is not None and station.kind == "watch" else "landed"
     attempt = state.attempts.get(task.live)
     gate = state.gates.get(task.gate)
     if (attempt is not None and attempt.pause_asked) or (gate is not None and gate.kind == "budget"):
@@ -88,7 +91,6 @@ def task_state(state: State, task: Task) -> v.TaskState:
         return "waiting"
     if attempt is not None:
         return "building"
-    station = station_of(state, task)
     if cord_key(task.repo, task.line) in state.cords and (station is None or station.kind in ("agent", "land")):
         return "paused"
     if station is None or station.kind == "agent":
@@ -135,7 +137,7 @@ def attention(task: Task, gate: Gate | None) -> str:
         return ""
     kinds = {
         "review": "review", "question": "question", "failure": "failed", "limit": "limit", "unevaluated": "unevaluated",
-        "trust": "trust", "permission": "permission", "stuck": "stuck", "budget": "budget",
+        "trust": "trust", "permission": "permission", "stuck": "stuck", "budget": "budget", "red": "target red",
     }
     return f"{kinds.get(gate.kind, gate.kind)}: {gate.because or gate.question}"[:200]
 
@@ -143,12 +145,28 @@ def attention(task: Task, gate: Gate | None) -> str:
 def claim_cells(state: State, task: Task) -> tuple[v.ClaimCell, ...]:
     """Claims of the current change, and runs that are under way for it."""
     cells = [claim_cell(claim) for claim in task.claims]
-    for run in state.runs.values():
-        if run.task == task.task:
-            name = run.check if run.purpose == "change" else f"{run.check}@merge"
-            cells = [cell for cell in cells if cell.claim != name]
-            cells.append(v.ClaimCell(claim=name, status="running", commit=run.commit, run=run.run))
+    for run in runs_about(state, task.task):
+        name = run.check if run.purpose == "change" else f"{run.check}@merge"
+        cells = [cell for cell in cells if cell.claim != name]
+        cells.append(v.ClaimCell(claim=name, status="running", commit=run.commit, run=run.run))
     return tuple(sorted(cells, key=lambda cell: (cell.claim.endswith("@merge"), cell.claim not in OWN_CLAIMS, cell.claim)))
+
+
+_about: tuple[State, dict[TaskId, list[Run]]] = (State(), {})
+"""The runs about each task in the state that was asked about last: a memo, because every card asks."""
+
+
+def runs_about(state: State, task: TaskId) -> list[Run]:
+    """The runs under way for a task: of its change, and of merged trees that it is in."""
+    global _about
+    if _about[0].runs is not state.runs or _about[0].landings is not state.landings:
+        found: dict[TaskId, list[Run]] = {}
+        for run in state.runs.values():
+            landing = state.landings.get(run.landing)
+            for name in {member.task for member in landing.members} if landing else {run.task}:
+                found.setdefault(name, []).append(run)
+        _about = (state, found)
+    return _about[1].get(task, [])
 
 
 def claim_cell(claim: Claim) -> v.ClaimCell:

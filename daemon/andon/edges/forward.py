@@ -70,9 +70,17 @@ def journal_of(common: Path) -> Path:
     return common / "andon" / "forward.json"
 
 
-async def forward(common: Path, journal: Journal, hold: int) -> str:
-    """Fast-forward the checkout; why it was not done, or empty. The caller holds the repository's lock."""
+async def forward(common: Path, journal: Journal, hold: int, dirty: Sequence[str] = ()) -> str:
+    """Fast-forward the checkout; why it was not done, or empty. The caller holds the repository's lock.
+
+    `dirty` are the paths with uncommitted changes: what stands in the way is found before the journal is opened, so that with an
+    open journal every difference is either git's or was made since.
+    """
     place = Path(journal.place)
+    paths = await _paths(common, journal)
+    in_way = await asyncio.to_thread(_in_way, place, paths, frozenset(dirty))
+    if in_way:
+        return f"files in the way in {place}: {names(in_way)}"
     await asyncio.to_thread(write_file, journal_of(common), msgspec.json.encode(journal))
     point("mirror-target.journal")
     done = await git("merge", "--ff-only", "--no-stat", "-q", "--no-autostash", "--no-overwrite-ignore", journal.new, cwd=place,
@@ -82,14 +90,14 @@ async def forward(common: Path, journal: Journal, hold: int) -> str:
     if done.code == 0:
         await asyncio.to_thread(_close, common)
         return ""
-    mixed = await recover(common, hold)  # a refusal touches nothing, a full disk does
-    if mixed:
-        return mixed
-    if await read_ref(common, f"refs/heads/{journal.target}") == journal.new:
-        return ""
     files = re.findall(r"^\t(.+)$", done.err, re.M)
-    named = f"files in the way in {place}: {names(files)}"
-    return named if files else f"git would not fast-forward {place}: {said(done)}"
+    if files:  # it looks at all of them before it touches one
+        await asyncio.to_thread(_close, common)
+        return f"files in the way in {place}: {names(files)}"
+    mixed = await recover(common, hold)
+    if not mixed and await read_ref(common, f"refs/heads/{journal.target}") == journal.new:
+        return ""
+    return mixed or f"git would not fast-forward {place}: {said(done)}"
 
 
 async def recover(common: Path, hold: int) -> str:
@@ -203,12 +211,7 @@ async def _mend(common: Path, journal: Journal, hold: int) -> None:
 
 async def _compare(common: Path, journal: Journal) -> _State:
     """Each path of the two commits beside its file."""
-    out = (await look(common, "diff-tree", "-r", "-z", "--raw", "--no-renames", journal.old, journal.new)).out
-    items = out.decode(errors="surrogateescape").split("\0")
-    paths = []
-    for meta, name in zip(items[::2], items[1::2], strict=False):
-        old_mode, new_mode, old, new = meta.lstrip(":").split()[:4]
-        paths.append(_Path(name, old_mode, old, new_mode, new))
+    paths = await _paths(common, journal)
     found: dict[str, list[_Path]] = {"ours": [], "untouched": [], "writing": [], "theirs": []}
     known = frozenset(path.name for path in paths)
     for path in paths:
@@ -219,6 +222,31 @@ async def _compare(common: Path, journal: Journal) -> _State:
     return _State(**{key: tuple(value) for key, value in found.items()})
 
 
+async def _paths(common: Path, journal: Journal) -> list[_Path]:
+    out = (await look(common, "diff-tree", "-r", "-z", "--raw", "--no-renames", journal.old, journal.new)).out
+    items = out.decode(errors="surrogateescape").split("\0")
+    paths = []
+    for meta, name in zip(items[::2], items[1::2], strict=False):
+        old_mode, new_mode, old, new = meta.lstrip(":").split()[:4]
+        paths.append(_Path(name, old_mode, old, new_mode, new))
+    return paths
+
+
+def _in_way(place: Path, paths: Sequence[_Path], dirty: frozenset[str]) -> list[str]:
+    """What is changed there, and what stands where a new file would be and is not of the old commit."""
+    old = frozenset(path.name for path in paths if path.old_mode != "000000")
+    folded = frozenset(name.casefold() for name in old)  # where case does not count, a new name may be the old file's
+    found = [path.name for path in paths if path.name in dirty]
+    for path in paths:
+        if path.name in dirty or path.old_mode != "000000" or path.new_mode == "160000" or path.name.casefold() in folded:
+            continue
+        file = place / path.name
+        there = os.path.lexists(file) and not (file.is_dir() and not file.is_symlink())
+        if there or _blocked(place, path.name, old):
+            found.append(path.name)
+    return found
+
+
 def _verdict(place: Path, path: _Path, known: frozenset[str]) -> str:
     """What a path's file is, by its bytes; `?` when filters may have made it of a blob; empty when it is the person's."""
     file = place / path.name
@@ -227,7 +255,9 @@ def _verdict(place: Path, path: _Path, known: frozenset[str]) -> str:
     except (FileNotFoundError, NotADirectoryError):
         if _blocked(place, path.name, known):
             return ""
-        return "ours" if path.new_mode == "000000" else "writing" if path.old_mode != "160000" else "untouched"
+        if path.old_mode == "000000" or path.old_mode == "160000":
+            return "untouched"
+        return "ours" if path.new_mode == "000000" else "writing"
     if path.new_mode == "160000" or path.old_mode == "160000":
         return "untouched"
     if stat.S_ISDIR(seen.st_mode):

@@ -108,10 +108,11 @@ async def _forward(effect: MirrorTarget, common: Path, place: Path, branch: Oid,
                      cwd=place, trusted=True, check=False)
     if seen.code != 0:
         return _Way(f"git status fails in {place}: {said(seen)}", take)
-    if seen.items and not effect.asked:
-        return _Way(f"uncommitted changes in {place}: {names([item[3:] for item in seen.items])}", take)
+    dirty = [item[3:] for item in seen.items]
+    if dirty and not effect.asked:
+        return _Way(f"uncommitted changes in {place}: {names(dirty)}", take)
     journal = Journal(place=str(place), own=str(own), target=effect.target, old=branch, new=effect.oid)
-    because = await forward(common, journal, hold)
+    because = await forward(common, journal, hold, dirty)
     return _Way(because, take) if because else None
 
 

@@ -25,6 +25,7 @@ PUSH_S, TOOL_S = 300.0, 120.0
 """Wall-clock limits of a push and of gh or glab."""
 TAIL = 64 * 1024
 _NETWORK = {"GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh"}
+_SSH = ("GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSH_VARIANT")
 _BEHIND = ("[rejected] (fetch first)", "[rejected] (non-fast-forward)")
 _QUIET = {
     "GH_PROMPT_DISABLED": "1", "GH_NO_UPDATE_NOTIFIER": "1", "NO_PROMPT": "1", "GLAB_CHECK_UPDATE": "false", "NO_COLOR": "1",
@@ -61,7 +62,8 @@ async def _push(effect: PublishTarget, ref: str) -> None:
     hooks = await _hooks(effect)
     point("publish-target.push")
     args = ("push", "--porcelain", "--no-follow-tags", "--no-recurse-submodules", "--", effect.remote, f"{effect.oid}:{ref}")
-    done = await git(*args, cwd=effect.path, trusted=True, check=False, seconds=PUSH_S, env=_NETWORK,
+    done = await git(*args, cwd=effect.path, trusted=True, check=False, seconds=PUSH_S,
+                     env=_NETWORK | {key: os.environ[key] for key in _SSH if key in os.environ},
                      config=(("core.hooksPath", hooks),))
     if done.code == 0:
         return
@@ -89,6 +91,7 @@ async def _request(effect: PublishTarget) -> str:
     await _push(effect, f"refs/heads/{branch}")
     point("publish-target.pushed")
     title = effect.title or f"Landed work for {effect.target}"
+    words: tuple[str, ...]
     if Path(tool).name == "gh":
         words = ("pr", "create", "--base", effect.target, "--head", branch, "--title", title, "--body", effect.body)
     else:

@@ -76,9 +76,10 @@ class Batch:
 class Train:
     """Each car is proved on top of those ahead, at once; a car that fails is left out by those behind it."""
 
-    def __init__(self, size: int = 1, *, optimistic: bool = False) -> None:
-        """`size`: changes in one car."""
-        self.size, self.optimistic = size, optimistic
+    def __init__(self, size: int = 1, *, optimistic: bool = False, short: bool = False) -> None:
+        """`size`: changes in one car. `short`: no more cars than slots are in sight, also when some of them are done and wait for
+        one ahead; else all that is done makes room for another."""
+        self.size, self.optimistic, self.short = size, optimistic, short
         self.cars: list[Members] = []
 
     def __call__(self, look: Look) -> Plan:
@@ -91,7 +92,7 @@ class Train:
         wants: list[Want] = []
         doubt = False
         at = 0
-        while len(wants) < look.slots:
+        while len(wants) < look.slots and not (self.short and at >= look.slots):
             if at == len(self.cars) and not self.couple(fresh):
                 break
             car = self.cars[at]
