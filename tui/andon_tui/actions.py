@@ -12,16 +12,19 @@ from typing import Literal, NamedTuple
 import msgspec
 from textual.binding import Binding, BindingType
 
-from andon.schema.views import GateView, LineView, ProblemView, SessionView, TaskView
+from andon.schema.ids import TaskId
+from andon.schema.views import EntryView, GateView, LineView, ProblemView, QueueView, SessionView, TaskView
 from andon_tui.model import OVER
 
-Place = Literal["board", "gates", "task", "session", "problems", "floor", "help", "viewer", "confirm", "prompt"]
-PLACES: tuple[Place, ...] = ("board", "gates", "task", "session", "problems", "floor", "help", "viewer", "confirm", "prompt")
-FULL: tuple[Place, ...] = ("board", "gates", "task", "session", "problems", "floor", "help", "viewer")
+Place = Literal["board", "gates", "task", "session", "queue", "problems", "floor", "help", "viewer", "confirm", "prompt"]
+PLACES: tuple[Place, ...] = (
+    "board", "gates", "task", "session", "queue", "problems", "floor", "help", "viewer", "confirm", "prompt",
+)
+FULL: tuple[Place, ...] = ("board", "gates", "task", "session", "queue", "problems", "floor", "help", "viewer")
 """Screens; the other places are dialogs over them."""
-LISTS: tuple[Place, ...] = ("board", "gates", "task", "problems", "floor", "help", "viewer")
+LISTS: tuple[Place, ...] = ("board", "gates", "task", "queue", "problems", "floor", "help", "viewer")
 STEERED: tuple[Place, ...] = ("session", "floor")
-Target = Literal["", "task", "gate", "session", "line", "problem", "evidence"]
+Target = Literal["", "task", "gate", "session", "line", "queue", "entry", "problem", "evidence"]
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +39,14 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     session: SessionView | None = None
     line: LineView | None = None
     problem: ProblemView | None = None
+    queue: QueueView | None = None
+    entry: EntryView | None = None
+    before: TaskId = TaskId("")
+    """The change that lands directly before the entry; empty: none."""
+    after: TaskId = TaskId("")
+    """The change that lands directly after it; empty: none."""
     lines: int = 1
+    queues: int = 1
     waiting: int = 0
     armed: str = ""
     """The option that is chosen and waits for its confirmation."""
@@ -132,6 +142,49 @@ def _stands(context: Context) -> str:
     return "" if context.line.cord else f"line {context.line.line} is moving"
 
 
+def _has_entry(context: Context) -> str:
+    return "" if context.entry else "no change of the queue is selected"
+
+
+def _in_line(context: Context) -> str:
+    if context.entry is None:
+        return _has_entry(context)
+    return "" if context.entry.position else f"{context.entry.task} does not stand in line: {context.entry.why}"
+
+
+def _not_first(context: Context) -> str:
+    return _in_line(context) or ("" if context.before else "it is the first already")
+
+
+def _not_last(context: Context) -> str:
+    return _in_line(context) or ("" if context.after else "it is the last already")
+
+
+def _lands(context: Context) -> str:
+    if context.queue is None:
+        return "no queue is shown"
+    return f"nothing lands in {context.queue.repo} already" if context.queue.held else ""
+
+
+def _is_held(context: Context) -> str:
+    if context.queue is None:
+        return "no queue is shown"
+    return "" if context.queue.held else f"changes land in {context.queue.repo}: nothing holds them"
+
+
+def _is_behind(context: Context) -> str:
+    if context.queue is None:
+        return "no queue is shown"
+    return "" if context.queue.behind else f"your {context.queue.target} follows already"
+
+
+def _has_landed(context: Context) -> str:
+    if context.task is None:
+        return _has_task(context)
+    landed = context.task.landed or context.task.state in ("landed", "watching", "done")
+    return "" if landed else f"{context.task.task} has not landed: there is nothing to take back"
+
+
 class Action(NamedTuple):
     """One thing that a person can do."""
 
@@ -163,7 +216,7 @@ class Action(NamedTuple):
 _NAMES = {
     "up": "↑", "down": "↓", "left": "←", "right": "→", "pageup": "PgUp", "pagedown": "PgDn", "home": "Home", "end": "End",
     "enter": "Enter", "escape": "Esc", "tab": "Tab", "shift+tab": "Shift+Tab", "question_mark": "?", "colon": ":", "slash": "/",
-    "left_square_bracket": "[", "right_square_bracket": "]", "space": "Space",
+    "shift+up": "Shift+↑", "shift+down": "Shift+↓", "left_square_bracket": "[", "right_square_bracket": "]", "space": "Space",
 }
 
 
@@ -208,14 +261,24 @@ ACTIONS: tuple[Action, ...] = (
     *_options(),
     Action("next-waiting", "n", "next waiting", "Go to the next task that waits for you.", ("board", "task"),
            block=lambda c: "" if c.waiting else "nobody waits for you", footer=5),
-    Action("session", "s", "session", "Watch the live session of this task.", ("board", "gates", "task", "problems", "floor"),
-           "session", _has_session, 6),
-    Action("diff", "d", "diff", "Read the change as a diff.", ("board", "gates", "task"), "task", _has_diff, 7),
+    Action("earlier", "K,shift+up", "earlier", "Let the change land one place earlier.", ("queue",), "entry",
+           _speaks(_not_first), 3),
+    Action("later", "J,shift+down", "later", "Let the change land one place later.", ("queue",), "entry", _speaks(_not_last), 4),
+    Action("land-next", "n", "next", "Let the change land next.", ("queue",), "entry", _speaks(_not_first), 5),
+    Action("hold", "H", "hold/release", "The change does not land until released, or may land again.", ("queue",), "entry",
+           _speaks(_has_entry), 6),
+    Action("drop", "x", "drop", "Take the change out: back to its agent with your words.", ("queue",), "entry",
+           _speaks(_has_entry), 7),
+    Action("clashes", "v", "clashes", "Show the pairs of live changes that will collide, or the entries again.", ("queue",),
+           footer=8),
+    Action("session", "s", "session", "Watch the live session of this task.",
+           ("board", "gates", "task", "queue", "problems", "floor"), "session", _has_session, 6),
+    Action("diff", "d", "diff", "Read the change as a diff.", ("board", "gates", "task", "queue"), "task", _has_diff, 7),
     Action("details", "i", "task", "Open the task: spec, timeline, evidence, attempts.",
            ("gates", "session", "problems", "floor"), "task", _has_task, 8),
-    Action("to-gate", "a", "answer it", "Go to the gate that this session waits for; two keys answer it.", STEERED, "gate",
+    Action("to-gate", "a", "answer it", "Go to the gate that this waits for; two keys answer it.", (*STEERED, "queue"), "gate",
            _has_gate, 1),
-    Action("send", "w", "write to it", "Words for the agent: delivered once, with a receipt.", STEERED, "session",
+    Action("send", "w", "write to it", "Words for the agent: delivered once, with a receipt.", (*STEERED, "queue"), "session",
            _speaks(_has_session), 2),
     Action("explain", "e", "explain", "Why the session is shown as it is: rule, source, evidence.", STEERED, "session",
            _has_session, 3),
@@ -230,11 +293,22 @@ ACTIONS: tuple[Action, ...] = (
            ("board", "task", "session", "floor"), "session", _has_session, 9),
     Action("retry", "r", "retry", "Give a failed, cancelled or waiting task another attempt.", ("board", "task"), "task",
            _speaks(_may_retry), 10),
-    Action("cancel", "c", "cancel", "End the task; its work is kept and can be brought back.", ("board", "task"), "task",
+    Action("cancel", "c", "cancel", "End the task; its work is kept and can be brought back.", ("board", "task", "queue"), "task",
            _speaks(_runs), 11),
+    Action("revert", "U", "take back", "Take a landed change back: as a new commit that is proved and lands like any other.",
+           ("board", "task", "queue"), "task", _speaks(_has_landed), 12),
+    Action("forward", "F", "follow", "Take your own checkout forward to what has landed.", ("board", "queue", "problems"), "queue",
+           _speaks(_is_behind), 1),
     Action("stop", "S", "stop line", "Pull the cord: nothing new starts or lands on this line; asks for the reason.", ("board",),
            "line", _speaks(_moves), 12),
     Action("resume", "R", "resume line", "Let a stopped line move again.", ("board",), "line", _speaks(_stands), 3),
+    Action("stop-queue", "S", "stop queue", "Nothing lands in this repository until told; asks for the reason.", ("queue",),
+           "queue", _speaks(_lands), 12),
+    Action("resume-queue", "R", "resume queue", "Let changes land again.", ("queue",), "queue", _speaks(_is_held), 1),
+    Action("previous-queue", "left_square_bracket", "queue before", "Show the queue of the repository before.", ("queue",),
+           "queue", lambda c: "" if c.queues > 1 else "there is one queue"),
+    Action("next-queue", "right_square_bracket", "next queue", "Show the queue of the next repository.", ("queue",), "queue",
+           lambda c: "" if c.queues > 1 else "there is one queue", 13),
     Action("previous-line", "left_square_bracket", "line before", "Show the line before.", ("board",), "line",
            lambda c: "" if c.lines > 1 else "there is one line"),
     Action("next-line", "right_square_bracket", "next line", "Show the next line.", ("board",), "line",
@@ -242,10 +316,11 @@ ACTIONS: tuple[Action, ...] = (
     Action("layout", "v", "columns/list", "Show the board as columns or as one list.", ("board",)),
     Action("board", "b", "board", "Go to the board.", FULL),
     Action("gates", "g", "gates", "Go to the gates: what waits for your answer.", FULL),
+    Action("queue", "m", "queue", "Go to the merge queue: what is proved, what lands when, what will collide.", FULL),
     Action("floor", "f", "floor", "Go to the floor: every live session with its state and its reason.", FULL),
     Action("problems", "p", "problems", "Go to the problems, each with its cause and its mend.", FULL),
     Action("filter", "slash", "filter", "Show only what has these words.",
-           ("board", "gates", "problems", "floor", "viewer", "help"), footer=14),
+           ("board", "gates", "queue", "problems", "floor", "viewer", "help"), footer=14),
     Action("jump", "colon", "jump", "Go to a task, a gate or a screen by its name: T3, G1, board.", FULL, footer=15),
     Action("back", "escape", "back", "Climb: leave a chosen answer, a filter, then this screen.", FULL,
            block=lambda c: "" if c.below or c.armed else "this is the top", footer=16, palette=False),

@@ -38,6 +38,7 @@ from andon_tui.screens.floor import Floor
 from andon_tui.screens.gates import Gates
 from andon_tui.screens.help import Help
 from andon_tui.screens.problems import Problems
+from andon_tui.screens.queue import Queue
 from andon_tui.screens.session import Session
 from andon_tui.screens.task import TaskScreen
 from andon_tui.screens.viewer import Viewer
@@ -48,6 +49,8 @@ NOTE_LIMIT = 400
 """Characters of a short note."""
 DEPTH_LIMIT = 12
 """Screens that may lie over each other."""
+HOMES = ("board", "gates", "queue", "floor", "problems")
+"""Screens that lie under all others."""
 
 
 class AndonApp(App[int], inherit_bindings=False):
@@ -83,7 +86,9 @@ class AndonApp(App[int], inherit_bindings=False):
 
     def on_mount(self) -> None:
         """Show the board and start listening."""
-        for name, screen in (("board", Board), ("gates", Gates), ("floor", Floor), ("problems", Problems)):
+        for name, screen in (
+            ("board", Board), ("gates", Gates), ("queue", Queue), ("floor", Floor), ("problems", Problems),
+        ):
             self.install_screen(screen(), name)
         self.push_screen("board")
         self.run_worker(self.feeder.run(), group="feed")
@@ -212,7 +217,7 @@ class AndonApp(App[int], inherit_bindings=False):
             self.pop_screen()
 
     def show_home(self, name: str) -> None:
-        """One of the three screens that the others lie over."""
+        """One of the screens that the others lie over."""
         self._climb()
         if self.screen is not self.get_screen(name):
             self.switch_screen(name)
@@ -257,7 +262,7 @@ class AndonApp(App[int], inherit_bindings=False):
         """Go to what a person typed: T3, G1, T3.1, board."""
         word = place.strip()
         name = word.upper().split(" ")[0].rstrip(":")
-        homes = [home for home in ("board", "gates", "floor", "problems") if word and home.startswith(word.lower())]
+        homes = [home for home in HOMES if word and home.startswith(word.lower())]
         if self.model.task(name):
             self.show_task(TaskId(name))
         elif gate := self.model.gate(name):
@@ -270,7 +275,7 @@ class AndonApp(App[int], inherit_bindings=False):
         elif word.lower() in ("help", "quit"):
             getattr(self, f"do_{word.lower()}")()
         elif word:
-            known = "a task (T3), a gate (G1), a session (T3.1), board, gates, floor, problems"
+            known = f"a task (T3), a gate (G1), a session (T3.1), {', '.join(HOMES)}"
             self.say(f"there is no {safe(word)[:40]} here: try {known}")
 
     # --- actions of every screen -------------------------------------------------------------------------------------
@@ -283,6 +288,10 @@ class AndonApp(App[int], inherit_bindings=False):
         """The gates."""
         self.show_home("gates")
 
+    def do_queue(self) -> None:
+        """The merge queue."""
+        self.show_home("queue")
+
     def do_floor(self) -> None:
         """The floor."""
         self.show_home("floor")
@@ -293,7 +302,7 @@ class AndonApp(App[int], inherit_bindings=False):
 
     def do_jump(self) -> None:
         """Ask where to."""
-        self.push_screen(Prompt("Go to", self.jump, hint="T3, G1, T3.1, board, gates, floor, problems"))
+        self.push_screen(Prompt("Go to", self.jump, hint=f"T3, G1, T3.1, {', '.join(HOMES)}"))
 
     def do_help(self) -> None:
         """Keys and signs."""

@@ -6,10 +6,13 @@ from typing import NamedTuple, TypeVar
 from andon.schema.ids import GateId, RepoId, TaskId
 from andon.schema.views import (
     AnyView,
+    ClashView,
+    EntryView,
     FactoryView,
     GateView,
     LineView,
     ProblemView,
+    QueueView,
     RepositoryView,
     SessionView,
     StationView,
@@ -19,6 +22,8 @@ from andon.schema.views import (
 QUEUED, DONE = "queued", "done"
 OVER = ("landed", "done", "failed", "stopped")
 """States in which a task no longer runs."""
+LANDED_LIMIT = 10
+"""Changes that have landed lately, as far as the queue shows them."""
 
 
 V = TypeVar("V")
@@ -117,6 +122,44 @@ class Model:
     def line(self, key: str) -> LineView | None:
         """The line with this view key."""
         return self._one(key, LineView)
+
+    @property
+    def queues(self) -> list[QueueView]:
+        """All merge queues, by repository."""
+        return sorted(self._all(QueueView), key=lambda queue: queue.repo)
+
+    def queue(self, repo: RepoId | str) -> QueueView | None:
+        """The merge queue of this repository."""
+        return self._one(f"queue:{repo}", QueueView)
+
+    def entry(self, task: str) -> EntryView | None:
+        """This task in its merge queue."""
+        return self._one(f"entry:{task}", EntryView)
+
+    def entries(self, repo: RepoId | str) -> list[EntryView]:
+        """The changes in a queue: those in line by their place, then who does not stand in line, a person's questions first."""
+        mine = [entry for entry in self._all(EntryView) if entry.repo == repo]
+        return sorted(mine, key=lambda entry: (
+            not entry.position, entry.position, entry.state != "gate", entry.since, number(entry.task)))
+
+    def clashes(self, repo: RepoId | str) -> list[ClashView]:
+        """Live changes that meet: who does not merge first, then the newest."""
+        mine = [clash for clash in self._all(ClashView) if clash.repo == repo]
+        return sorted(mine, key=lambda clash: (clash.kind != "hot", -clash.since, number(clash.one), number(clash.other)))
+
+    def clashes_of(self, task: str) -> list[ClashView]:
+        """The live changes that this one meets."""
+        mine = [clash for clash in self._all(ClashView) if task in (clash.one, clash.other)]
+        return sorted(mine, key=lambda clash: (clash.kind != "hot", number(clash.one), number(clash.other)))
+
+    def clash(self, key: str) -> ClashView | None:
+        """The clash with this view key."""
+        return self._one(key, ClashView)
+
+    def landed(self, repo: RepoId | str) -> list[TaskView]:
+        """What has landed lately, the newest first."""
+        mine = [task for task in self._all(TaskView) if task.repo == repo and task.landed]
+        return sorted(mine, key=lambda task: (-task.since, number(task.task)))[:LANDED_LIMIT]
 
     @property
     def waiting(self) -> int:

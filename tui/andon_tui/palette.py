@@ -60,6 +60,26 @@ HEALTHS: dict[str, Look] = {
     "finished": Look("✓", "finished", "run"),
 }
 """Health of a session: who needs somebody first."""
+ENTRIES: dict[str, Look] = {
+    "waiting": Look("○", "waits", "dim"),
+    "proving": Look("◐", "proving", "run"),
+    "suspect": Look("!", "suspect", "ask"),
+    "confirming": Look("↻", "confirming", "ask"),
+    "proven": Look("✓", "proven", "good"),
+    "moving": Look("↑", "moves in", "good"),
+    "held": Look("‖", "held", "ask"),
+    "clashing": Look("≠", "clashing", "bad"),
+    "gate": Look("◆", "asks you", "asking"),
+}
+"""States of a change in the merge queue."""
+RUNS: dict[str, str] = {
+    "pass": "proven", "fail": "refuted", "unevaluated": "unevaluated", "running": "running", "planned": "planned",
+}
+"""A run of a check, as the claim that it makes."""
+CLASHES: dict[str, Look] = {
+    "hot": Look("≠", "do not merge", "bad"), "soft": Look("≈", "change the same thing", "ask"),
+}
+"""How two live changes meet."""
 RISKS: dict[str, Look] = {
     "ship": Look("▽", "ship", "good"), "review": Look("◇", "review", "ask"), "stop": Look("■", "stop", "bad"),
 }
@@ -74,6 +94,21 @@ def state(name: str) -> Look:
 def claim(status: str) -> Look:
     """Look of a claim's status."""
     return CLAIMS.get(status, UNKNOWN)
+
+
+def entry(name: str) -> Look:
+    """Look of a change in the merge queue."""
+    return ENTRIES.get(name, UNKNOWN)
+
+
+def check(state: str) -> Look:
+    """Look of a check's run."""
+    return claim(RUNS.get(state, ""))
+
+
+def clash(kind: str) -> Look:
+    """Look of two live changes that meet."""
+    return CLASHES.get(kind, UNKNOWN)
 
 
 def risk(name: str) -> Look:

@@ -15,7 +15,7 @@ import msgspec
 from andon.aclient import Feed
 from andon.schema.errors import Mistake, Problem
 from andon.schema.layout import layout
-from andon.schema.views import AnyView, FactoryView, GateView, LineView, TaskView
+from andon.schema.views import AnyView, EntryView, FactoryView, GateView, LineView, QueueView, TaskView
 from andon.schema.wire import AnyReply, AnyRequest, BlobIs, Changes, PaneIs, Snapshot, TaskIs
 from andon_tui import palette
 from andon_tui.app import AndonApp
@@ -106,6 +106,10 @@ def latest(views: Mapping[str, AnyView]) -> int:
                 moments += [view.since, view.added]
             case GateView():
                 moments.append(view.opened_at)
+            case EntryView():
+                moments.append(view.since)
+            case QueueView():
+                moments += [view.held_at, *(proof.since for proof in view.proving)]
             case LineView():
                 moments.append(view.cord_at)
             case FactoryView():
@@ -136,7 +140,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("out", type=Path, help="the SVG file to write")
     parser.add_argument("--size", default="160x45", help="columns x rows")
     parser.add_argument("--feed", type=Path, help="a recorded feed instead of the live daemon")
-    parser.add_argument("--at", default="", help="which place: board, gates, problems, T3, G1, T3.1")
+    parser.add_argument("--at", default="", help="which place: board, gates, queue, problems, T3, G1, T3.1")
     parser.add_argument("--light", action="store_true", help="the light scheme")
     given = parser.parse_args(argv)
     try:

@@ -4,8 +4,8 @@ from typing import Any
 
 from textual.app import App
 
-from andon.schema.inputs import AnswerGate, CancelTask, RetryTask
-from andon.schema.views import GateView, TaskView
+from andon.schema.inputs import AnswerGate, CancelTask, ForwardTarget, RetryTask, RevertLanding
+from andon.schema.views import GateView, QueueView, TaskView
 from andon_tui.desk import Desk
 from andon_tui.safe import safe
 from andon_tui.screens.dialogs import Confirm, Prompt
@@ -54,3 +54,17 @@ def cancel(app: App[Any], desk: Desk, task: TaskView) -> None:
         f"Cancel {task.task}?", [task.title, "its session ends; everything it wrote is kept and andon undo brings it back"],
         lambda: desk.command(CancelTask(task=task.task, because="cancelled on the board"), f"{task.task} is cancelled"),
     ))
+
+
+def revert(app: App[Any], desk: Desk, task: TaskView) -> None:
+    """Ask why, then have a landed change taken back."""
+    app.push_screen(Prompt(
+        f"Take {task.task} back? A new commit without it is proved and lands like any other.",
+        lambda why: desk.command(RevertLanding(task=task.task, because=why), f"{task.task} is taken back once that is proven"),
+        hint="why", needed=True,
+    ))
+
+
+def forward(desk: Desk, queue: QueueView) -> None:
+    """Take the person's own checkout forward: only ever a fast-forward, so it needs no yes."""
+    desk.command(ForwardTarget(repo=queue.repo), f"your {safe(queue.target)} is taken forward")

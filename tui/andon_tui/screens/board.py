@@ -1,16 +1,20 @@
 """The board: one line of one repository, its tasks as cards, and more about the chosen one. Must never decide anything."""
 
+from collections.abc import Sequence
+
 from textual.app import ComposeResult
 
 from andon.schema.inputs import PullCord, ReleaseCord
-from andon.schema.views import LineView, TaskView
+from andon.schema.views import ClashView, LineView, TaskView
 from andon_tui import actions, palette
 from andon_tui.actions import Context
 from andon_tui.draw import Row, Span, between, columns, cut, fit, row, wrap
 from andon_tui.model import OVER, matches
 from andon_tui.safe import safe
+from andon_tui.screens import asks
 from andon_tui.screens.card import CardFace
 from andon_tui.screens.dialogs import Prompt
+from andon_tui.widgets import entries
 from andon_tui.widgets.bars import Panel
 from andon_tui.widgets.board import BoardView
 from andon_tui.widgets.cards import claim_cells, status
@@ -63,6 +67,7 @@ class Board(CardFace):
         return self.make_context(
             task=task, gate=self.model.gate_of(task.task) if task else None, line=self.line, lines=len(self.model.lines),
             session=self.model.session_of(task.task) if task else None,
+            queue=self.model.queue(self.line.repo) if self.line else None,
         )
 
     # --- drawing -----------------------------------------------------------------------------------------------------
@@ -74,7 +79,11 @@ class Board(CardFace):
         empty = f"nothing matches “{safe(self.wanted)}”" if self.wanted else "no task yet: andon add \"…\" puts one on the line"
         if line is None:
             empty = "no repository yet: run andon init in one" if self.desk.connected else "nothing is known yet"
-        self.view.fill(lanes, empty=empty)
+        met: dict[str, list[ClashView]] = {}
+        for clash in self.model.clashes(line.repo) if line else ():
+            for each in (clash.one, clash.other):
+                met.setdefault(each, []).append(clash)
+        self.view.fill(lanes, empty=empty, marks={name: entries.marks(clashes) for name, clashes in met.items()})
         heading = self.query_one("#heading", Panel)
         heading.show([self._heading(line, heading.size.width)])
         self._about()
@@ -105,7 +114,7 @@ class Board(CardFace):
         if task is None or not width:
             panel.show([])
             return
-        panel.show(_panel(task, width - 2, height, self.desk.clock.age(task.since)))
+        panel.show(_panel(task, self.model.clashes_of(task.task), width - 2, height, self.desk.clock.age(task.since)))
 
     def banners(self) -> list[tuple[str, str]]:
         """The cord and problems of this line, after what all screens say."""
@@ -215,6 +224,11 @@ class Board(CardFace):
         if line:
             self.desk.command(ReleaseCord(repo=line.repo, line=line.line), f"line {line.line} moves again")
 
+    def do_forward(self) -> None:
+        """Take the person's checkout forward."""
+        if queue := self.context().queue:
+            asks.forward(self.desk, queue)
+
     def do_previous_line(self) -> None:
         """The line before."""
         self._turn(-1)
@@ -256,7 +270,7 @@ def _tasks(count: int) -> str:
     return "1 task" if count == 1 else f"{count} tasks"
 
 
-def _panel(task: TaskView, width: int, height: int, age: str) -> list[Row]:
+def _panel(task: TaskView, clashes: Sequence[ClashView], width: int, height: int, age: str) -> list[Row]:
     """More about one task, most telling first, in at most `height` rows."""
     look = palette.state(task.state)
     head = row(
@@ -266,6 +280,7 @@ def _panel(task: TaskView, width: int, height: int, age: str) -> list[Row]:
     out: list[Row] = [between(head, facts, width) if width >= 100 else cut(head, width)]
     if task.attention:
         out.append(row(Span("! ", "asking"), Span(fit(safe(task.attention), width - 2), "asking")))
+    out += [entries.warning(task.task, clash, width) for clash in clashes[:2]]
     for why in task.why if task.state not in OVER else ():
         out += [row(Span(line, "dim")) for line in wrap(safe(why), width, 2)]
     out += columns(claim_cells(task.claims), width, "  ")

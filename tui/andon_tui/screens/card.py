@@ -31,6 +31,11 @@ class CardFace(Face):
         if self.card:
             asks.cancel(self.app, self.desk, self.card)
 
+    def do_revert(self) -> None:
+        """Ask why, then have the landed change taken back."""
+        if self.card:
+            asks.revert(self.app, self.desk, self.card)
+
     def _answer(self, option: str) -> None:
         gate = self.context().gate
         if gate:

@@ -19,7 +19,9 @@ from andon_tui.widgets.listing import Listing
 from andon_tui.widgets.livepane import LivePane
 from andon_tui.widgets.painted import Resized, Rows
 
-TABS = (("board", "Board"), ("gates", "Gates"), ("floor", "Floor"), ("problems", "Problems"))
+TABS = (("board", "Board"), ("gates", "Gates"), ("queue", "Queue"), ("floor", "Floor"), ("problems", "Problems"))
+ROOMY = 100
+"""Columns from which the top bar tells how many are at work."""
 
 
 class Face(Screen[None], inherit_bindings=False):
@@ -131,7 +133,7 @@ class Face(Screen[None], inherit_bindings=False):
     def frame_top(self) -> None:
         """Tabs on the left, who waits on the right."""
         waiting, problems = self.model.waiting, len(self.model.problems)
-        counts = {"gates": len(self.model.gates), "problems": problems}
+        counts = {"gates": len(self.model.gates), "problems": problems, "queue": sum(queue.entries for queue in self.model.queues)}
         links = [Link(row(Span(" Andon ", "strong"), Span(" ")))]
         for place, label in TABS:
             here = place == self.PLACE
@@ -141,6 +143,7 @@ class Face(Screen[None], inherit_bindings=False):
         links += [Link(row(Span(" / ", "dim"), Span(safe(each), "strong"))) for each in self.trail()]
         factory = self.model.factory
         work = f"{factory.wip}/{factory.wip_limit} at work  " if factory is not None and factory.wip_limit else ""
+        work = work if self.size.width >= ROOMY else ""
         if waiting:
             told = f" ◆ {waiting} {'waits' if waiting == 1 else 'wait'} for you "
             wait = Link(row(Span(work, "dim"), Span(told, "on-ask", "ask")), "gates")
@@ -268,5 +271,6 @@ def looks() -> list[tuple[str, list[palette.Look]]]:
     """Every sign with its word, for the help screen."""
     return [
         ("states of a task", list(palette.STATES.values())), ("claims", list(palette.CLAIMS.values())),
-        ("risk", list(palette.RISKS.values())), ("health of a session", list(palette.HEALTHS.values())),
+        ("risk", list(palette.RISKS.values())), ("in the queue", list(palette.ENTRIES.values())),
+        ("two changes", list(palette.CLASHES.values())), ("health of a session", list(palette.HEALTHS.values())),
     ]

@@ -7,6 +7,7 @@ from andon_tui import actions
 from andon_tui.actions import Context
 from andon_tui.draw import Span, paragraph, row, wrap
 from andon_tui.safe import safe
+from andon_tui.screens import asks
 from andon_tui.screens.dialogs import Prompt
 from andon_tui.screens.face import Face
 from andon_tui.widgets.listing import GUTTER, Item, Listing, prose
@@ -35,7 +36,10 @@ class Problems(Face):
         """What actions act on: the problem's task."""
         problem = self.problem
         task = self.model.task(problem.task) if problem and problem.task else None
-        return self.make_context(problem=problem, task=task, session=self.model.session_of(task.task) if task else None)
+        return self.make_context(
+            problem=problem, task=task, session=self.model.session_of(task.task) if task else None,
+            queue=self.model.queue(problem.repo) if problem else None,
+        )
 
     def draw(self) -> None:
         """The list."""
@@ -90,6 +94,11 @@ class Problems(Face):
         session = self.context().session
         if session:
             self.desk.show_session(session.attempt)
+
+    def do_forward(self) -> None:
+        """Take the person's checkout forward."""
+        if queue := self.context().queue:
+            asks.forward(self.desk, queue)
 
     def do_filter(self) -> None:
         """Show only problems with these words."""

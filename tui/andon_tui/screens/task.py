@@ -13,6 +13,7 @@ from andon_tui.draw import Row, Span, between, cut, paragraph, row, wrap
 from andon_tui.model import OVER
 from andon_tui.safe import lines, safe
 from andon_tui.screens.card import CardFace
+from andon_tui.widgets import entries
 from andon_tui.widgets.cards import status
 from andon_tui.widgets.listing import GUTTER, Item, Listing, prose
 
@@ -110,6 +111,7 @@ class TaskScreen(CardFace):
                 rows += [row(" ", Span(each, "dim")) for line in lines(self.detail.packet) for each in wrap(line, width)]
             rows += [(), _head("spec")]
             rows += [row(" ", each) for line in lines(self.detail.spec) for each in wrap(line, width)]
+        rows += entries.collisions(task.task, self.model.clashes_of(task.task), width)
         if task.says:
             rows += [(), _head("the agent's latest words, asserted"), *paragraph(f"“{safe(task.says)}”", width, "said", " ")]
         return [cut(each, width + 1) for each in rows]

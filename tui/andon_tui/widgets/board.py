@@ -4,7 +4,7 @@ Theory of operation. The whole board is one line widget of exactly its own heigh
 many more there are and scrolls by itself. Cards are drawn once per (view, width, age, chosen) and kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from textual import events
@@ -42,6 +42,7 @@ class BoardView(Rows):
         self._follow = True
         self._at = (0, 0)
         self._empty = ""
+        self._marks: Mapping[str, Row] = {}
         self.shape: Shape = "auto"
         self.chosen = ""
         """Id of the chosen task."""
@@ -53,9 +54,9 @@ class BoardView(Rows):
             return self.size.width >= max(100, columns.wants(self._lanes))
         return self.shape == "columns"
 
-    def fill(self, lanes: Sequence[Lane], *, empty: str = "") -> None:
-        """Show these lanes. `empty` is said where there is no task at all."""
-        self._lanes, self._empty = list(lanes), empty
+    def fill(self, lanes: Sequence[Lane], *, empty: str = "", marks: Mapping[str, Row] | None = None) -> None:
+        """Show these lanes. `empty` is said where there is no task at all; `marks` stand on the cards of these tasks."""
+        self._lanes, self._empty, self._marks = list(lanes), empty, marks or {}
         self._places = {task.task: lane.name for lane in lanes for task in lane.tasks}
         order = {lane.name: n for n, lane in enumerate(lanes)}
         everything = [task for lane in lanes for task in lane.tasks]
@@ -110,15 +111,16 @@ class BoardView(Rows):
 
     def _card(self, kind: str, task: TaskView, width: int, chosen: bool) -> tuple[Row, ...]:
         age = self._clock.age(task.since)
-        key = (kind, task, age, width, chosen)
+        mark = self._marks.get(task.task, ())
+        key = (kind, task, age, width, chosen, mark)
         found = self._cards.get(key)
         if found is None:
             if len(self._cards) >= CARDS_LIMIT:
                 self._cards.clear()
             if kind == "line":
-                found = cards.line(task, self._places.get(task.task, ""), age, width, chosen=chosen)
+                found = cards.line(task, self._places.get(task.task, ""), age, width, chosen=chosen, mark=mark)
             else:
-                found = cards.card(task, age, width, chosen=chosen, tall=kind == "tall")
+                found = cards.card(task, age, width, chosen=chosen, tall=kind == "tall", mark=mark)
             self._cards[key] = found
         return found
 

@@ -59,13 +59,13 @@ def _mark(task: TaskView, chosen: bool) -> Span:
     return Span("┃", "ask") if task.attention else Span("│", "rule")
 
 
-def card(task: TaskView, age: str, width: int, *, chosen: bool, tall: bool) -> tuple[Row, ...]:
-    """The rows of a card, each exactly `width` cells. `tall`: with status, claims and words; else two rows."""
+def card(task: TaskView, age: str, width: int, *, chosen: bool, tall: bool, mark: Row = ()) -> tuple[Row, ...]:
+    """The rows of a card, each exactly `width` cells, `mark` before its age. `tall`: with status, claims, words; else two rows."""
     margin = 1 if width >= ROOMY else 0
     inner = width - 2 - margin
     look = palette.state(task.state)
     name = row(Span(look.glyph, look.ink), " ", Span(task.task, "strong"), " ", Span(look.word, look.ink))
-    body: list[Row] = [between(name, row(Span(age, "dim")), inner)]
+    body: list[Row] = [between(name, row(mark, " " if mark else "", Span(age, "dim")), inner)]
     ink = "strong" if chosen else ""
     body += [row(Span(line, ink)) for line in wrap(safe(task.title), inner, 2 if tall else 1)]
     why = reason(task)
@@ -81,14 +81,14 @@ def card(task: TaskView, age: str, width: int, *, chosen: bool, tall: bool) -> t
     return tuple(on(row(_mark(task, chosen), " ", pad(cut(each, inner), inner), " " * margin), ground) for each in body)
 
 
-def line(task: TaskView, station: str, age: str, width: int, *, chosen: bool) -> tuple[Row, ...]:
+def line(task: TaskView, station: str, age: str, width: int, *, chosen: bool, mark: Row = ()) -> tuple[Row, ...]:
     """A card of one row for narrow screens: the station stands before it."""
     look = palette.state(task.state)
-    mark = Span("▸", "accent") if chosen else Span("!", "asking") if task.attention else Span(" ")
-    head = row(mark, " ", Span(f"{fit(station, 7):<7} ", "dim"), Span(look.glyph, look.ink), " ",
+    cursor = Span("▸", "accent") if chosen else Span("!", "asking") if task.attention else Span(" ")
+    head = row(cursor, " ", Span(f"{fit(station, 7):<7} ", "dim"), Span(look.glyph, look.ink), " ",
                Span(f"{task.task:<4} ", "strong"), Span(f"{look.word:<9} ", look.ink))
     marks = glyphs(task.claims)
-    tail = row(marks, " " * max(0, 7 - cells(marks)), Span(f"{age:>4} ", "dim"))
+    tail = row(mark, " " if mark else "", marks, " " * max(0, 7 - cells(marks)), Span(f"{age:>4} ", "dim"))
     title = Span(safe(task.title), "strong" if chosen else "")
     room = width - cells((*head, title)) - cells(tail) - 3
     words = row("  ", Span(fit(safe(task.attention), room), "asking")) if task.attention and room >= LEAST_WORDS else ()
