@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 LEAN = 0.06
 """A failing proof ends sooner than a passing one, so a cut pays best where a failure is a little more likely than not: by this much
 at a cut in two halves, by less the finer the cut."""
-
-EARLY, FLOOR = 0.2, 0.05
-CURVE = 1.0
+EARLY = 0.2
+"""A failing proof ends anywhere between this part of its time and the whole of it."""
+LATE = 0.05
+"""How likely a proof still fails that has used all its time."""
 
 
 def first_failure(risks: Sequence[float], low: int, high: int, spent: Mapping[int, float]) -> list[float]:
@@ -40,14 +41,14 @@ def first_failure(risks: Sequence[float], low: int, high: int, spent: Mapping[in
 
 def unfailed(spent: float) -> float:
     """How likely a failing proof gets so far without failing."""
-    return min(1.0, max(FLOOR, 1.0 - (spent - EARLY) / (1.0 - EARLY)))
+    return min(1.0, max(LATE, 1.0 - (spent - EARLY) / (1.0 - EARLY)))
 
 
 def place(so_far: Sequence[float], low: int, high: int, count: int) -> list[int]:
     """At most `count` lengths between low and high (both excluded), ascending, that part low < J <= high as evenly as can be."""
     found: list[int] = []
     while count > 0 and high - low > 1:
-        share = (count / (count + 1)) ** CURVE
+        share = (count / (count + 1)
         goal = so_far[low] + (so_far[high] - so_far[low]) * (share + LEAN * 4 * share * (1 - share) / count)
         at = bisect.bisect_left(so_far, goal, low + 1, high - 1)
         if at - 1 > low and goal - so_far[at - 1] < so_far[at] - goal:

@@ -17,11 +17,9 @@ from .look import UNEVALUATED, Entry, Look, Plan, Running, Tried, Want
 
 LONGEST = 128
 """Members of one proof, at most."""
-LEAST = 0.04
+LEAST = 0.05
 """A proof that is less likely than this to part anything is not worth a run."""
 SURE = 0.95
-BOLD = 1.0
-POW = 1.0
 """How likely a change that failed alone fails again."""
 SCENES = 96
 """Queues that are looked at in one plan, at most."""
@@ -162,7 +160,7 @@ class Field:
 
     def worth(self) -> float:
         """What its next cut is worth."""
-        return self.weight * self.ruler.worth()**POW if self.ruler else 0.0
+        return self.weight * self.ruler.worth() if self.ruler else 0.0
 
     def wants(self) -> Iterator[Want]:
         """The cuts that it got."""
@@ -201,7 +199,7 @@ class Share:
         self.push(max(field.worth(), LEAST if weight == 1.0 and field.worth() > 0 else 0.0), field)
         if scene.failing and scene.stop > scene.high:
             for at in range(scene.low, scene.high):
-                likely = (field.so_far[at + 1] - field.so_far[at]) * weight * SURE * BOLD
+                likely = (field.so_far[at + 1] - field.so_far[at]) * weight * SURE
                 self.push(likely, ((*scene.gone, scene.keys[at]), at))
 
     def spend(self, free: int) -> tuple[Want, ...]:
