@@ -9,7 +9,7 @@ import bisect
 import itertools
 from collections.abc import Mapping, Sequence
 
-LEAN = 0.06
+LEAN = 0.03
 """A failing proof ends sooner than a passing one, so a cut pays best where a failure is a little more likely than not: by this much
 at a cut in two halves, by less the finer the cut."""
 EARLY = 0.2
@@ -48,7 +48,7 @@ def place(so_far: Sequence[float], low: int, high: int, count: int) -> list[int]
     """At most `count` lengths between low and high (both excluded), ascending, that part low < J <= high as evenly as can be."""
     found: list[int] = []
     while count > 0 and high - low > 1:
-        share = (count / (count + 1)
+        share = count / (count + 1)
         goal = so_far[low] + (so_far[high] - so_far[low]) * (share + LEAN * 4 * share * (1 - share) / count)
         at = bisect.bisect_left(so_far, goal, low + 1, high - 1)
         if at - 1 > low and goal - so_far[at - 1] < so_far[at] - goal:
