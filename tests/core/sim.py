@@ -49,6 +49,16 @@ def loaded(settings_: Settings) -> Loaded:
     return Loaded(settings=settings_, digest=Digest(digest), commands=Digest(commands))
 
 
+def merged(effect: f.MergeCandidate) -> i.CandidateMerged:
+    """The members one on top of the other, as a world without conflicts gives them."""
+    steps, onto = [], effect.onto
+    for member in effect.members:
+        commit, tree = oid("cand", onto, member.commit), oid("tree", onto, member.commit)
+        steps.append(e.MergedStep(task=member.task, commit=commit, tree=tree))
+        onto = commit
+    return i.CandidateMerged(landing=effect.landing, candidate=onto, tree=steps[-1].tree, steps=tuple(steps))
+
+
 class Sim:
     """One factory core with its log, its time and a world that answers."""
 
@@ -61,8 +71,7 @@ class Sim:
         self.exit: Callable[[f.WatchSession], i.Input] = lambda effect: i.SessionEnded(attempt=effect.attempt, exit=Exit(code=0))
         self.check: Callable[[f.RunCheck], i.CheckRan] = lambda effect: i.CheckRan(
             run=effect.run, result="pass", because="3 tests passed", passed=3, names=Digest("n" * 64))
-        self.merge: Callable[[f.MergeCandidate], i.Input] = lambda effect: i.CandidateMerged(
-            landing=effect.landing, candidate=oid("cand", effect.onto, effect.commit), tree=oid("tree", effect.onto, effect.commit))
+        self.merge: Callable[[f.MergeCandidate], i.Input] = merged
         self.started: dict[str, int] = {}
         for repo, trunk in self.trunk.items():
             self.give(i.RepositorySeen(
@@ -150,7 +159,14 @@ class Sim:
             case f.InterruptTurn():
                 return i.Interrupted(attempt=effect.attempt, n=effect.n, how="api")
             case f.MirrorTarget():
-                return i.MirrorSeen(repo=effect.repo, oid=effect.oid, advanced=True)
+                return i.MirrorSeen(repo=effect.repo, oid=effect.oid, advanced=True, asked=effect.asked)
+            case f.MakeRevert():
+                return i.RevertMade(
+                    task=effect.task, commit=oid("revert", effect.landed), tree=oid("revert-tree", effect.landed), base=effect.onto,
+                    base_tree=oid("tree", effect.onto), paths=("src/a.py",), paths_total=1, deletions=3, diff=Digest("e" * 64),
+                )
+            case f.PublishTarget():
+                return i.PublishSeen(repo=effect.repo, oid=effect.oid, done=True, where=effect.remote)
         raise AssertionError(effect)
 
     def honest_work(self, effect: f.ImportWork, **changes: Any) -> i.Input:
