@@ -79,10 +79,12 @@ def judged(seen: Outcome, landing: Landing, event: e.LandingJudged) -> Outcome:
     if event.result == "pass":
         return replace(seen, passes=seen.passes + 1, unevaluated=0, final=False)
     failed = tuple(checked for checked in landing.checked if checked.result != "pass")
+    failed = (*(old for old in seen.failed if old.result == "fail" and old.check not in {new.check for new in failed}), *failed)
     if event.result == "unevaluated":
         return replace(seen, unevaluated=seen.unevaluated + 1, final=event.final, because=event.because, failed=failed)
-    names = tuple(dict.fromkeys((*seen.names, *(name for checked in failed for name in (checked.failing or (checked.check,))))))
-    runs = (*seen.runs, *(checked.run for checked in failed if checked.result == "fail"))[-20:]
+    names = tuple(dict.fromkeys((*seen.names, *(name for checked in failed for name in (checked.failing or (checked.check,))
+                                if checked.result == "fail"))))
+    runs = tuple(dict.fromkeys((*seen.runs, *(checked.run for checked in failed if checked.result == "fail"))))[-20:]
     return replace(
         seen, fails=seen.fails + 1, unevaluated=0, final=False, because=event.because, failed=failed, names=names[:100], runs=runs,
     )

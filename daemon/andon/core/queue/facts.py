@@ -68,7 +68,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """Proving it again would only repeat that it cannot be evaluated."""
     because: str = ""
     failed: tuple[Checked, ...] = ()
-    """The checks that failed last."""
+    """The checks that ever failed, each as it did last, and those that could not be evaluated last."""
     names: tuple[str, ...] = ()
     """All tests that ever failed here; a check that names none counts by its own name."""
 

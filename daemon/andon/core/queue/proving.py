@@ -1,7 +1,7 @@
 """The proof of a merged tree: which checks are still wanted, and what their results say of the landing. Pure."""
 
 from andon.core.queue.facts import Checked, Landing, Outcome
-from andon.core.queue.standing import checks_for
+from andon.core.queue.standing import checks_for, settled
 from andon.core.state import Proof, Repository, Run, State, proof_key
 from andon.core.stations import check
 from andon.schema import events as e, inputs as i
@@ -44,7 +44,7 @@ def step(state: State, repo: Repository, landing: Landing, wanted: Check, planne
     if any(run.landing == landing.landing and run.check == wanted.name for run in state.runs.values()):
         return []
     definition = check.definition_of(wanted, repo.settings)
-    proof = None if repeats(repo, landing, wanted) else usable(state, repo, landing, wanted)
+    proof = None if repeats(state, repo, landing, wanted) else usable(state, repo, landing, wanted)
     if proof is not None:
         return [told(landing, wanted, proof, state)]
     return [e.RunPlanned(
@@ -53,9 +53,11 @@ def step(state: State, repo: Repository, landing: Landing, wanted: Check, planne
     )]
 
 
-def repeats(repo: Repository, landing: Landing, wanted: Check) -> bool:
-    """Whether a check is to be run although its result on this tree is known: it failed, and the failure is to be confirmed."""
-    return landing.why == "confirm" and any(failed.check == wanted.name for failed in outcome_of(repo, landing).failed)
+def repeats(state: State, repo: Repository, landing: Landing, wanted: Check) -> bool:
+    """Whether a check is to be run although its result on this tree is known: it failed with these members, and neither that
+    nor the contrary was seen often enough. One pass after a failure is not told again as a second."""
+    known = outcome_of(repo, landing)
+    return any(failed.check == wanted.name for failed in known.failed) and known.fails > 0 and not settled(state, repo, known)
 
 
 def outcome_of(repo: Repository, landing: Landing) -> Outcome:

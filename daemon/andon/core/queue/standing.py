@@ -130,6 +130,19 @@ def touches(path: str, test: str) -> bool:
     return bool(stem) and stem in test.replace("::", ".").replace("/", ".").split(".")
 
 
+def tried(state: State, repo: Repository, outcome: Outcome) -> Tried:
+    """What is known of some members, as the policy reads it."""
+    return Tried(
+        members=keys(outcome), passes=outcome.passes, fails=outcome.fails, excused=excused(state, repo, outcome),
+        unevaluated=max(outcome.unevaluated, 99 if outcome.final else 0),
+    )
+
+
+def settled(state: State, repo: Repository, outcome: Outcome) -> bool:
+    """Whether enough passes are known of these members to land them."""
+    return tried(state, repo, outcome).passed(confirmations(repo))
+
+
 def look(state: State, repo: Repository) -> Look:
     """The queue as its policy sees it."""
     order = in_order(state, repo)
@@ -139,11 +152,7 @@ def look(state: State, repo: Repository) -> Look:
     pairs = ((by_head.get(one), by_head.get(other)) for one, other in repo.queue.clashing)
     return Look(
         order=entries, clashes=frozenset((one, other) for one, other in pairs if one and other),
-        tried=tuple(
-            Tried(members=keys(outcome), passes=outcome.passes, fails=outcome.fails, excused=excused(state, repo, outcome),
-                  unevaluated=max(outcome.unevaluated, 99 if outcome.final else 0))
-            for outcome in repo.queue.outcomes
-        ),
+        tried=tuple(tried(state, repo, outcome) for outcome in repo.queue.outcomes),
         running=tuple(
             Running(landing=landing.landing, members=keys(landing), why=landing.why)
             for landing in landings_of(state, repo) if not landing.passed
