@@ -197,10 +197,16 @@ def standing_in_queue(state: State, task: Task) -> list[str]:
     return [] if inside else ["waits for its turn in the merge queue"]
 
 
+def landings_with(state: State, task: Task) -> list[str]:
+    """The landings under way that the task is a member of."""
+    known = state.landings.values() if state.tries else ()
+    return [landing.landing for landing in known if any(member.task == task.task for member in landing.members)]
+
+
 def repeats(state: State, task: Task, at: int) -> list[str]:
     """That a deed for it failed and is tried again later."""
     base = task.work.base_tree if task.work else ""
-    subjects = {str(task.live), *(landing.landing for landing in state.landings.values() if task.task == landing.task)} | {
+    subjects = {str(task.live), *landings_with(state, task)} | {
         str(run.run) for run in state.runs.values()
         if run.task == task.task or (run.purpose == "baseline" and run.repo == task.repo and run.tree == base)
     } if state.tries else set()
