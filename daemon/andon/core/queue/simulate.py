@@ -9,12 +9,27 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from .baselines import Batch, Train, serial, speculation
 from .look import Entry, Look, Plan, Running, Tried, Want
-from .rates import Record, own_failure
+from .policy import plan
+from .rates import Record, confirm_for, flake_rate, own_failure
 
 Policy = Callable[[Look], Plan]
 """Answers a look with a plan; may keep memory of its own, as some published queues do."""
 
+OURS = "prefix search"
+SPECULATES = "risk speculation"
+POLICIES: dict[str, Callable[[], Policy]] = {
+    "serial": lambda: serial,
+    "batch of 8": lambda: Batch(8),
+    "batch of 32": lambda: Batch(32),
+    "train": lambda: Train(),
+    "train + optimistic": lambda: Train(optimistic=True),
+    "train of 4s + optimistic": lambda: Train(4, optimistic=True),
+    SPECULATES: lambda: speculation,
+    OURS: lambda: plan,
+}
+"""By name, each made anew for each world. Serial and batches prove one thing at a time, whatever the slots."""
 SEEN = 200
 """Entries of the order that a policy sees, at most: more of a backlog than any of them uses."""
 STEPS = 1000
@@ -259,3 +274,21 @@ def bits(rate: float) -> float:
     if not 0 < rate < 1:
         return 0.0
     return -(rate * math.log2(rate) + (1 - rate) * math.log2(1 - rate)) / (1 - rate)
+
+
+def replay(history: Sequence[tuple[float, float, bool, bool]], slots: int, seed: int = 0) -> dict[str, Outcome]:
+    """What each policy would have made of a repository's own past, in its unit of time.
+
+    `history`: of each change when it arrived, how long its proof took, whether it was a culprit, and whether its proof lied. Nobody
+    knows what it would have clashed with elsewhere in the queue, so a culprit fails wherever it stands; lies strike at random, as
+    often as they did.
+    """
+    past = sorted(history)
+    lies = sum(flaky for _, _, _, flaky in past)
+    rate = flake_rate([(len(past), lies)]) if lies else 0.0
+    failed = sum(culprit for _, _, culprit, _ in past)
+    world = World(
+        changes=tuple(Change(f"c{n}", at, seconds, culprit) for n, (at, seconds, culprit, _) in enumerate(past)),
+        risk=own_failure(Record(len(past), failed)), slots=slots, confirm=confirm_for(rate), flake=rate,
+    )
+    return {name: simulate(world, made(), seed, told=name == SPECULATES) for name, made in POLICIES.items()}
