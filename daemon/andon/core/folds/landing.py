@@ -1,7 +1,7 @@
 """What the steps of a landing and the moves of the target change."""
 
 from andon.core.folds.table import end_landing, forget, on, replace, with_landing, with_queue, with_repo, with_task
-from andon.core.queue.facts import KEPT_LANDED, KEPT_TIMES, KEPT_TRIED, Checked, Landed, Landing, Outcome, Queue
+from andon.core.queue.facts import KEPT_LANDED, KEPT_LATE, KEPT_TIMES, KEPT_TRIED, Checked, Landed, Landing, Outcome, Queue
 from andon.core.state import State, station_of
 from andon.schema import events as e
 from andon.schema.ids import Oid, RepoId, TaskId
@@ -68,7 +68,7 @@ def _(state: State, event: e.LandingJudged) -> State:
         state, known.repo, counts=counts, outcomes=learned(queue.outcomes, judged(seen, known, event)),
         seconds=(*queue.seconds, seconds)[-KEPT_TIMES:] if said else queue.seconds, strange=() if said else queue.strange,
     )
-    if event.result == "pass" and known.candidate:
+    if event.result == "pass" and known.candidate and not known.adrift:
         return with_landing(state, event.landing, passed=True)
     return end_landing(state, event.landing)
 
@@ -113,12 +113,15 @@ def _(state: State, event: e.LandingAbandoned) -> State:
     if known.candidate and not known.passed:
         counts = state.repos[known.repo].queue.counts
         state = with_queue(state, known.repo, counts=replace(counts, proofs=counts.proofs + 1, abandoned=counts.abandoned + 1))
+    if known.chosen:
+        state = with_queue(state, known.repo, late=(*state.repos[known.repo].queue.late, known)[-KEPT_LATE:])
     return end_landing(state, event.landing)
 
 
 @on(e.TargetMoved)
 def _(state: State, event: e.TargetMoved) -> State:
-    known = state.landings.get(event.landing)
+    late = (one for repo in state.repos.values() for one in repo.queue.late if one.landing == event.landing)
+    known = state.landings.get(event.landing) or next(late, None)
     if known is None:
         return state
     state = passed_over(state, known)
@@ -130,7 +133,7 @@ def _(state: State, event: e.TargetMoved) -> State:
         state, known.repo, counts=counts, outcomes=stripped(queue.outcomes, known.members),
         moments=(*queue.moments, *(state.at for _ in known.members))[-KEPT_TIMES:],
         landed=(*queue.landed, *landed_by(known, event))[-KEPT_LANDED:],
-        order=tuple(task for task in queue.order if task not in gone),
+        order=tuple(task for task in queue.order if task not in gone), late=(),
     )
     state = end_landing(with_repo(state, known.repo, trunk=event.new, tree=known.tree), event.landing)
     return follow(state, known, event.new)
@@ -162,20 +165,20 @@ def follow(state: State, moved: Landing, new: Oid) -> State:
         rests = known.candidate and known.steps[: len(moved.steps)] == moved.steps
         if not rests or (green and known.passed):
             continue
-        state = with_landing(state, known.landing, members=known.members[count:], steps=known.steps[count:], onto=new)
+        state = with_landing(state, known.landing, members=known.members[count:], steps=known.steps[count:], onto=new, adrift=green)
     return state
 
 
 def passed_over(state: State, landing: Landing) -> State:
     """Those that came earlier, could have landed, and did not, were overtaken."""
-    latest = max((member.at for member in landing.members), default=0)
     inside = {member.task for member in landing.members}
     for name in state.open:
         task = state.tasks[name]
         station = station_of(state, task)
         waits = station is not None and station.kind == "land" and task.work is not None and not (task.held or task.gate)
-        if waits and task.repo == landing.repo and name not in inside and task.queued < latest:
-            state = with_task(state, name, overtaken=task.overtaken + 1)
+        if waits and task.repo == landing.repo and name not in inside:
+            later = sum(1 for member in landing.members if member.at > task.queued)
+            state = with_task(state, name, overtaken=task.overtaken + later) if later else state
     return state
 
 
@@ -191,7 +194,7 @@ def _(state: State, event: e.TargetObserved) -> State:
 
 def unlearned(state: State, repo: RepoId) -> State:
     """Somebody else moved the target: what was seen of members on the old one says nothing any more."""
-    return with_queue(state, repo, outcomes=(), clashing=())
+    return with_queue(state, repo, outcomes=(), clashing=(), late=())
 
 
 def without_task(queue: Queue, task: TaskId) -> Queue:

@@ -12,6 +12,8 @@ KEPT_FLAKES = 200
 """Flaky tests remembered for one repository."""
 KEPT_LANDED = 200
 """Landed changes that a red target may be traced to; older ones are not suspected."""
+KEPT_LATE = 8
+"""Landings that were given up while the target may have been moved to them."""
 KEPT_WATCHED = 100
 KEPT_CLASHES = 500
 KEPT_TIMES = 64
@@ -44,10 +46,13 @@ class Landing(msgspec.Struct, frozen=True, kw_only=True):
     why: Why = "prefix"
     suspect: TaskId = TaskId("")
     candidate: Oid = Oid("")
-    """Empty while it is merged, and again when the target moved in a way that its candidate cannot follow."""
+    """Empty while it is merged."""
     tree: Oid = Oid("")
     steps: tuple[MergedStep, ...] = ()
     checked: tuple[Checked, ...] = ()
+    adrift: bool = False
+    """The target moved, and a proven history wants another tip than its candidate: what is seen of its tree counts, and to land
+    it is merged again."""
     passed: bool = False
     chosen: bool = False
     """The target is to be moved to it."""
@@ -155,6 +160,8 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     outcomes: tuple[Outcome, ...] = ()
     strange: tuple[TaskId, ...] = ()
     """Tasks whose landing could not be evaluated since anything was last proven or refuted: two of them stop the queue."""
+    late: tuple[Landing, ...] = ()
+    """Chosen and then given up on the present target: should it turn out to have been moved to one of them, that one landed."""
     clashing: tuple[tuple[Oid, Oid], ...] = ()
     """Heads of queued changes that were found not to merge with each other."""
     flakes: tuple[Flake, ...] = ()

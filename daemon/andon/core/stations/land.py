@@ -231,7 +231,8 @@ def refused(state: State, seen: i.LandingRefused) -> list[e.Event]:
     repo = state.repos[landing.repo]
     events: list[e.Event] = [e.LandingAbandoned(landing=landing.landing, because=seen.because)]
     if seen.oid and seen.oid != landing.onto:
-        return [*events, e.TargetObserved(repo=landing.repo, oid=seen.oid, tree=seen.tree)]
+        moved = recognised(state, repo, seen.oid, seen.tree)
+        return [*events, *(moved or [e.TargetObserved(repo=landing.repo, oid=seen.oid, tree=seen.tree)])]
     if not repo.queue.held:
         events.append(e.QueueHeld(repo=repo.repo, because=f"landing {landing.task}: {seen.because}", by=WHO))
     return events
@@ -239,37 +240,59 @@ def refused(state: State, seen: i.LandingRefused) -> list[e.Event]:
 
 def swapped(state: State, seen: i.TargetSwapped) -> list[e.Event]:
     """Trunk holds the changes."""
-    landing = state.landings.get(seen.landing)
+    landing = state.landings.get(seen.landing) or given_up(state, seen)
     if landing is None or not (landing.chosen or landing.candidate == seen.new):
         return swapped_late(state, seen)
     ends = [*(step.commit for step in landing.steps[:-1]), seen.new] if landing.steps else [seen.new]
+    steps = list(zip(landing.members, ends, [seen.old, *ends], strict=False))
     landed = [
         e.TaskLanded(task=member.task, commit=end, landing=landing.landing, before=before)
-        for member, end, before in zip(landing.members, ends, [seen.old, *ends], strict=False)
+        for member, end, before in steps if still(state, member)
     ]
+    gone = [member.task for member, _, _ in steps if not still(state, member)]
     return [
         e.TargetMoved(landing=landing.landing, old=seen.old, new=seen.new), *landed,
         e.TargetObserved(repo=landing.repo, oid=seen.new, tree=seen.tree, by="landing"),
+        *([too_late(state.repos[landing.repo], seen, gone)] if gone else []),
     ]
 
 
+def given_up(state: State, seen: i.TargetSwapped) -> Landing | None:
+    """The landing, when it was given up while the target was being moved to it."""
+    late = (known for repo in state.repos.values() for known in repo.queue.late if known.onto == repo.trunk == seen.old)
+    return next((known for known in late if (known.landing, known.candidate) == (seen.landing, seen.new)), None)
+
+
+def still(state: State, member: e.Member) -> bool:
+    """Whether the task is open and this is its change."""
+    task = state.tasks.get(member.task)
+    return task is not None and not task.over and task.work is not None and task.work.commit == member.commit
+
+
+def too_late(repo: Repository, seen: i.TargetSwapped, gone: list[TaskId]) -> e.ProblemNoticed:
+    """What a person hears of changes that landed in the moment in which they were given up."""
+    whose = f" with {', '.join(gone)}" if gone else ""
+    return e.ProblemNoticed(
+        key=f"landed:{seen.landing}", repo=repo.repo, where=repo.path,
+        what=f"{seen.landing} had already moved the target{whose} to {seen.new[:10]} when it was given up",
+        mend="the change is on the target: add a task that reverts it if it must go",
+    )
+
+
 def swapped_late(state: State, seen: i.TargetSwapped) -> list[e.Event]:
-    """The target was moved in the very moment in which its landing was given up: the truth counts, and a person hears of it."""
+    """The target was moved by a landing that is not remembered: the truth counts, and a person hears of it."""
     repo = next((repo for _, repo in sorted(state.repos.items()) if repo.trunk == seen.old), None)
     if repo is None:
         return []
-    what = f"{seen.landing} had already moved the target to {seen.new[:10]} when it was given up"
-    problem = e.ProblemNoticed(
-        key=f"landed:{seen.landing}", repo=repo.repo, what=what, where=repo.path,
-        mend="the change is on the target: add a task that reverts it if it must go",
-    )
     events = target_seen(state, i.TargetSeen(repo=repo.repo, oid=seen.new, tree=seen.tree))
-    return [*events, problem]
+    return [*events, too_late(repo, seen, [])]
 
 
 def recognised(state: State, repo: Repository, oid: Oid, tree: Oid) -> list[e.Event]:
     """The landing of the proven candidate that the target is seen to hold; empty when it holds something else."""
-    landing = next((known for known in landings_of(state, repo) if known.candidate == oid and known.passed), None)
+    late = [known for known in repo.queue.late if known.onto == repo.trunk]
+    under_way = [known for known in landings_of(state, repo) if known.passed]
+    landing = next((known for known in (*under_way, *late) if known.candidate == oid), None)
     if landing is None:
         return []
     return swapped(state, i.TargetSwapped(landing=landing.landing, old=landing.onto, new=oid, tree=tree))
