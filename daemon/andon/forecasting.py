@@ -69,7 +69,7 @@ class Forecasting:
         self._last: dict[RepoId, object] = {}
         self._sessions: dict[AttemptId, _Session] = {}
         self._stale: set[RepoId] = set()
-        self._news = asyncio.Event()
+        self._news, self._busy = asyncio.Event(), False
         self._timer: asyncio.TimerHandle | None = None
         self._watch = Watch()
 
@@ -89,6 +89,11 @@ class Forecasting:
                 forecast.close()
             self._forecasts.clear()
             self._sessions.clear()
+
+    @property
+    def resting(self) -> bool:
+        """Nothing is under way, and nothing will be until something happens."""
+        return self._timer is None and not self._news.is_set() and not self._busy
 
     def recorded(self, events: Iterable[e.Event]) -> None:
         """What became durable: what is live, or where trunk stands, may be different."""
@@ -169,6 +174,7 @@ class Forecasting:
         while True:
             await self._news.wait()
             self._news.clear()
+            self._busy = True
             begun = self._clock()
             self._follow()
             stale, self._stale = self._stale, set()
@@ -180,6 +186,7 @@ class Forecasting:
             first = min((session.due for session in self._sessions.values()), default=math.inf)
             if first < math.inf:
                 self._arm(first)
+            self._busy = False
             await asyncio.sleep(SHARE * (self._clock() - begun))
 
     def _follow(self) -> None:
