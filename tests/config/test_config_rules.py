@@ -51,6 +51,11 @@ def test_a_person_says_single_thresholds_and_whole_ladders_anew(tmp_path: Path) 
     assert told.ladders["auth"] == ours.ladders["auth"]
 
 
+def test_a_persons_builders_are_added_to_ours(tmp_path: Path) -> None:
+    told, ours = loaded(tmp_path, "builders = ['solve-*', 'make']\n").builders, load_rules(None).builders
+    assert "make" in ours and told[:2] == ("solve-*", "make") and set(told) == {*ours, "solve-*"} and len(told) == len(ours) + 1
+
+
 def test_a_screen_of_the_same_name_replaces_ours_and_one_can_be_taken_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ours = {"screens": [{"name": name, "health": "working", "all": ["x"]} for name in ("one", "two", "three")]}
     monkeypatch.setattr(rules, "packaged", lambda: ours)
