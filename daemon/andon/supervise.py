@@ -4,8 +4,8 @@ Theory of operation. Nothing is polled. Lines come by the kernel's word (a bell 
 of tmux. A session is judged after its lines, at most every `JUDGE_S`, and when its own verdict says that time alone may change
 it: one timer serves all. Two things cost more than that and are asked for seldom, for all sessions in one go: a pass over the
 process table, and the rows of panes. Both are wanted only after something moved, or when a verdict hangs on them; looks that
-change nothing come ever more seldom, so that a fleet that stands still costs nothing. The end of an agent's own process is
-told by the kernel.
+change nothing come ever more seldom, so that a fleet that stands still costs nothing; where commands run, one comes a minute. A
+checkout is weighed when what its processes wrote says that it may matter. The end of an agent's own process is told by the kernel.
 """
 
 import asyncio
@@ -444,9 +444,10 @@ class Supervisor:
                 del self._heavy[attempt]
                 if (reader := self.readers.get(attempt)) is not None:
                     weight = await asyncio.to_thread(reader.weigh, self.rules, self._loop.clock.now())
-                    reader.fold([weight], self.rules)
-                    reader.judge_at = min(reader.judge_at, max(self._clock(), reader.judged + JUDGE_S))
-                    self._arm(self._soonest(reader))
+                    if self.readers.get(attempt) is reader:
+                        reader.fold([weight], self.rules)
+                        reader.judge_at = min(reader.judge_at, max(self._clock(), reader.judged + JUDGE_S))
+                        self._arm(self._soonest(reader))
 
     async def _see(self) -> None:
         """Panes, when somebody wants them; all who want theirs soon are served together."""

@@ -100,7 +100,8 @@ class Trees:
         trees = {attempt: _descendants([root.pid], below) if _is(rows, root) else [] for attempt, root in wanted.items()}
         if wanted:
             self._adopt(wanted, trees, rows, below)
-        found = {attempt: self._seen(root, trees[attempt], rows, at) for attempt, root in wanted.items()}
+        servers: dict[int, int] = {}
+        found = {attempt: self._seen(root, trees[attempt], rows, at, servers) for attempt, root in wanted.items()}
         if network:
             count = _connections()
             for attempt in set(network) & set(found):
@@ -137,7 +138,8 @@ class Trees:
 
     # --- what it does ----------------------------------------------------------------------------------------------------
 
-    def _seen(self, root: Root, tree: list[Spent], rows: Mapping[int, Spent], at: int) -> Look:
+    def _seen(self, root: Root, tree: list[Spent], rows: Mapping[int, Spent], at: int,
+              servers: dict[int, int]) -> Look:
         memory = self._memory.setdefault(root.attempt, _Memory())
         wrapper = _is(rows, root)
         agents = self._agents(root, tree)
@@ -154,7 +156,7 @@ class Trees:
         memory.cpu = max(memory.cpu, shim + sum(row.own + row.reaped for row in tree))
         memory.child_cpu = max(memory.child_cpu, shim + reaped + sum(row.own + row.reaped for row in children))
         names = dict.fromkeys(self._command(row)[0] for row in children)
-        memory.writings.look(rows[root.pid] if wrapper else None, tree)
+        memory.writings.look(rows[root.pid] if wrapper else None, tree, servers)
         told = Tree(
             at=at, source="process", alive=bool(agents) or (bool(tree) and not memory.seen), wrapper=wrapper,
             children=len(children), cpu_s=memory.cpu / TICK, child_cpu_s=memory.child_cpu / TICK,

@@ -57,8 +57,11 @@ class Writings:
         self._spare = 0
         """Bytes that the server read between the last two looks and nobody here gave: who ended then shows only in the next one."""
 
-    def look(self, shim: Spent | None, tree: Iterable[Spent]) -> None:
-        """Count what was written since the last look. One whose CPU stands still wrote nothing and is not asked."""
+    def look(self, shim: Spent | None, tree: Iterable[Spent], servers: dict[int, int]) -> None:
+        """Count what was written since the last look. One whose CPU stands still wrote nothing and is not asked.
+
+        `servers`: bytes read by each tmux server, kept for all sessions of one pass; -1: it cannot be told.
+        """
         rows = [*([shim] if shim else []), *tree]
         before, first = self.counts, not self.counts
         now = {(row.pid, row.ticks): _counts(row, before.get((row.pid, row.ticks))) for row in rows}
@@ -66,7 +69,7 @@ class Writings:
         if self.counts:
             self.wrote = max(self.wrote, sum(one.wrote for one in self.counts.values()))
             self.written = max(self.written, sum(one.stored for one in self.counts.values()))
-        read = self._server_read(shim.parent) if shim else None
+        read = self._server_read(shim.parent, servers) if shim else None
         if shim is None or not self.counts or not self._has_terminal(shim.pid):
             return
         if first:
@@ -96,12 +99,13 @@ class Writings:
     def _draws(self, pid: int) -> bool:
         return any(_device(pid, fd) == self._terminal for fd in (1, 2))
 
-    def _server_read(self, server: int) -> int | None:
+    def _server_read(self, server: int, servers: dict[int, int]) -> int | None:
         """Bytes that the tmux server read since the last look: of all its panes. None when that cannot be told."""
-        told = _COUNTS.match(_io(server))
-        pid, before = self._server
-        self._server = (server, int(told[1])) if told else (0, 0)
-        return self._server[1] - before if told and pid == server else None
+        if server not in servers:
+            told = _COUNTS.match(_io(server))
+            servers[server] = int(told[1]) if told else -1
+        (pid, before), self._server = self._server, (server, servers[server])
+        return self._server[1] - before if pid == server and min(before, self._server[1]) >= 0 else None
 
 
 def _counts(row: Spent, before: Counts | None) -> Counts | None:
