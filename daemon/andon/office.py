@@ -10,6 +10,7 @@ from typing import cast
 
 import msgspec
 
+from andon import archive
 from andon.core.evolve import evolve, replay
 from andon.core.project import attempt_details, task_view
 from andon.core.queue.standing import landings_of
@@ -87,6 +88,10 @@ class Office:
                     return self.watch_pane(request, push)
                 case wire.Undo():
                     return await self.undo(request.attempt)
+                case wire.FindCommit():
+                    return await archive.find_commit(self._loop.state, request)
+                case wire.SimulateQueue():
+                    return await archive.simulate(self._loop.state, self._layout, request)
                 case wire.Shutdown():
                     self._leave(request.because)
                     return wire.Done(text="the daemon drains and leaves; agents go on")

@@ -8,6 +8,7 @@ Without such a file the way is gone to its end (files, index, then branch); with
 """
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import re
@@ -189,24 +190,40 @@ def _unlock(common: Path, journal: Journal) -> None:
 
 async def _mend(common: Path, journal: Journal, hold: int) -> None:
     """Bring files and index to one of the two commits, and then the branch to that one."""
-    place = Path(journal.place)
     state, index = await _compare(common, journal), await _index(journal)
     untouched = all(_entry(index, path) == _want(path, new=False) for path in state.untouched)
     if not state.ours and not state.writing and untouched:
         return
-    back = any(_entry(index, path) != _want(path, new=True) for path in state.theirs)
-    source, to = (journal.new, journal.old) if back else (journal.old, journal.new)
-    told = _entries(index, state, back)
-    await asyncio.to_thread(_drop_half_written, place, state)
-    if told:
-        await git("update-index", "--replace", "-z", "--index-info", cwd=place, trusted=True, hold=hold, finish=True,
-                  stdin=b"".join(told))
-    await git("update-index", "-q", "--refresh", cwd=place, trusted=True, check=False, hold=hold, finish=True)
+    if any(_entry(index, path) != _want(path, new=True) for path in state.theirs):
+        return await _go_back(journal, state, index, hold)
+    await _go_on(journal, state, index, hold)
+    await set_ref(common, f"refs/heads/{journal.target}", journal.new, journal.old, why="andon: follow trunk", hold=hold)
+
+
+async def _go_on(journal: Journal, state: _State, index: dict[str, str], hold: int) -> None:
+    """Write what is still to be written: the index is told of each file as it is, and git does the rest."""
+    told = [(path, _want(path, new=True)) for path in state.ours]
+    told += [(path, _want(path, new=False)) for path in (*state.untouched, *state.writing)]
+    await asyncio.to_thread(_drop, Path(journal.place), state.writing)
+    await _tell(journal, index, told, hold)
     point("mirror-target.index")
-    await git("read-tree", "-m", "-u", source, to, cwd=place, trusted=True, hold=hold, finish=True, config=_ONE_FILE_AT_A_TIME)
+    if state.untouched or state.writing:
+        await git("read-tree", "-m", "-u", journal.old, journal.new, cwd=journal.place, trusted=True, hold=hold, finish=True,
+                  config=_ONE_FILE_AT_A_TIME)
     point("mirror-target.files")
-    if not back:
-        await set_ref(common, f"refs/heads/{journal.target}", journal.new, journal.old, why="andon: follow trunk", hold=hold)
+
+
+async def _go_back(journal: Journal, state: _State, index: dict[str, str], hold: int) -> None:
+    """Take away what git wrote, and put back what was there. Files of the person's stay, as changes of the old commit."""
+    mine = (*state.ours, *state.writing)
+    theirs = [path for path in state.theirs if _entry(index, path) == _want(path, new=True)]
+    await asyncio.to_thread(_drop, Path(journal.place), mine)
+    await _tell(journal, index, [(path, _want(path, new=False)) for path in (*mine, *state.untouched, *theirs)], hold)
+    point("mirror-target.back")
+    wanted = b"".join(f"{path.name}\0".encode(errors="surrogateescape") for path in mine if path.old_mode != "000000")
+    if wanted:  # without force: what somebody has put there meanwhile stays
+        await git("checkout-index", "-u", "-q", "-z", "--stdin", cwd=journal.place, trusted=True, hold=hold, finish=True,
+                  check=False, stdin=wanted)
 
 
 async def _compare(common: Path, journal: Journal) -> _State:
@@ -320,21 +337,23 @@ def _want(path: _Path, *, new: bool) -> str:
     return "" if mode == "000000" else f"{mode} {oid}"
 
 
-def _entries(index: dict[str, str], state: _State, back: bool) -> list[bytes]:
-    """What to tell the index so that git sees each file as what it is: removals first, and only what it does not say yet.
-
-    What is to be written is told as what git replaces: as in the commit that the way leads away from.
-    """
-    told = [(path, _want(path, new=True)) for path in state.ours] + [(path, _want(path, new=False)) for path in state.untouched]
-    told += [(path, _want(path, new=back)) for path in state.writing]
-    if back:  # a file of the person's goes on being a change of the old one
-        told += [(path, _want(path, new=False)) for path in state.theirs if _entry(index, path) == _want(path, new=True)]
+async def _tell(journal: Journal, index: dict[str, str], told: Sequence[tuple[_Path, str]], hold: int) -> None:
+    """Have the index say this of these paths: removals first, and only what it does not say yet."""
     lines = [(want or f"0 {'0' * len(path.new)}", path) for path, want in told if _entry(index, path) != want]
-    return [f"{want}\t{path.name}\0".encode(errors="surrogateescape")
-            for want, path in sorted(lines, key=lambda line: not line[0].startswith("0 "))]
+    lines.sort(key=lambda line: not line[0].startswith("0 "))
+    if lines:
+        data = b"".join(f"{want}\t{path.name}\0".encode(errors="surrogateescape") for want, path in lines)
+        await git("update-index", "--replace", "-z", "--index-info", cwd=journal.place, trusted=True, hold=hold, finish=True,
+                  stdin=data)
+    await git("update-index", "-q", "--refresh", cwd=journal.place, trusted=True, check=False, hold=hold, finish=True)
 
 
-def _drop_half_written(place: Path, state: _State) -> None:
-    for path in state.writing:
-        if (place / path.name).is_file() or (place / path.name).is_symlink():
-            (place / path.name).unlink()
+def _drop(place: Path, paths: Sequence[_Path]) -> None:
+    """Remove what git wrote at these paths, and folders that are empty then."""
+    for path in paths:
+        file = place / path.name
+        if file.is_symlink() or file.is_file():
+            file.unlink()
+            with contextlib.suppress(OSError):  # not empty
+                for parent in file.relative_to(place).parents[:-1]:
+                    (place / parent).rmdir()

@@ -1,8 +1,10 @@
 """What events about the factory, its repositories and its lines change."""
 
-from andon.core.folds.table import forget, on, replace, with_repo, without
+from andon.core.folds.table import forget, on, replace, with_landing, with_queue, with_repo, without
 from andon.core.state import Cord, Repository, State, Trouble, cord_key
 from andon.schema import events as e
+from andon.schema.ids import RepoId
+from andon.schema.settings import Settings
 
 
 @on(e.FactoryStarted)
@@ -36,9 +38,25 @@ def _(state: State, event: e.RepositoryRegistered) -> State:
 
 @on(e.SettingsActivated)
 def _(state: State, event: e.SettingsActivated) -> State:
+    known = state.repos.get(event.repo)
+    if known is not None and judging(known.settings) != judging(event.settings):
+        state = judged_anew(state, event.repo)
     return with_repo(
         state, event.repo, settings=event.settings, digest=event.digest, commands=event.commands, notes=event.notes,
     )
+
+
+def judging(settings: Settings) -> tuple[object, ...]:
+    """What a proof of a merged tree depends on besides the tree."""
+    return settings.checks, settings.checkout.setup, settings.checkout.keep, settings.lines
+
+
+def judged_anew(state: State, repo: RepoId) -> State:
+    """What earlier checks said of merged trees no longer counts; what the target is already being moved to stays."""
+    for landing in list(state.landings.values()):
+        if landing.repo == repo and not landing.chosen:
+            state = with_landing(state, landing.landing, checked=(), passed=False)
+    return with_queue(state, repo, outcomes=(), strange=())
 
 
 @on(e.CommandsTrusted)

@@ -5,6 +5,7 @@ import msgspec
 from andon.schema.events import Hunk, Member, MergedStep, Result
 from andon.schema.ids import LandingId, Oid, RepoId, RunId, TaskId
 from andon.schema.landing_events import ClashKind, Why
+from andon.schema.settings import Settings
 
 KEPT_TRIED = 200
 """Results of members that did not land, remembered for one queue; the oldest go first and would be proved again."""
@@ -32,6 +33,12 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     final: bool = False
 
 
+def manner_of(settings: Settings) -> tuple[str, ...]:
+    """How changes are merged: a landing that was planned for another manner is no longer wanted."""
+    how = settings.queue
+    return how.land, how.history, settings.target, *how.drivers
+
+
 class Landing(msgspec.Struct, frozen=True, kw_only=True):
     """Members that are merged and proved together."""
 
@@ -42,6 +49,8 @@ class Landing(msgspec.Struct, frozen=True, kw_only=True):
     commit: Oid
     onto: Oid
     planned_at: int
+    manner: tuple[str, ...] = ()
+    """How the settings wanted changes to be merged when it was planned."""
     members: tuple[Member, ...] = ()
     why: Why = "prefix"
     suspect: TaskId = TaskId("")

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from andon.core.failure import fingerprint, packet_of, send_back
 from andon.core.queue import intents, proving
-from andon.core.queue.facts import Landing, Outcome
+from andon.core.queue.facts import Landing, Outcome, manner_of
 from andon.core.queue.look import Plan, Want
 from andon.core.queue.policy import plan
 from andon.core.queue.standing import at_queue, chosen, key_of, keys, landings_of, look, may_land, moves, task_of
@@ -78,6 +78,8 @@ def obsolete(state: State, repo: Repository, landing: Landing, heads: dict[TaskI
         return f"{gone} is no longer in the queue"
     if landing.onto != repo.trunk:
         return f"the target is at {repo.trunk[:10]} now"
+    if landing.manner != manner_of(repo.settings):
+        return "the settings want changes to be merged in another way now"
     if landing.chosen:
         kept = next((member.task for member in landing.members if not may_land(state, state.tasks[member.task])), "")
         return f"{kept} is kept from landing" if kept else ""
@@ -93,7 +95,8 @@ def follow(state: State, repo: Repository, wanted: Plan, at: int) -> list[e.Even
     if wanted.cancel:
         because = "its result would change nothing any more"
         return [e.LandingAbandoned(landing=LandingId(name), because=because) for name in wanted.cancel]
-    if wanted.unevaluated:
+    searching = wanted.start or any(not landing.passed for landing in landings_of(state, repo))
+    if wanted.unevaluated and (len(wanted.unevaluated) == 1 or not searching):
         asked = ask(state, repo, wanted.unevaluated)
         if asked:
             return asked

@@ -143,12 +143,16 @@ def found(state: State, repo: Repository, wanted: Check, proof: Proof, suspects:
     if len(tasks) == 1 and len(suspects) == 1:
         return [*events, *blamed(state, repo, wanted, proof, state.tasks.get(tasks[0]))]
     whose = "what came before" if not suspects else "commits that are not ours"
-    problem = e.ProblemNoticed(
+    return [*events, suspected(repo, wanted, proof, ", ".join(tasks) or whose)]
+
+
+def suspected(repo: Repository, wanted: Check, proof: Proof, whose: str) -> e.ProblemNoticed:
+    """The red target as a problem of the repository, for whom nobody can be asked about."""
+    return e.ProblemNoticed(
         key=problem_key(repo, wanted), repo=repo.repo, what=f"the target does not pass {wanted.name}: {proof.because}",
-        where=f"{repo.repo} at {repo.trunk[:10]}, run {proof.run}; suspected: {', '.join(tasks) or whose}",
+        where=f"{repo.repo} at {repo.trunk[:10]}, run {proof.run}; suspected: {whose}",
         mend="mend the target, or revert one with andon revert; then andon resume the line",
     )
-    return [*events, problem]
 
 
 def cords(state: State, repo: Repository, wanted: Check, tasks: tuple[str, ...]) -> Iterator[e.Event]:
@@ -164,11 +168,14 @@ def cords(state: State, repo: Repository, wanted: Check, tasks: tuple[str, ...])
 
 def blamed(state: State, repo: Repository, wanted: Check, proof: Proof, task: Task | None) -> list[e.Event]:
     """The one change that made it red: taken back, or a person is asked."""
-    if task is None or task.over or task.gate:
-        return []
+    if task is None:
+        return [suspected(repo, wanted, proof, "an older change")]
     because = f"{wanted.name} fails on the target since {task.task} landed, {SURE} times: {proof.because}"
-    if repo.settings.queue.revert == "auto" and not task.title.startswith("Revert "):
-        return [steer.reverting(state, task.task, because, WHO, key=f"revert:{task.task}:{task.landed}")]
+    key = f"revert:{task.task}:{task.landed}"
+    if repo.settings.queue.revert == "auto" and not task.title.startswith("Revert ") and key not in state.keys:
+        return [steer.reverting(state, task.task, because, WHO, key=key)]
+    if task.over or task.gate:
+        return [suspected(repo, wanted, proof, task.task)]
     return [e.GateOpened(
         gate=gate_id(state), task=task.task, kind="red", question=f"{task.task} made the target red. Take it back?",
         options=OPTIONS, recommendation="revert", because=f"{because} (run {proof.run})"[:600], risk="review",
