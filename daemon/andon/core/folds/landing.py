@@ -1,7 +1,8 @@
 """What the steps of a landing and the moves of the target change."""
 
 from andon.core.folds.table import end_landing, forget, on, replace, with_landing, with_queue, with_repo, with_task
-from andon.core.queue.facts import KEPT_LANDED, KEPT_LATE, KEPT_TIMES, KEPT_TRIED, Checked, Landed, Landing, Outcome, Queue, manner_of
+from andon.core.queue import facts
+from andon.core.queue.facts import KEPT_LANDED, KEPT_LATE, KEPT_TIMES, KEPT_TRIED, Checked, Landed, Landing, Outcome, Queue
 from andon.core.state import State, station_of
 from andon.schema import events as e
 from andon.schema.ids import Oid, RepoId, TaskId
@@ -14,8 +15,8 @@ def _(state: State, event: e.LandingPlanned) -> State:
     members = event.members or (e.Member(task=event.task, commit=event.commit, at=state.at),)
     repo = state.repos.get(event.repo)
     landing = Landing(
-        landing=event.landing, repo=event.repo, manner=manner_of(repo.settings) if repo else (), task=event.task, commit=event.commit, onto=event.onto, planned_at=state.at,
-        members=members, why=event.why, suspect=event.suspect,
+        landing=event.landing, repo=event.repo, task=event.task, commit=event.commit, onto=event.onto, planned_at=state.at,
+        members=members, why=event.why, suspect=event.suspect, manner=facts.manner_of(repo.settings) if repo else (),
     )
     return replace(state, landings=state.landings.set(event.landing, landing), landing_count=state.landing_count + 1)
 
