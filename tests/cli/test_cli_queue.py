@@ -12,7 +12,7 @@ from andon.schema.errors import Problem
 from andon.schema.ids import AttemptId, LandingId, Oid, RepoId, TaskId
 from andon.schema.layout import layout
 from andon.schema.views import EntryView, FlowView, PolicyRow, Provenance, QueueView, TaskDetail
-from clikit import Caps, andon
+from clikit import Caps, andon, andon_apart
 from factory_on_paper import HOSTILE, busy
 from fakeoffice import FakeDaemon, FakeOffice, a_shop, a_task
 from queue_on_paper import NOW, TRUNK, at_work, clash, entry, queue, red
@@ -130,6 +130,13 @@ def test_a_simulation_is_asked_for_with_its_slots_and_printed_ours_first(
     rows = json.loads(andon(capsys, "queue", "simulate", "humanize", "--json").out)
     assert [row["policy"] for row in rows] == ["prefix", "serial"]
     assert andon(capsys, "queue", "simulate", "humanize", "--slots", "-1").code == codes.MISTAKE
+
+
+def test_looking_at_the_queue_loads_nothing_heavy(daemon: FakeDaemon) -> None:
+    heavy = "print('LOADED', sorted({'textual', 'rich', 'asyncio'} & set(sys.modules)), file=sys.stderr)"
+    for words in (("queue",), ("queue", "clashes"), ("queue", "next", "T25"), ("forward", "humanize")):
+        ran = andon_apart(*words, script=heavy)
+        assert ran.code == 0 and "LOADED []" in ran.err
 
 
 # --- decisions -----------------------------------------------------------------------------------------------------------

@@ -167,8 +167,9 @@ class Queue(CardFace, SteeringFace):
 
     def _empty(self, queue: QueueView | None, width: int) -> list[Row]:
         if queue is None:
-            nothing = "nothing is known yet" if not self.desk.connected else "no repository yet"
-            return [(), row(GUTTER, Span(f"○ {nothing}", "dim")), row(GUTTER, Span("  run andon init in one", "dim"))]
+            if not self.desk.connected or self.model.repositories:
+                return [(), row(GUTTER, Span("○ nothing is known of a queue yet", "dim"))]
+            return [(), row(GUTTER, Span("○ no repository yet", "dim")), row(GUTTER, Span("  run andon init in one", "dim"))]
         if self.wanted:
             return [(), row(GUTTER, Span(f"○ no change matches “{safe(self.wanted)}”", "dim"))]
         told = "what is built, checked and approved comes here by itself: b shows what is on its way"

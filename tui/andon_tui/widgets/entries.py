@@ -112,7 +112,7 @@ def about(
         *(row(" ", Span(each, "strong")) for each in wrap(safe(entry.title), width - 1, 3)),
         *paragraph(safe(entry.why), width, "", " "),
     ]
-    rows += columns([*_change(entry), *(row(Span(fact, "dim")) for fact in _facts(entry, clock))], width)
+    rows += [*_change(entry), *paragraph(_facts(entry, clock), width, "dim", " ")]
     rows += _proved(entry, queue, [each.task for each in order], clock, width)
     rows += collisions(entry.task, clashes, width)
     if task is not None and task.claims:
@@ -171,14 +171,14 @@ def _head(text: str) -> Row:
     return row(" ", Span(text, "accent"))
 
 
-def _facts(entry: EntryView, clock: Clock) -> list[str]:
+def _facts(entry: EntryView, clock: Clock) -> str:
     parts = [f"waits {clock.age(entry.since)}"] if entry.since else []
     parts += [f"by {safe(entry.agent)}"] if entry.agent else []
     parts += [f"takes {entry.reverts} back"] if entry.reverts else []
     parts += [f"priority {entry.priority}"] if entry.priority else []
     parts += [f"overtaken {entry.overtaken} times" if entry.overtaken > 1 else "overtaken once"] if entry.overtaken else []
     parts += [f"fails by itself in {entry.risk:.0%} of cases, by the record"] if entry.risk else []
-    return [f"· {part}" for part in parts]
+    return " · ".join(parts)
 
 
 def _change(entry: EntryView) -> list[Row]:

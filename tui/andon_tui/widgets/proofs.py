@@ -6,6 +6,7 @@ Where the names of one bar do not fit, all bars have one sign a change.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from andon.schema.ids import TaskId
 from andon.schema.views import ProofView, QueueView
@@ -28,16 +29,34 @@ HEAD = 14
 """Cells before the members."""
 
 
+class Shape(NamedTuple):
+    """How much the rows of proofs tell."""
+
+    by_name: bool
+    """Members by name, not a sign each."""
+    named: bool
+    """Checks by name, not by sign alone."""
+    tree: bool
+    bar: bool
+    """Time also as a bar."""
+
+
+SHAPES = (
+    Shape(True, True, True, True), Shape(True, False, True, True), Shape(True, False, True, False),
+    Shape(True, False, False, False), Shape(False, True, True, True), Shape(False, False, True, True),
+    Shape(False, False, True, False), Shape(False, False, False, False),
+)
+"""The richest first. Names of members are worth more than anything beside them."""
+
+
 def strip(queue: QueueView, order: Sequence[TaskId], clock: Clock, width: int, limit: int) -> list[Row]:
     """All proofs and what is known of the culprit, in at most `limit` rows."""
     told = bracket(queue)
     known = columns_of(queue.proving, order)
     room = max(1, limit - len(told))
     shown = queue.proving if len(queue.proving) <= room else queue.proving[: room - 1]
-    most = max((_last(proof, known) for proof in shown), default=0)
-    least = max((cells(_right(proof, clock, named=False, tree=False, bar=False)) for proof in shown), default=0)
-    by_name = _size(queue, known) * most <= width - HEAD - least - 1
-    rows = [_proof(queue, proof, known, clock, width, by_name=by_name) for proof in shown]
+    shape = _shape(queue, shown, known, clock, width)
+    rows = [_proof(queue, proof, known, clock, width, shape) for proof in shown]
     if len(shown) < len(queue.proving):
         rows.append(row(Span(f" + {len(queue.proving) - len(shown)} more proofs", "dim")))
     return [*rows, *told][:limit]
@@ -119,26 +138,39 @@ def _joined(spans: Sequence[Span]) -> list[Span]:
     return out
 
 
-def _proof(queue: QueueView, proof: ProofView, order: Sequence[TaskId], clock: Clock, width: int, *, by_name: bool) -> Row:
+def _shape(queue: QueueView, shown: Sequence[ProofView], order: Sequence[TaskId], clock: Clock, width: int) -> Shape:
+    """The first shape in which every bar fits: all rows have the same."""
+    for shape in SHAPES:
+        if all(_wants(queue, proof, order, width, shape) <= _room(proof, clock, width, shape) for proof in shown):
+            return shape
+    return SHAPES[-1]
+
+
+def _wants(queue: QueueView, proof: ProofView, order: Sequence[TaskId], width: int, shape: Shape) -> int:
+    """Cells that its members take."""
+    return cells(members(queue, proof, order, width, by_name=shape.by_name))
+
+
+def _room(proof: ProofView, clock: Clock, width: int, shape: Shape) -> int:
+    """Cells for the members."""
+    return width - HEAD - cells(_right(proof, clock, shape)) - 1
+
+
+def _proof(queue: QueueView, proof: ProofView, order: Sequence[TaskId], clock: Clock, width: int, shape: Shape) -> Row:
     head = row(Span(f" {proof.landing:<4} ", "strong"), Span(f"{WHY[proof.why]:<7} ", "dim"))
-    wants = cells(members(queue, proof, order, width, by_name=by_name))
-    for named, tree, bar in ((True, True, True), (False, True, True), (False, True, False), (False, False, False)):
-        right = _right(proof, clock, named=named, tree=tree, bar=bar)
-        room = width - HEAD - cells(right) - 1
-        if wants <= room:
-            break
-    return between(row(head, members(queue, proof, order, room, by_name=by_name)), right, width)
+    bar = members(queue, proof, order, _room(proof, clock, width, shape), by_name=shape.by_name)
+    return between(row(head, bar), _right(proof, clock, shape), width)
 
 
-def _right(proof: ProofView, clock: Clock, *, named: bool, tree: bool, bar: bool) -> Row:
-    """Checks, tree and time. `named`: checks by name, not by sign alone; `bar`: time also as a bar."""
+def _right(proof: ProofView, clock: Clock, shape: Shape) -> Row:
+    """Checks, tree and time."""
     spans: list[Span] = []
     for check, _, state in proof.runs[:CHECKS_LIMIT]:
         look = palette.check(state)
-        spans.append(Span(f" {look.glyph} {safe(check)}" if named else f" {look.glyph}", look.ink))
-    if tree:
+        spans.append(Span(f" {look.glyph} {safe(check)}" if shape.named else f" {look.glyph}", look.ink))
+    if shape.tree:
         spans.append(Span(f"  tree {proof.tree[:8]}" if proof.tree else "  merging …", "dim"))
-    return row(spans, "  ", time(proof, clock, bar=bar), " ")
+    return row(spans, "  ", time(proof, clock, bar=shape.bar), " ")
 
 
 def time(proof: ProofView, clock: Clock, *, bar: bool = True) -> Row:
