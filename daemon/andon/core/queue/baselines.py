@@ -31,7 +31,7 @@ def one_by_one(look: Look, members: Sequence[str]) -> Plan:
     wanted, known = tuple(members), facts(look).get(tuple(members), Tried(members=()))
     if known.passed(look.confirm):
         return Plan(land=wanted)
-    if known.guilty(look.confirm):
+    if len(wanted) == 1 and known.guilty(look.confirm):
         return Plan(reject=wanted[0])
     return run_only(look, [Want(members=wanted, why="confirm" if known.fails else "prefix")])
 

@@ -50,8 +50,9 @@ def place(so_far: Sequence[float], low: int, high: int, count: int) -> list[int]
     while count > 0 and high - low > 1:
         share = count / (count + 1)
         goal = so_far[low] + (so_far[high] - so_far[low]) * (share + LEAN * 4 * share * (1 - share) / count)
-        at = bisect.bisect_left(so_far, goal, low + 1, high - 1)
-        if at - 1 > low and goal - so_far[at - 1] < so_far[at] - goal:
+        least = low + min(count, high - low - 1)
+        at = bisect.bisect_left(so_far, goal, least, high - 1)
+        if at > least and goal - so_far[at - 1] < so_far[at] - goal:
             at -= 1
         found.append(at)
         high, count = at, count - 1

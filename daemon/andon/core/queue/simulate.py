@@ -132,7 +132,8 @@ class Laboratory:
         """Drive the world to its end."""
         while self.arrive() and len(self.order) + len(self.waiting) > self.world.leave:
             self.settle()
-            self.advance()
+            if self.order or self.waiting:
+                self.advance()
         times = sorted(self.turnarounds) or [0.0]
         return Outcome(
             landed=len(self.trunk), rejected=self.rejected, thrown_out=self.thrown_out, red=self.red, took=self.now,
