@@ -75,11 +75,12 @@ async def prove(shop: Floor, proving: Proving, commit: str, times: Times, name: 
 
 async def land(shop: Floor, commit: str, n: int, times: Times) -> None:
     """Merge, move, mirror."""
-    landing_id, onto = f"L{n}", shop.base
+    landing_id = f"L{n}"
     begun = time.perf_counter()
-    done = await timed(times, "merge candidate", lambda: landing.merge_candidate(shop.merge(commit, landing=landing_id)))
+    merge = shop.merge(commit, landing=landing_id)
+    done = await timed(times, "merge candidate", lambda: landing.merge_candidate(merge))
     assert isinstance(done, CandidateMerged), done
-    effect = shop.move(done.candidate, done.tree, commit, old=onto, landing=landing_id)
+    effect = shop.move(merge, done)
     await timed(times, "move trunk", lambda: landing.move_target(effect))
     times.setdefault("landing: merge and move", []).append((time.perf_counter() - begun) * 1000)
     await timed(times, "mirror main", lambda: landing.mirror_target(shop.mirror(done.candidate)))

@@ -232,13 +232,15 @@ def test_proving(shops: Iterator[Floor]) -> None:
     assert sweep(begin, check, 4) >= 4
 
 
-def test_landing(shops: Iterator[Floor]) -> None:
+@pytest.mark.parametrize("how", ["merge", "squash", "rebase"])
+def test_landing(shops: Iterator[Floor], how: str) -> None:
     stage = Stage(shops)
 
-    async def land(shop: Floor, base: str, work: str) -> None:
-        merged = await landing.merge_candidate(shop.merge(work, onto=base))
+    async def land(shop: Floor, base: str, *work: str) -> None:
+        effect = shop.merge(*work, onto=base, how=how, green=how == "squash")
+        merged = await landing.merge_candidate(effect)
         assert isinstance(merged, CandidateMerged)
-        swapped = await landing.move_target(shop.move(merged.candidate, merged.tree, work, old=base))
+        swapped = await landing.move_target(shop.move(effect, merged))
         assert isinstance(swapped, TargetSwapped)
         seen = await landing.mirror_target(shop.mirror(merged.candidate))
         assert isinstance(seen, MirrorSeen) and seen.advanced, seen
@@ -249,17 +251,21 @@ def test_landing(shops: Iterator[Floor]) -> None:
         shop = stage.fresh()
         run(shop.person, "checkout", "-q", "-b", "work")
         facts.update(base=shop.base, work=gitkit.commit(shop.person, {"a.txt": "landed\n"}, "Work"))
+        run(shop.person, "checkout", "-q", "-b", "other", shop.base)
+        facts["other"] = gitkit.commit(shop.person, {"other.txt": "landed too\n"}, "Other work")
         run(shop.person, "checkout", "-q", "main")
-        return lambda: land(shop, facts["base"], facts["work"])
+        return lambda: land(shop, facts["base"], facts["work"], facts["other"])
 
     def check() -> None:
         shop = stage.shop
-        asyncio.run(land(shop, facts["base"], facts["work"]))
+        asyncio.run(land(shop, facts["base"], facts["work"], facts["other"]))
         assert run(shop.person, "status", "--porcelain") == "" and (shop.person / "a.txt").read_text() == "landed\n"
-        assert run(shop.person, "rev-list", "--count", "--first-parent", f"{facts['base']}..main") == "1"
+        landed = run(shop.person, "rev-list", "--count", "--first-parent", f"{facts['base']}..main")
+        assert landed == ("1" if how == "squash" else "2")
+        assert (shop.person / "other.txt").read_text() == "landed too\n"
         assert shop.base == gitkit.ref(shop.person, "refs/andon/trunk/main")
 
-    assert sweep(begin, check, 4) >= 4
+    assert sweep(begin, check, 9) >= 4
 
 
 def test_the_sweep_would_see_a_loss(shops: Iterator[Floor]) -> None:

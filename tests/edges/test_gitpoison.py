@@ -169,9 +169,10 @@ async def test_nothing_of_a_hostile_clone_runs_from_import_to_landing_and_remova
         await Proving(shop.layout).tampered(path)
     async with Proving(shop.layout).slot(REPO, shop.git_dir, shop.base, Oid(gitkit.tree(shop.person, shop.base))):
         pass
-    merged = await landing.merge_candidate(shop.merge(read.commit))
+    merge = shop.merge(read.commit)
+    merged = await landing.merge_candidate(merge)
     assert isinstance(merged, CandidateMerged)
-    assert isinstance(await landing.move_target(shop.move(merged.candidate, merged.tree, read.commit)), TargetSwapped)
+    assert isinstance(await landing.move_target(shop.move(merge, merged)), TargetSwapped)
     assert (await landing.mirror_target(shop.mirror(merged.candidate))).advanced
     assert await show_file(shop.git_dir, merged.candidate, "a.txt") == "work\n"
     await inspect(shop.person)
