@@ -115,6 +115,8 @@ def _read(out: bytes) -> Iterator[Merged]:
         paths = tuple(dict.fromkeys(iter(items.__next__, "")))
         said = []
         for count in iter(items.__next__, ""):
+            if not count.isdigit():  # advice on submodules, which git writes before the end of the record
+                break
             named = tuple(next(items) for _ in range(int(count)))
             said.append(Said(next(items), named, next(items).rstrip("\n")))
         yield Merged(clean=status == "1", tree=tree, paths=paths, said=tuple(said))
