@@ -16,6 +16,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from fault.checker_queue import QUEUE_JUDGES, held_at_end
 from fault.checker_sittings import JUDGES
 from fault.world import GENESIS, Row, Scene, git, is_ancestor, lines, link, of, panes, person, processes, reachable, refs, rows
 
@@ -89,8 +90,8 @@ def _(view: View) -> Iterator[str]:
 
 @invariant("at-rest")
 def _(view: View) -> Iterator[str]:
-    """Every task is over or waits for a person; nothing that was begun is left open."""
-    over = {row["task"] for row in of(view.rows, *OVER)} - reopened(view.rows)
+    """Every task is over, held by a person, or waits for one; nothing that was begun is left open."""
+    over = ({row["task"] for row in of(view.rows, *OVER)} - reopened(view.rows)) | held_at_end(view.rows)
     gates = {row["gate"]: row["task"] for row in of(view.rows, "gate.opened")}
     for row in of(view.rows, "gate.answered", "gate.voided"):
         gates.pop(row["gate"], None)
@@ -405,26 +406,27 @@ def _(view: View) -> Iterator[str]:
     trunk = git(scene.repo, "rev-parse", "--verify", "-q", scene.trunk, check=False)
     moved = after["refs"].pop(branch, "")
     was = before["refs"].get(branch, "")
-    for name in ("head", "config", "hooks", "loose", "tracked"):
+    for name in ("head", "config", "hooks", "loose", "tracked", "dirty", "staged"):
         if after[name] != before[name]:
             yield f"{name} was {before[name]!r} and is {after[name]!r}"[:600]
     if after["refs"] != {name: oid for name, oid in before["refs"].items() if name != branch}:
         yield "branches, tags or the stash changed"
-    if before["tracked"] and moved != was:
+    asked = of(view.rows, "target.forward-asked")
+    if before["tracked"] and moved != was and not asked:
         yield f"{branch} moved under uncommitted changes"
-    if not before["tracked"] and trunk and moved != trunk:
+    if (asked or not before["tracked"]) and trunk and moved != trunk:
         said = [row["because"] for row in of(view.rows, "target.mirrored")][-1:]
         yield f"{branch} is at {moved[:12]} and does not follow trunk at {trunk[:12]}: {said}"
     if (scene.outside / "hooked").exists():
         yield "a hook of the person's ran"
 
 
-def of_sittings(name: str) -> Judge:
-    """A judge of sessions as one of these."""
-    return lambda view: JUDGES[name](view.scene, view.rows)
+def whole(judge: Callable[[Scene, list[Row]], Iterator[str]]) -> Judge:
+    """A judge of sessions or of the queue as one of these."""
+    return lambda view: judge(view.scene, view.rows)
 
 
-INVARIANTS |= {name: of_sittings(name) for name in JUDGES}
+INVARIANTS |= {name: whole(judge) for name, judge in (JUDGES | QUEUE_JUDGES).items()}
 
 
 def read_json(path: Path) -> dict[str, Any]:

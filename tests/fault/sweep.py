@@ -21,6 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from fault.checker import Violation, check
+from fault.queue_work import SWEPT, TAKEN, Plan, QueuePiece
 from fault.sitting_work import SITTINGS
 from fault.workload import TASKS, Piece, end, remove
 
@@ -31,8 +32,10 @@ MEDDLED = ("merge-candidate.", "move-target.", "mirror-target.")
 """Points at which the full sweep also lets the person commit while the daemon is down."""
 KEEP = bool(os.environ.get("ANDON_SWEEP_KEEP"))
 """Whether factories with broken promises are left on disk, to be looked at."""
-WORK = {"agents": TASKS, "sittings": SITTINGS}
-"""The pieces of work: agents that end by themselves; agents that sit at a prompt."""
+Work = tuple[str, ...] | Plan
+WORK: dict[str, Work] = {"agents": TASKS, "sittings": SITTINGS, "queue": SWEPT, "forward": TAKEN}
+"""The pieces of work: agents that end by themselves; agents that sit at a prompt; a merge queue with all that can happen in one; a
+checkout with changes in hand that is taken forward."""
 PER_POINT = 3
 """Passings of one point that the full sweep tries, spread evenly; 0 for all."""
 
@@ -43,7 +46,7 @@ class Case:
 
     faults: tuple[str, ...]
     naive: str = ""
-    acts: tuple[str, ...] = TASKS
+    acts: Work = TASKS
     meddled: bool = False
     """Whether the person commits to the target while the daemon is down."""
     killed: int = 0
@@ -69,7 +72,12 @@ def program(naive: str) -> tuple[str, ...]:
     return (str(Path(__file__).with_name("naive.py")), naive) if naive else DAEMON
 
 
-def trace(acts: tuple[str, ...] = TASKS) -> list[str]:
+def piece_of(work: Work, root: Path) -> Piece:
+    """A factory with this work."""
+    return QueuePiece(root, work) if isinstance(work, Plan) else Piece(root, acts=work)
+
+
+def trace(acts: Work = TASKS) -> list[str]:
     """The passings `NAME:N` of one run without a fault, which must be good itself."""
     root = Path(tempfile.mkdtemp(prefix="andon-sweep-"))
     case = run(Case((), acts=acts), root, {"ANDON_FAULT_TRACE": str(root / "trace")}, keep=True)
@@ -83,7 +91,7 @@ def trace(acts: tuple[str, ...] = TASKS) -> list[str]:
 def run(case: Case, root: Path, env: dict[str, str] | None = None, *, keep: bool = False) -> Case:
     """Play a case in a factory below `root` and judge it; everything that was started is ended."""
     begun, case.place = time.monotonic(), str(root)
-    piece = Piece(root, acts=case.acts)
+    piece = piece_of(case.acts, root)
     plant = piece.plant
     try:
         state = "stuck"
@@ -193,7 +201,7 @@ def summary(cases: list[Case], seconds: float) -> str:
             f"{len(cases) - len(killed)} not reached, {bad} violations, {seconds:.0f} s")
 
 
-def planned(told: argparse.Namespace, acts: tuple[str, ...], chance: random.Random) -> list[Case]:
+def planned(told: argparse.Namespace, acts: Work, chance: random.Random) -> list[Case]:
     """The cases of one piece of work, which is run once without a fault for that."""
     passed = [passing for passing in trace(acts) if passing.startswith(tuple(told.only.split(",")))]
     print(f"one run passes {len(passed)} times through {len({p.rpartition(':')[0] for p in passed})} points", flush=True)

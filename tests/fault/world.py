@@ -48,6 +48,8 @@ class Scene:
     target: str = "main"
     harmed: bool = False
     """Whether the test itself ended agents, so that lost attempts are no fault of the daemon."""
+    poison: frozenset[str] | None = None
+    """Tasks whose change must never land, where that is known; then all others must, but what was cancelled or is held."""
 
     @property
     def trunk(self) -> str:
@@ -119,6 +121,9 @@ def person(repo: Path) -> dict[str, Any]:
         "hooks": sorted(path.name for path in hooks.iterdir()) if hooks.is_dir() else [],
         "tracked": sorted(item for item in status if item and item[:2] not in ("??", "!!")),
         "loose": {name: digest(repo / name) for name in loose if (repo / name).is_file()},
+        "dirty": {item[3:]: digest(repo / item[3:]) for item in status
+                  if item and item[:2] not in ("??", "!!") and (repo / item[3:]).is_file()},
+        "staged": git(repo, "diff", "--cached", "--raw", "--no-abbrev", "--no-renames"),
     }
 
 
