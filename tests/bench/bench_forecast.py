@@ -20,22 +20,38 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchkit import cpu_of
+
 import gitkit
+from andon.edges import checkout, worktree_tree
 from andon.edges.forecast import Forecast, Head, Outlook
 from andon.edges.git import environ
 from andon.schema.ids import Oid, TaskId
-from benchkit import cpu_of
+from andon.schema.layout import Layout
+from checkoutkit import Floor
 
 ALL_MS, ONE_MS = 2000, 100
 """All pairs cold; one new head."""
+
+
+def repository(path: Path, files: int) -> Path:
+    """Files, a changelog, and 60 commits after it."""
+    gitkit.big_repo(path, files=files)
+    gitkit.commit(path, {"CHANGELOG.md": "# Changes\n" + "- old\n" * 20}, "A changelog")
+    told = []
+    for n in range(60):
+        told.append(f"commit refs/heads/main\ncommitter T <t@example.org> {1700050000 + n} +0000\ndata 4\nmain\n")
+        told.append(("from refs/heads/main^0\n" if n == 0 else "") + _file(f"history/n{n}.txt", f"{n}\n"))
+    gitkit.run(path, "fast-import", "--quiet", stdin="".join(told).encode())
+    gitkit.run(path, "reset", "-q", "--hard")
+    return path
 
 
 def live_branches(path: Path, heads: int, files: int, seed: int) -> list[Oid]:
     """Branches as a fleet makes them: 1 to 5 commits, edits that prefer some files, 8 % renames, 15 % new files, and one in ten
     that writes into one changelog; up to 60 commits behind."""
     chance = random.Random(seed)
-    listed = gitkit.run(path, "ls-tree", "-r", "--name-only", "main").splitlines()
-    names = [name for name in listed if "/f" in name and number(name) >= 120]  # those that main left alone
+    names = gitkit.run(path, "ls-tree", "-r", "--name-only", "main", "src/").splitlines()
     behind = gitkit.run(path, "rev-list", "--first-parent", "-n", "61", "main").splitlines()
     stream = [_branch(chance, names, behind, n, f"refs/heads/live/{n}") for n in range(heads)]
     gitkit.run(path, "fast-import", "--quiet", "--force", stdin=b"".join(stream))
@@ -48,7 +64,7 @@ def _branch(chance: random.Random, names: list[str], behind: list[str], n: int, 
     for step in range(chance.randint(1, 5)):
         told.append(f"commit {ref}\ncommitter T <t@example.org> {1700100000 + step} +0000\ndata 4\nwork\n")
         for _ in range(chance.randint(1, 3)):
-            name = names[int(len(names) ** (0.3 + 0.7 * chance.random())) - 1]
+            name = names[int(len(names) ** (0.2 + 0.8 * chance.random())) - 1]
             luck = chance.random()
             if name in gone:
                 continue
@@ -58,7 +74,7 @@ def _branch(chance: random.Random, names: list[str], behind: list[str], n: int, 
             elif luck < 0.23:
                 told.append(_file(f"{name.rpartition('/')[0]}/new{n}_{step}.py", f"n = {n}\n" * 30))
             else:
-                told.append(_file(name, text(name, chance.randrange(300), f"y = {n}\n")))
+                told.append(_file(name, text(name, 4 * chance.randrange(60), f"y = {n}\n")))
         if step == 0 and chance.random() < 0.1:
             told.append(_file("CHANGELOG.md", "# Changes\n" + f"- {n}\n" + "- old\n" * 20))
         told.append("\n")
@@ -109,6 +125,28 @@ async def measured(git_dir: Path, room: Path, trunk: Oid, heads: list[Oid], roun
             "with_target": len(told.with_target)}
 
 
+async def reading(path: Path, home: Path, rounds: int) -> dict[str, float]:
+    """Milliseconds of reading one checkout at work with 20 edited files: after an edit, and when nothing happened."""
+    shop = Floor(path, Layout(home=home, runtime=home / "run", config=home / "config"))
+    await checkout.prepare(shop.prepare("T1.1"), shop.layout)
+    edited = sorted(shop.path("T1.1").glob("src/d00*/e*/*.py"))[:20]
+    forecast, moved, same = Forecast(shop.git_dir, home / "scratch"), list[float](), list[float]()
+    try:
+        found = None
+        for n in range(max(5, rounds)):
+            for file in edited:
+                file.write_text(f"x = {n}\n" * 50)
+            for times in (moved, same):
+                begun = time.perf_counter()
+                found = await worktree_tree.read(shop.git_dir, shop.path("T1.1"), shop.base, shop.base, forecast.store.objects,
+                                                 shop.layout, found)
+                times.append((time.perf_counter() - begun) * 1000)
+            assert found is not None
+    finally:
+        forecast.close()
+    return {"read_edited_ms": statistics.median(moved), "read_same_ms": statistics.median(same)}
+
+
 def one_process_each(git_dir: Path, heads: list[Oid], room: Path, sample: int) -> float:
     """Milliseconds of all pairs with a process each, from a sample."""
     pairs = list(combinations(heads, 2))
@@ -135,14 +173,14 @@ def main() -> None:
     chosen = asked.parse_args()
     rounds, sample = (1, 60) if chosen.quick else (5, 300)
     with tempfile.TemporaryDirectory() as folder:
-        path = gitkit.big_repo(Path(folder) / "repo", files=chosen.files, commits=80)
-        gitkit.commit(path, {"CHANGELOG.md": "# Changes\n" + "- old\n" * 20}, "A changelog")
+        path = repository(Path(folder) / "repo", chosen.files)
         heads = live_branches(path, chosen.heads, chosen.files, 7)
         gitkit.run(path, "repack", "-adq")
         room = chosen.room or Path(folder) / "room"
         room.mkdir(exist_ok=True)
         trunk = Oid(gitkit.ref(path, "refs/heads/main"))
         found: dict[str, float] = asyncio.run(measured(path / ".git", room, trunk, heads, rounds))
+        found |= asyncio.run(reading(path, Path(folder) / "factory", rounds))
         found["process_each_ms"] = one_process_each(path / ".git", heads, room, sample)
     found["ratio"] = found["process_each_ms"] / found["all_ms"]
     pairs = chosen.heads * (chosen.heads - 1) // 2

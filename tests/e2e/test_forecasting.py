@@ -210,6 +210,17 @@ async def test_a_session_that_stirs_all_the_time_is_looked_at_now_and_then_and_o
     assert 2 <= await desk.still() - before <= 5
 
 
+async def test_an_edit_whose_sign_was_told_before_it_is_seen_by_one_more_look(desk: Desk) -> None:
+    place = await desk.sit("T1", a=changed(7, "seven"))
+    await desk.sit("T2", b=changed(7, "sieben"))
+    looks = await desk.still()
+    desk.seen.stirred(AttemptId("T1.1"))
+    await wait_for(lambda: desk.seen.looks == looks + 1, what="the look")
+    await asyncio.sleep(0.1)
+    gitkit.write(place, {"b.py": changed(7, "seven")})
+    await wait_for(lambda: desk.loop.kinds()[-1] == {("T1", "T2"): "hot"}, what="the edit")
+
+
 async def test_a_commit_is_noticed_without_any_other_sign(desk: Desk) -> None:
     place = await desk.sit("T1", a=changed(7, "seven"))
     await desk.sit("T2", a=changed(7, "sieben"))

@@ -9,6 +9,7 @@ work would. A file that changes while it is read gives one of its versions; the 
 import asyncio
 import logging
 import os
+import shutil
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -57,15 +58,17 @@ async def read(
         return None
     try:
         async with scratch(git_dir, checkout, layout, exact=False) as room:
-            if not room.index.exists():
+            index = await _index(room, store)
+            if index is None:
                 return None
             head = str(await head_of(room, git_dir) or base)
-            changed, complete = await _changed(room)
+            changed, complete = await _changed(room, index)
             seen, gone, whole = await asyncio.to_thread(_look, checkout, changed)
             if before is not None and before.seen == seen and before.base == (head, target):
                 return before
             parent = await _parent(room, Oid(head), base, target)
             keep = [path for _, path, size, _, _ in seen if size >= 0]
+            await asyncio.to_thread(shutil.copy2, index, room.index)
             commit = await _commit(room, keep, gone, parent, store)
             size = sum(max(0, size) for _, _, size, _, _ in seen)
             return AtWork(commit=commit, whole=whole and complete, size=size, seen=seen, base=(head, target))
@@ -74,9 +77,19 @@ async def read(
         return None
 
 
-async def _changed(room: Scratch) -> tuple[list[tuple[str, str]], bool]:
+async def _index(room: Scratch, store: Path) -> Path | None:
+    """The daemon's index of the checkout as it was made, kept in the store once it was refreshed: git looks into every file that
+    is not older than its index, and those of a new checkout are not."""
+    kept = store.parent / f"index-{room.checkout.name}"
+    if not kept.exists() and room.index.exists():
+        await room.git("update-index", "-q", "--refresh", files=True, check=False)
+        await asyncio.to_thread(shutil.copy2, room.index, kept)
+    return kept if kept.exists() else None
+
+
+async def _changed(room: Scratch, index: Path) -> tuple[list[tuple[str, str]], bool]:
     """What differs from the index: `C` changed, `R` removed, `?` new and not ignored; and whether that is all."""
-    said = await room.git("ls-files", "-z", "-t", "-m", "-d", "-o", "--exclude-standard", files=True, limit=LISTED)
+    said = await room.git("ls-files", "-z", "-t", "-m", "-d", "-o", "--exclude-standard", files=True, limit=LISTED, index=index)
     items = said.out.split(b"\0")[:-1]
     found = dict.fromkeys((os.fsdecode(item[:1]), os.fsdecode(item[2:])) for item in items if not item.endswith(b"/"))
     removed = {path for tag, path in found if tag == "R"}
