@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from andon.schema import events as e
+from andon.schema.ids import TaskId
 from andon.schema.settings import FactorySettings, Settings
 
 
@@ -35,15 +36,30 @@ class Audit:
         """Repository, tree and definition."""
         self.claims: dict[tuple[str, str, str], e.ClaimJudged] = {}
         self.landings: dict[str, e.LandingPlanned] = {}
+        """Under way, and (`late`) those given up while the target may have been moved to them."""
+        self.late: dict[str, e.LandingPlanned] = {}
+        self.members: dict[str, tuple[e.Member, ...]] = {}
+        """By landing: those that have not landed since."""
         self.merged: dict[str, e.LandingMerged] = {}
+        self.checked: dict[tuple[str, str], e.LandingChecked] = {}
+        self.refuted: set[str] = set()
+        """Runs that said no about a merged tree."""
+        self.good: set[str] = set()
+        self.chosen: dict[str, str] = {}
+        """By repository."""
         self.moved: dict[str, str] = {}
+        self.heads: set[tuple[str, str]] = set()
+        self.held: set[str] = set()
+        self.stopped: set[str] = set()
+        self.trunk: dict[str, str] = {}
         self.cords: set[tuple[str, str]] = set()
 
     def read(self, rows: Iterable[e.Recorded]) -> "Audit":
         """Go on reading."""
         for row in rows:
             before = len(self.faults)
-            for look in (self.bookkeeping, self.attempts, self.words, self.steering, self.caps, self.proofs, self.landing):
+            for look in (self.bookkeeping, self.attempts, self.words, self.steering, self.caps, self.proofs, self.queue,
+                         self.landing):
                 look(row.event)
             self.faults[before:] = [f"event {row.seq}: {fault}" for fault in self.faults[before:]]
         return self
@@ -184,41 +200,115 @@ class Audit:
             case e.ClaimJudged():
                 self.claims[event.task, event.claim, event.commit] = event
 
+    def queue(self, event: e.Event) -> None:
+        match event:
+            case e.EntryHeld():
+                self.held.add(event.task)
+            case e.EntryReleased():
+                self.held.discard(event.task)
+            case e.QueueHeld():
+                self.check(event.repo not in self.stopped, f"the queue of {event.repo} is stopped twice")
+                self.stopped.add(event.repo)
+            case e.QueueResumed():
+                self.stopped.discard(event.repo)
+            case e.TargetObserved():
+                self.trunk[event.repo] = event.oid
+            case e.EntrySentBack() if event.reason == "failed":
+                said = {run for run in event.runs if run in self.refuted}
+                trees = {self.runs[run].tree for run in said}
+                self.check(len(said) >= 2, f"{event.task} was sent back after {len(said)} failures")
+                self.check(len(trees) == 1, f"{event.task} was sent back for failures of {len(trees)} trees")
+
     def landing(self, event: e.Event) -> None:
         match event:
             case e.LandingPlanned():
-                self.check(event.repo not in [one.repo for one in self.landings.values()], f"{event.repo} lands two at once")
-                stopped = (event.repo, self.tasks[event.task].line) in self.cords
-                self.check(not stopped, f"{event.landing} was planned on a stopped line")
-                self.landings[event.landing] = event
+                self.planned(event)
             case e.LandingMerged():
                 self.merged[event.landing] = event
-            case e.LandingAbandoned() | e.LandingConflicted():
-                self.landings.pop(event.landing, None)
+                tasks = [member.task for member in self.members[event.landing]]
+                same = not event.steps or [step.task for step in event.steps] == tasks
+                self.check(same, f"{event.landing} was merged with others than planned")
+            case e.LandingChecked():
+                self.checked[event.landing, event.check] = event
+                if event.result == "fail":
+                    self.refuted.add(event.run)
+            case e.LandingJudged() if event.result == "pass":
+                self.good.add(event.landing)
+            case e.LandingChosen():
+                self.choose(event)
+            case e.LandingAbandoned() | e.LandingConflicted() | e.LandingJudged():
+                self.end(event.landing)
             case e.TargetMoved():
                 self.landed(event)
             case e.TaskLanded():
                 self.check(self.moved.get(event.task) == event.commit, f"{event.task} landed without a move of the target")
+                self.check(event.task not in self.over, f"{event.task} is over and landed")
             case e.TaskDone():
-                line = self.settings[self.tasks[event.task].repo].lines[self.tasks[event.task].line]
-                lands = any(station.kind == "land" for station in line.stations)
+                line = self.settings[self.tasks[event.task].repo].lines.get(self.tasks[event.task].line)
+                lands = line is not None and any(station.kind == "land" for station in line.stations)
                 self.check(not lands or event.task in self.moved, f"{event.task} is done and did not land")
+
+    def planned(self, event: e.LandingPlanned) -> None:
+        """A proof is begun: only of those that may land, and only so many at once."""
+        tasks = [member.task for member in event.members]
+        self.check(len(set(tasks)) == len(tasks) > 0, f"{event.landing} has members twice, or none: {tasks}")
+        at_once = [name for name, one in self.landings.items() if one.repo == event.repo and name not in self.good]
+        most = self.settings[event.repo].proving or 16
+        self.check(len(at_once) < most, f"{event.landing} is one proof more than the {most} that {event.repo} may have")
+        self.check(event.onto == self.trunk[event.repo], f"{event.landing} is planned on what is not the target")
+        self.free(event.landing, event.repo, tasks)
+        self.landings[event.landing], self.members[event.landing] = event, event.members
+
+    def free(self, landing: str, repo: str, tasks: list[TaskId]) -> None:
+        """Nothing keeps these from landing."""
+        self.check(repo not in self.stopped, f"{landing} goes on although the queue of {repo} is stopped")
+        for task in tasks:
+            stopped = (repo, self.tasks[task].line) in self.cords and not self.tasks[task].reverts
+            self.check(not stopped, f"{landing} holds {task}, whose line is stopped")
+            self.check(task not in self.held, f"{landing} holds {task}, which is held")
+            self.check(task not in self.over, f"{landing} holds {task}, which is over")
+
+    def choose(self, event: e.LandingChosen) -> None:
+        """One landing at a time moves the target, and only a proven one."""
+        repo = self.landings[event.landing].repo
+        self.check(event.landing in self.good, f"{event.landing} is chosen and not proven")
+        self.check(repo not in self.chosen, f"{event.landing} is chosen beside {self.chosen.get(repo)}")
+        self.free(event.landing, repo, [member.task for member in self.members[event.landing]])
+        self.chosen[repo] = event.landing
+
+    def end(self, landing: str) -> None:
+        """It is over; a chosen one may already have moved the target."""
+        planned = self.landings.pop(landing, None)
+        if planned is not None and self.chosen.get(planned.repo) == landing:
+            self.late[landing] = planned
+            del self.chosen[planned.repo]
 
     def landed(self, event: e.TargetMoved) -> None:
         """The target moves: to exactly the merged commit, whose tree passed every check."""
-        planned, merged = self.landings.pop(event.landing, None), self.merged.get(event.landing)
+        planned = self.landings.pop(event.landing, None) or self.late.pop(event.landing, None)
+        merged = self.merged.get(event.landing)
         if planned is None or merged is None or merged.candidate != event.new:
             self.faults.append(f"{event.landing} moved something else than what was merged")
             return
-        self.check(planned.task not in self.moved, f"{planned.task} landed twice")
-        self.moved[planned.task] = event.new
+        if self.chosen.get(planned.repo) == event.landing:
+            del self.chosen[planned.repo]
+        self.check(event.old == self.trunk[planned.repo], f"{event.landing} moved the target from where it was not")
+        members = self.members[event.landing]
+        ends = [*(step.commit for step in merged.steps[-len(members):][:-1]), event.new]
+        for member, end in zip(members, ends, strict=True):
+            self.check((member.task, member.commit) not in self.heads, f"{member.task} landed twice")
+            self.heads.add((member.task, member.commit))
+            self.moved[member.task] = end
         for check in self.settings[planned.repo].checks:
-            claim = self.claims.get((planned.task, f"{check}@merge", event.new))
-            run = self.runs.get(claim.run) if claim else None
-            proven = claim is not None and claim.status == "proven" and run is not None and run.tree == merged.tree
+            told = self.checked.get((event.landing, check))
+            run = self.runs.get(told.run) if told else None
+            proven = told is not None and told.result == "pass" and run is not None and run.tree == merged.tree
             self.check(proven, f"{event.landing} landed a tree that {check} did not prove")
             passed = run is None or (planned.repo, merged.tree, run.definition) in self.passed
             self.check(passed, f"{event.landing}: {check} never passed on its tree")
+        for name, others in self.members.items():
+            if name in self.landings and others[: len(members)] == members:
+                self.members[name] = others[len(members):]
 
     def finish(self) -> "Audit":
         """Everything has ended: nothing may be left behind."""

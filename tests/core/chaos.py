@@ -20,7 +20,7 @@ from andon.schema.errors import Problem
 from andon.schema.health import Cause, Health
 from andon.schema.ids import AttemptId, Digest, Oid, RepoId, TaskId
 from andon.schema.jobs import Exit, Said
-from andon.schema.settings import AgentSettings, Budget, Check, FactorySettings, Line, Permissions, Policy, Retry, Station, Step
+from andon.schema.settings import AgentSettings, Budget, Check, FactorySettings, Line, Permissions, Policy, Queue, Retry, Station, Step
 from andon.schema.signals import Verdict
 from core.audit import Audit
 from core.sim import STATIONS, Sim, loaded, oid, settings
@@ -64,6 +64,10 @@ class Chaos(Sim):
         """Trees that lost tests."""
         self.passed: set[tuple[str, str]] = set()
         self.landed: list[Oid] = []
+        self.changes = 0
+        """Landed ones: one move of the target may hold several."""
+        self.reverts: set[Oid] = set()
+        """Commits that the factory made itself."""
         self.buried: set[Oid] = set()
         """Landed commits on which a person committed before anybody had seen them."""
         self.answers: list[tuple[i.Input, int]] = []
@@ -95,8 +99,11 @@ class Chaos(Sim):
             if effect.lane in {flying.lane for flying, _ in self.flights.values()}:
                 continue
             if isinstance(effect, f.MoveTarget):
-                task = self.state.tasks[self.state.landings[effect.landing].task]
-                assert cord_key(task.repo, task.line) not in self.state.cords, "nothing lands with the cord pulled"
+                for task in (self.state.tasks[member.task] for member in effect.members):
+                    stopped = cord_key(task.repo, task.line) in self.state.cords and not task.reverts
+                    assert not stopped, "nothing lands with the cord pulled"
+                    assert not task.held, "nothing lands that is held"
+                assert not self.state.repos[effect.repo].queue.held, "nothing lands in a stopped queue"
             self.flights[effect.key] = (effect, None)
 
     def ready(self) -> list[f.Effect]:
@@ -187,11 +194,24 @@ class Chaos(Sim):
             i.CancelTask(task=task, by="me"), i.RetryTask(task=task, note="again", by="me"), i.RetryTask(task=task, by="me"),
             i.PullCord(repo=repo, line="build", because="smoke", by="me"), i.ReleaseCord(repo=repo, line="build", by="me"),
             i.ReleaseCord(repo=repo, line="build", by="me"), i.TrustCommands(repo=repo, commands=Digest("x"), by="me"),
+            *self.about_the_queue(task, repo),
         ]
         if self.state.gates and self.random.random() < 0.7:
             self.settle_gate(self.random.choice(sorted(self.state.gates)))
         else:
             self.give(self.random.choice(commands))
+
+    def about_the_queue(self, task: TaskId, repo: RepoId) -> list[i.Command]:
+        """What a person may want of the merge queue."""
+        other = TaskId(f"T{self.random.randint(1, max(1, self.state.task_count))}")
+        flaky = tuple(flake.name for flake in self.state.repos[repo].queue.flakes[:1])
+        return [
+            i.OrderQueue(task=task, before=other, by="me"), i.OrderQueue(task=task, by="me"),
+            i.HoldEntry(task=task, because="wait", by="me"), *(i.ReleaseEntry(task=name, by="me") for name in (task, other)),
+            i.DropEntry(task=task, because="no", cancel=hash_of(task) % 2 > 0, by="me"), i.ForwardTarget(repo=repo, by="me"),
+            i.HoldQueue(repo=repo, because="smoke", by="me"), *(i.ResumeQueue(repo=repo, by="me") for _ in range(2)),
+            i.ForgetFlakes(repo=repo, tests=flaky, by="me"), i.RevertLanding(task=task, because="it was wrong", by="me"),
+        ]
 
     def settle_gate(self, gate_id: str) -> None:
         """A gate is answered with any of its options."""
@@ -324,6 +344,10 @@ class Chaos(Sim):
                 return self.join(effect)
             case f.MoveTarget():
                 self.about_to_land(effect)
+            case f.MakeRevert():
+                if self.random.random() < 0.3 * self.trouble:
+                    return i.RevertMade(task=effect.task, conflicts=("src/a.py",))
+                self.reverts.add(oid("revert", effect.landed))
         return super().answer(effect)
 
     def told(self, effect: f.LookAtWork | f.DeliverMessage) -> i.Input:
@@ -376,7 +400,7 @@ class Chaos(Sim):
         if self.random.random() < 0.05 * self.trouble:
             cause = self.random.choice(("lost", "timeout", "missing-tool", "zero-tests"))
             return i.CheckRan(run=effect.run, result="unevaluated", because=cause, cause=cause)
-        if effect.tree in self.broken:
+        if effect.tree in self.broken or self.random.random() < 0.02 * self.trouble:
             return i.CheckRan(run=effect.run, result="fail", because="1 of 3 tests failed", failed=1, failing=("test_a",))
         self.passed.add((effect.tree, effect.definition))
         lost = ("test_b",) if effect.tree in self.thin and effect.check.report == "junit" else ()
@@ -384,24 +408,35 @@ class Chaos(Sim):
 
     def join(self, effect: f.MergeCandidate) -> i.Input:
         """Trunk and change together: a conflict, a tree that breaks, or a good one."""
-        roll = self.random.random()
+        roll, last = self.random.random(), effect.members[-1]
         if roll < 0.06 * self.trouble:
-            return i.CandidateConflicted(landing=effect.landing, paths=("src/a.py",), message="both changed it")
+            against = effect.members[-2].task if len(effect.members) > 1 and roll < 0.04 else TaskId("")
+            one = last if against else self.random.choice(effect.members)
+            return i.CandidateConflicted(
+                landing=effect.landing, paths=("src/a.py",), message="both changed it", task=one.task, against=against,
+            )
         merged = self.merge(effect)
         assert isinstance(merged, i.CandidateMerged)
+        own = [work.tree for member in effect.members if (work := self.state.tasks[member.task].work)]
+        for bad in (self.broken, self.thin):
+            bad.update(step.tree for n, step in enumerate(merged.steps) if not bad.isdisjoint(own[: n + 1]))
         if roll > 1 - 0.05 * self.trouble:
             self.broken.add(merged.tree)
         return merged
 
     def about_to_land(self, effect: f.MoveTarget) -> None:
         """The promises that only the world can judge."""
-        author = next((name for name in self.nature if oid("c", name) == effect.commit), "")
-        assert author, "a liar lands: nobody made this commit"
-        assert self.nature[author] in ("honest", "scope"), f"a liar lands: {author} ({self.nature[author]})"
+        for member in effect.members:
+            author = next((name for name in self.nature if oid("c", name) == member.commit), "")
+            reverted = member.commit in self.reverts
+            assert author or reverted, "a liar lands: nobody made this commit"
+            honest = reverted or self.nature[author] in ("honest", "scope")
+            assert honest, f"a liar lands: {author} ({self.nature[author]})"
         assert effect.tree not in self.broken, "a broken tree lands"
         assert {tree for tree, _ in self.passed} >= {effect.tree}, "an unproven tree lands"
         if self.trunk[effect.repo] == effect.old:
             self.landed.append(effect.new)
+            self.changes += len(effect.members)
 
     # --- what must always hold ---------------------------------------------------------------------------------------
 
@@ -424,11 +459,18 @@ class Chaos(Sim):
                     if effect.run not in self.state.runs:
                         continue
                     run = self.state.runs[effect.run]
+                    landing = self.state.landings.get(run.landing)
+                    if landing and any(member.task == task.task for member in landing.members):
+                        return True
                     base = task.work.base_tree if task.work else ""
                     if run.task == task.task or (run.purpose == "baseline" and run.tree == base):
                         return True
                 case f.MergeCandidate() | f.MoveTarget():
-                    if effect.landing == task.landing:
+                    landing = self.state.landings.get(effect.landing)
+                    if landing and any(member.task == task.task for member in landing.members):
+                        return True
+                case f.MakeRevert():
+                    if effect.task == task.task:
                         return True
                 case _:
                     if getattr(effect, "attempt", "") == (task.live or "-"):
@@ -468,9 +510,12 @@ class Chaos(Sim):
             for repo in self.trunk:
                 self.give(i.TargetSeen(repo=repo, oid=self.trunk[repo], tree=oid("tree", self.trunk[repo])))
                 self.give(i.ReleaseCord(repo=repo, line="build", by="me"))
+                self.give(i.ResumeQueue(repo=repo, by="me"))
+            for name in self.state.open:
+                self.give(i.ReleaseEntry(task=name, by="me"))
             for gate in sorted(self.state.gates.values(), key=lambda gate: gate.gate):
                 options = [option.key for option in gate.options]
-                keys = ["approve", "answer", "extend", "run-again", "retry"] if round_ < 20 else ["approve", "cancel", "stop"]
+                keys = ["approve", "answer", "extend", "run-again", "retry", "keep"] if round_ < 20 else ["approve", "cancel", "stop"]
                 option = next(key for key in (*keys, *options) if key in options)
                 self.give(i.AnswerGate(gate=gate.gate, option=option, because="go on", bound=gate.bound, by="me"))
             self.drop_orphans()
@@ -489,7 +534,8 @@ class Chaos(Sim):
 
 def subject_of(effect: f.Effect) -> str:
     """What an effect is about, as the edges name it."""
-    return next(str(getattr(effect, name)) for name in ("attempt", "run", "landing", "repo") if getattr(effect, name, ""))
+    names = ("attempt", "run", "landing", *(("task",) if isinstance(effect, f.MakeRevert) else ()), "repo")
+    return next(str(getattr(effect, name)) for name in names if getattr(effect, name, ""))
 
 
 def variant(seed: int) -> dict[str, Any]:
@@ -499,7 +545,8 @@ def variant(seed: int) -> dict[str, Any]:
     build, check, review, land = STATIONS
     shapes = (
         STATIONS, (build, check, land), (Station(name="intake", kind="gate", when="always"), *STATIONS),
-        (Station(name="build", kind="agent", wip=1), check, review, land),
+        (Station(name="build", kind="agent", wip=1), check, review, land), (build, land),
+        (*STATIONS, Station(name="after", kind="watch")),
     )
     return {
         "wip": chance.choice((1, 2, 4)), "policy": chance.choice((Policy(ship=("**",), review=()), Policy())),
@@ -510,6 +557,11 @@ def variant(seed: int) -> dict[str, Any]:
         },
         "permissions": chance.choice((Permissions(), Permissions(allow=("shell(git *)",), deny=("shell(rm*)",)))),
         "lines": {"build": Line(name="build", stations=chance.choice(shapes), wip=chance.choice((0, 0, 2)))},
+        "proving": chance.choice((1, 2, 4)),
+        "queue": Queue(
+            history=chance.choice(("tips", "tips", "green")), confirm=chance.choice((0, 2)), overtake=chance.choice((1, 5)),
+            revert=chance.choice(("ask", "auto")),
+        ),
         "overlap_minutes": chance.choice((0, 10)),
         "budget": Budget(attempts=chance.choice((1, 3, 5))), "retry": Retry(same_failure=chance.choice((2, 3))),
     }

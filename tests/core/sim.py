@@ -49,14 +49,20 @@ def loaded(settings_: Settings) -> Loaded:
     return Loaded(settings=settings_, digest=Digest(digest), commands=Digest(commands))
 
 
-def merged(effect: f.MergeCandidate) -> i.CandidateMerged:
-    """The members one on top of the other, as a world without conflicts gives them."""
-    steps, onto = [], effect.onto
-    for member in effect.members:
-        commit, tree = oid("cand", onto, member.commit), oid("tree", onto, member.commit)
+def joined(onto: Oid, members: tuple[f.MergeMember, ...], green: bool) -> tuple[Oid, tuple[e.MergedStep, ...]]:
+    """The members one on top of the other: the candidate and its steps. The same members always give the same commits."""
+    steps, at = [], onto
+    for member in members:
+        commit, tree = oid("cand", at, member.commit), oid("tree", at, member.commit)
         steps.append(e.MergedStep(task=member.task, commit=commit, tree=tree))
-        onto = commit
-    return i.CandidateMerged(landing=effect.landing, candidate=onto, tree=steps[-1].tree, steps=tuple(steps))
+        at = commit
+    return (oid("tip", onto, at) if green and len(steps) > 1 else at), tuple(steps)
+
+
+def merged(effect: f.MergeCandidate) -> i.CandidateMerged:
+    """As a world without conflicts gives it."""
+    candidate, steps = joined(effect.onto, effect.members, effect.green)
+    return i.CandidateMerged(landing=effect.landing, candidate=candidate, tree=steps[-1].tree, steps=steps)
 
 
 class Sim:
@@ -146,6 +152,9 @@ class Sim:
             case f.MoveTarget():
                 if self.trunk[effect.repo] not in (effect.old, effect.new):
                     return i.LandingRefused(landing=effect.landing, because="moved", oid=self.trunk[effect.repo], tree=oid("t"))
+                odd = self.odd(effect)
+                if odd:
+                    return i.LandingRefused(landing=effect.landing, because=odd)
                 self.trunk[effect.repo] = effect.new
                 return i.TargetSwapped(landing=effect.landing, old=effect.old, new=effect.new, tree=effect.tree)
             case f.LookAtWork():
@@ -168,6 +177,12 @@ class Sim:
             case f.PublishTarget():
                 return i.PublishSeen(repo=effect.repo, oid=effect.oid, done=True, where=effect.remote)
         raise AssertionError(effect)
+
+    def odd(self, effect: f.MoveTarget) -> str:
+        """What the proof of a landing finds: built once more, the candidate must come out the same."""
+        candidate, steps = joined(effect.old, effect.members, effect.green)
+        same = (candidate, steps) == (effect.new, effect.steps)
+        return "" if same else "built once more, the candidate comes out otherwise"
 
     def honest_work(self, effect: f.ImportWork, **changes: Any) -> i.Input:
         """An attempt that committed one file."""

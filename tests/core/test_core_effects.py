@@ -7,7 +7,7 @@ import pytest
 from andon.core.pending import pending
 from andon.core.schedule import next_deadline
 from andon.schema import effects as f, events as e, inputs as i
-from andon.schema.ids import AttemptId, GateId, Oid
+from andon.schema.ids import AttemptId, GateId, Oid, RepoId
 from andon.schema.jobs import Exit, Said
 from andon.schema.settings import AgentSettings
 from core.chaos import subject_of
@@ -85,8 +85,8 @@ def test_a_deed_that_succeeds_after_failures_leaves_no_counter_and_no_problem(ki
 
 AFTER_CAP: dict[type[f.Effect], str] = {
     f.PrepareCheckout: "attempt.failed", f.StartSession: "attempt.failed", f.ImportWork: "attempt.failed",
-    f.RemoveCheckout: "problem.noticed", f.RunCheck: "run.finished", f.MergeCandidate: "landing.abandoned",
-    f.MoveTarget: "landing.abandoned", f.AnswerAsk: "permission.settled", f.DeliverMessage: "message.returned",
+    f.RemoveCheckout: "problem.noticed", f.RunCheck: "run.finished", f.MergeCandidate: "gate.opened",
+    f.MoveTarget: "queue.held", f.AnswerAsk: "permission.settled", f.DeliverMessage: "message.returned",
     f.InterruptTurn: "session.interrupted",
 }
 
@@ -117,8 +117,8 @@ FINAL: dict[type[f.Effect], tuple[str, ...]] = {
     f.PrepareCheckout: ("attempt.failed", "task.retry-scheduled"), f.StartSession: ("attempt.failed", "task.retry-scheduled"),
     f.ImportWork: ("attempt.failed", "task.retry-scheduled"), f.RemoveCheckout: ("effect.retried", "problem.noticed"),
     f.StopSession: ("effect.retried", "problem.noticed"), f.WatchSession: ("effect.retried", "problem.noticed"),
-    f.RunCheck: ("run.finished",), f.MergeCandidate: ("landing.abandoned", "cord.pulled"),
-    f.MoveTarget: ("landing.abandoned", "cord.pulled"), f.MirrorTarget: ("effect.retried", "problem.noticed"),
+    f.RunCheck: ("run.finished",), f.MergeCandidate: ("landing.judged", "gate.opened"),
+    f.MoveTarget: ("landing.abandoned", "queue.held"), f.MirrorTarget: ("effect.retried", "problem.noticed"),
 }
 
 
@@ -161,12 +161,28 @@ def test_a_failure_of_what_is_gone_changes_nothing() -> None:
     assert sim.state == before
 
 
-def test_landing_trouble_pulls_the_cord_once() -> None:
+def test_a_change_that_cannot_be_merged_at_all_asks_a_person_and_the_others_go_on() -> None:
     sim, effect = staged(f.MergeCandidate)
+    sim.add("another")
     sim.fail(effect, "L1", transient=False)
-    cord = sim.state.cords["r0/build"]
-    assert (cord.by, cord.because) == ("andon", "landing T1: no space left on device")
-    assert sim.why()[0].startswith("line build is stopped by andon")
+    assert (sim.gate().kind, sim.gate().because) == ("unevaluated", "no space left on device")
+    assert not sim.state.cords and not sim.state.repos[RepoId("r0")].queue.held
+    sim.run()
+    assert (sim.task("T1").gate, sim.task("T2").outcome) == ("G1", "done")
+
+
+def test_trouble_with_the_move_of_the_target_stops_the_queue_once_and_no_line() -> None:
+    sim, effect = staged(f.MoveTarget)
+    sim.fail(effect, "L1", transient=False)
+    queue = sim.state.repos[RepoId("r0")].queue
+    assert (queue.held_by, queue.held) == ("andon", "landing T1: no space left on device")
+    assert sim.why() == ("the merge queue is stopped by andon: landing T1: no space left on device",)
+    assert not sim.state.cords and not sim.fail(effect, "L1", transient=False)
+    sim.run()
+    assert sim.kinds().count("queue.held") == 1 and not sim.task().landed
+    sim.give(i.ResumeQueue(repo=RepoId("r0"), by="me"))
+    sim.run()
+    assert sim.task().outcome == "done"
 
 
 def test_a_check_that_cannot_be_run_at_all_ends_at_a_gate_and_is_never_a_pass() -> None:

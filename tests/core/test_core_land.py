@@ -1,4 +1,4 @@
-"""The land station: one at a time, proven as merged, moved by compare-and-swap, and nothing while the line is stopped."""
+"""The land station with one change at a time: proven as merged, moved by compare-and-swap, and nothing while the line is stopped."""
 
 from typing import Any
 
@@ -14,6 +14,7 @@ R, L1 = RepoId("r0"), LandingId("L1")
 EXIT = {"tests": Check(name="tests", run="make test")}
 PULL = i.PullCord(repo=R, line="build", because="smoke", by="me")
 RELEASE = i.ReleaseCord(repo=R, line="build", by="me")
+RESUME = i.ResumeQueue(repo=R, by="me")
 
 
 def landing(kind: type[f.Effect] = f.MergeCandidate, tasks: int = 1, **changes: Any) -> Sim:
@@ -34,37 +35,49 @@ def owed(sim: Sim, kind: type[f.Effect]) -> list[f.Effect]:
 def test_a_change_is_merged_proven_as_merged_and_moved_in() -> None:
     sim = landing()
     trunk = sim.trunk[R]
-    merged, tree = oid("cand", trunk, oid("c", "T1.1")), oid("tree", trunk, oid("c", "T1.1"))
-    run = f"R{sim.state.run_count + 1}"
+    head = oid("c", "T1.1")
+    merged, tree = oid("cand", trunk, head), oid("tree", trunk, head)
+    steps = (e.MergedStep(task=TaskId("T1"), commit=merged, tree=tree),)
+    run = RunId(f"R{sim.state.run_count + 1}")
     assert (
         Given.after(sim)
-        >> i.CandidateMerged(landing=L1, candidate=merged, tree=tree)
-        << e.LandingMerged(landing=L1, candidate=merged, tree=tree) << like(e.RunPlanned, purpose="landing", tree=tree, landing=L1)
+        >> i.CandidateMerged(landing=L1, candidate=merged, tree=tree, steps=steps)
+        << e.LandingMerged(landing=L1, candidate=merged, tree=tree, steps=steps)
+        << like(e.RunPlanned, purpose="landing", tree=tree, landing=L1)
         << like(f.RunCheck, commit=merged, tree=tree, landing=True)
         >> i.CandidateMerged(landing=L1, candidate=oid("other"), tree=oid("other")) << nothing
-        >> i.CheckRan(run=RunId(run), result="pass", because="ok")
-        << like(e.RunFinished) << like(e.ClaimJudged, claim="tests@merge", status="proven", commit=merged)
-        << like(f.MoveTarget, old=trunk, new=merged, tree=tree, commit=oid("c", "T1.1"))
+        >> i.CheckRan(run=run, result="pass", because="ok")
+        << like(e.RunFinished) << like(e.LandingChecked, landing=L1, check="tests", result="pass", run=run)
+        << like(e.LandingJudged, landing=L1, result="pass") << e.LandingChosen(landing=L1)
+        << like(e.ClaimJudged, claim="tests@merge", status="proven", commit=merged, run=run)
+        << like(f.MoveTarget, old=trunk, new=merged, tree=tree, steps=steps,
+                members=lambda members: [(one.task, one.commit) for one in members] == [("T1", head)])
         >> i.TargetSwapped(landing=L1, old=trunk, new=merged, tree=tree)
-        << e.TargetMoved(landing=L1, old=trunk, new=merged) << e.TaskLanded(task=TaskId("T1"), commit=merged)
+        << e.TargetMoved(landing=L1, old=trunk, new=merged)
+        << e.TaskLanded(task=TaskId("T1"), commit=merged, landing=L1, before=trunk)
         << like(e.TargetObserved, oid=merged, by="landing") << e.TaskDone(task=TaskId("T1")) << like(f.MirrorTarget, oid=merged)
         >> i.TargetSwapped(landing=L1, old=trunk, new=merged, tree=tree) << nothing
     )
 
 
-def test_the_merge_names_its_task_and_attempt_and_has_the_time_of_its_plan() -> None:
+def test_the_merge_names_its_task_and_attempt_and_a_rebuild_has_the_time_of_its_arrival() -> None:
     sim = landing()
     sim.now += 50_000
     effect = owed(sim, f.MergeCandidate)[0]
     assert isinstance(effect, f.MergeCandidate)
-    assert effect.trailers == ("Andon-Task: T1", "Andon-Attempt: T1.1")
+    (member,) = effect.members
+    assert (member.task, member.commit, member.title) == ("T1", oid("c", "T1.1"), "task 0")
+    assert member.trailers == ("Andon-Task: T1", "Andon-Attempt: T1.1")
+    assert member.at == sim.task().queued < sim.now, "the date of its merge is no matter of when it is made"
     assert effect.at == sim.state.landings[L1].planned_at < sim.now
 
 
 def test_a_merged_tree_that_was_proven_before_is_not_run_again() -> None:
     sim = landing()
     events = sim.give(i.CandidateMerged(landing=L1, candidate=oid("fast-forward"), tree=oid("t", "T1.1")))
-    assert [e.kind_of(event) for event in events] == ["landing.merged", "claim.judged"]
+    assert [e.kind_of(event) for event in events] == [
+        "landing.merged", "landing.checked", "landing.judged", "landing.chosen", "claim.judged"]
+    assert "same tree, proven by" in sim.events(e.LandingChecked)[0].because
     assert owed(sim, f.MoveTarget)
 
 
@@ -83,7 +96,7 @@ def test_a_landing_without_any_check_asks_a_person() -> None:
     assert not sim.state.landings and not owed(sim, f.MoveTarget)
 
 
-def test_landings_are_serial_within_a_repository() -> None:
+def test_with_one_slot_landings_are_serial_within_a_repository() -> None:
     sim = Sim(repos=2, checks=EXIT)
     for n in range(6):
         sim.add(repo=f"r{n % 2}")
@@ -122,7 +135,11 @@ def test_a_task_that_waits_for_its_turn_says_so() -> None:
 
 def test_nothing_is_planned_or_moved_while_the_cord_is_pulled() -> None:
     sim = landing(f.MoveTarget)
-    assert Given.after(sim) >> PULL << like(e.CordPulled, because="smoke") >> RELEASE << like(e.CordReleased) << like(f.MoveTarget)
+    assert (
+        Given.after(sim)
+        >> PULL << like(e.CordPulled, because="smoke") << like(e.LandingAbandoned, landing=L1, because="T1 is kept from landing")
+        >> RELEASE << like(e.CordReleased) << like(e.LandingPlanned, landing="L2") << like(f.MergeCandidate, landing="L2")
+    )
     sim.give(PULL)
     assert not owed(sim, f.MoveTarget)
     assert sim.why() == ("line build is stopped by me: smoke",)
@@ -142,7 +159,8 @@ def test_a_conflict_goes_back_with_its_paths_and_starts_at_the_newer_trunk() -> 
     assert (
         Given.after(sim)
         >> i.CandidateConflicted(landing=L1, paths=("src/a.py",), message="both changed it")
-        << like(e.LandingConflicted, paths=("src/a.py",))
+        << like(e.LandingConflicted, paths=("src/a.py",), task="T1", against="")
+        << like(e.EntrySentBack, task="T1", commit=oid("c", "T1.1"), reason="conflict")
         << like(e.RetryScheduled, failure="conflict", packet=lambda text: "src/a.py" in text and "both changed it" in text)
         << like(e.TaskEntered) << like(e.AttemptClaimed, number=2, start="", base=sim.trunk[R])
         << like(f.PrepareCheckout, previous=oid("c", "T1.1"))
@@ -204,7 +222,8 @@ def test_a_change_that_landed_while_its_task_was_given_up_is_told_to_a_person() 
     sim.give(i.CancelTask(task=TaskId("T1"), by="me"))
     assert (
         Given.after(sim)
-        >> done << like(e.TargetObserved, oid=move.new, by="landing") << like(e.ProblemNoticed, key="landed:L1", repo="r0")
+        >> done << like(e.TargetMoved, landing=L1, new=move.new) << like(e.TargetObserved, oid=move.new, by="landing")
+        << like(e.ProblemNoticed, key="landed:L1", repo="r0", what=lambda text: "moved the target with T1" in text)
         << like(f.MirrorTarget, oid=move.new)
         >> done << nothing
     )
@@ -222,27 +241,35 @@ def test_a_lost_race_for_the_trunk_plans_again_on_the_new_one() -> None:
     )
 
 
-def test_a_refused_proof_pulls_the_cord_and_nothing_lands_until_a_person_looked() -> None:
+def test_a_refused_proof_stops_the_queue_and_nothing_lands_until_a_person_looked() -> None:
     sim = landing(f.MoveTarget)
     refused = i.LandingRefused(landing=L1, because="candidate holds another tree")
     assert (
         Given.after(sim)
         >> refused << like(e.LandingAbandoned)
-        << like(e.CordPulled, by="andon", because="landing T1: candidate holds another tree")
+        << like(e.QueueHeld, repo="r0", by="andon", because="landing T1: candidate holds another tree")
         >> i.Ticked() << nothing
-        >> RELEASE << like(e.CordReleased) << like(e.LandingPlanned, landing="L2") << like(f.MergeCandidate)
+        >> RESUME << like(e.QueueResumed) << like(e.LandingPlanned, landing="L2") << like(f.MergeCandidate)
     )
-    sim.give(PULL)
-    assert Given.after(sim) >> refused << like(e.LandingAbandoned)
+    sim.give(i.HoldQueue(repo=R, because="smoke", by="me"))
+    assert Given.after(sim) >> refused << like(e.LandingAbandoned), "it is stopped already"
 
 
-def test_a_merged_tree_that_fails_goes_back_and_leaves_the_place_to_the_next() -> None:
-    sim = landing(f.RunCheck, tasks=2)
+def test_a_merged_tree_that_fails_twice_goes_back_and_leaves_the_place_to_the_next() -> None:
+    sim = landing(f.RunCheck)
     sim.check = lambda run: i.CheckRan(run=run.run, result="fail" if run.landing else "pass", because="1 of 3 tests failed")
     sim.do(f.RunCheck, landing=True)
+    assert not sim.task("T1").failures and sim.task("T1").work, "one failure may be an accident"
+    sim.add("another")
+    assert sim.state.landings[LandingId("L2")].why == "confirm"
+    sim.do(f.RunCheck, landing=True)
     assert sim.task("T1").failures[0].failure == "test"
-    assert sim.events(e.LandingAbandoned)[0].because == "the merged tree was not proven"
+    assert [event.result for event in sim.events(e.LandingJudged)] == ["fail", "fail"]
+    assert len({run for event in sim.events(e.EntrySentBack) for run in event.runs}) == 2, "two runs are named as its evidence"
     assert "tests@merge: 1 of 3 tests failed" in sim.task("T1").packet
+    sim.check = lambda run: i.CheckRan(run=run.run, result="pass", because="3 tests passed")
+    sim.run()
+    assert {sim.task("T1").outcome, sim.task("T2").outcome} == {"done"}
 
 
 def test_a_merged_tree_that_cannot_be_evaluated_asks_and_keeps_the_queue_free() -> None:

@@ -6,14 +6,14 @@ from typing import get_args
 import pytest
 
 from andon.core.evolve import replay
-from andon.core.image import freeze, thaw
+from andon.core.image import FORMAT, freeze, thaw
 from andon.core.project import OVER_SHOWN, attempt_details, over_tasks, project
 from andon.core.state import State
 from andon.schema import effects as f, events as e, inputs as i, views as v
 from andon.schema.errors import Problem
 from andon.schema.ids import AttemptId, RepoId, TaskId
 from andon.schema.jobs import Exit
-from andon.schema.settings import AgentSettings, Line, Policy, Station
+from andon.schema.settings import AgentSettings, Check, Line, Policy, Station
 from andon.schema.signals import Verdict
 from core.chaos import factory
 from core.sim import STATIONS, Sim, loaded, oid, settings
@@ -85,9 +85,21 @@ def queued() -> Sim:
     return sim
 
 
+def watching() -> Sim:
+    build, _, _, land = STATIONS
+    stations = (build, Station(name="check", kind="check", checks=("tests",)), land,
+                Station(name="after", kind="watch", checks=("slow",)))
+    slow = Check(name="slow", run="make slow")
+    sim = Sim(checks={**settings().checks, "slow": slow}, lines={"build": Line(name="build", stations=stations)})
+    sim.add()
+    while not sim.task().landed:
+        sim.step()
+    return sim
+
+
 STATES: dict[str, Callable[[], Sim]] = {
     "queued": queued, "building": lambda: at(f.WatchSession), "checking": lambda: at(f.RunCheck),
-    "waiting": lambda: rest(policy=Policy()), "landing": lambda: at(f.MergeCandidate),
+    "waiting": lambda: rest(policy=Policy()), "landing": lambda: at(f.MergeCandidate), "watching": watching,
     "landed": lambda: rest(lines={"build": Line(name="build", stations=(*STATIONS, AFTER))}),
     "done": rest, "failed": failed, "stopped": cancelled, "paused": limit,
 }
@@ -262,7 +274,8 @@ def test_a_snapshot_of_another_form_is_left_alone() -> None:
     data = freeze(rest().state)
     assert thaw(data) == rest().state
     assert thaw(b"not json") is None
-    assert thaw(data.replace(b'"format":3', b'"format":99')) is None
+    assert b'"format":%d' % FORMAT in data
+    assert thaw(data.replace(b'"format":%d' % FORMAT, b'"format":99')) is None
     assert thaw(data.replace(b'"fence":1', b'"fence":"x"')) is None
 
 

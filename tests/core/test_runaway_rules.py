@@ -31,10 +31,10 @@ CAUSES = ("flooding", "disk", "cpu")
 class Session:
     """A session that is looked at every few seconds."""
 
-    def __init__(self, agent: str = "claude", rules: Rules = RULES, *, told: bool = True) -> None:
-        self.watch: Watch = begin(agent, 1)
+    def __init__(self, agent: str = "claude", rules: Rules = RULES, *, told: bool = True, now: float = 0.0) -> None:
+        self.watch: Watch = begin(agent, 1 + round(now * 1000))
         self.rules = rules
-        self.now = 0.0
+        self.now = now
         self.cpu = self.child_cpu = 0.0
         self.poured = self.written = self.io = 0
         self.causes: set[str] = set()
@@ -109,10 +109,20 @@ def test_bursts_with_pauses_between_them_are_no_flood() -> None:
     assert s.never
 
 
-def test_one_burst_within_a_long_gap_between_two_looks_is_no_flood() -> None:
+def test_bursts_within_long_gaps_between_looks_are_no_flood() -> None:
     s = at_work().goes_on(10)
-    s.goes_on(60, every=60, pane=5.0)
+    s.goes_on(180, every=60, pane=5.0)
     assert s.never
+
+
+def test_a_pane_of_which_tmux_heard_nothing_is_not_flooded_whatever_was_counted() -> None:
+    def drew(s: Session) -> Session:
+        return s.tell(Screen, "pane", rows=("x",), activity=1_700_000_000)
+
+    quiet, loud = Session(now=1_700_000_000.0), Session(now=1_700_000_000.0)
+    drew(quiet).goes_on(60).goes_on(300, pane=20.0)
+    drew(loud).goes_on(10).goes_on(35, pane=20.0)
+    assert "flooding" not in quiet.causes and loud.says().cause == "flooding"
 
 
 def test_where_nobody_counts_what_goes_into_the_pane_nothing_floods() -> None:
