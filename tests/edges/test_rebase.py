@@ -33,8 +33,8 @@ async def test_earlier_work_stands_on_the_new_base_and_its_snapshot_stays(shop: 
     ready = await checkout.prepare(effect, shop.layout)
     path = shop.path("T1.2")
     assert ready.rebased == "clean" and run(path, "rev-parse", "HEAD") == ready.start
-    assert run(path, "log", "--reverse", "--format=%an|%cn|%s|%b", f"{shop.base}..HEAD").split() == (
-        ["Test|Andon|First|", "Test|Andon|Second|Andon-Attempt:", "T1.1"])
+    log = run(path, "log", "--reverse", "--format=%an|%cn|%s|%b", f"{shop.base}..HEAD")
+    assert log.split() == ["Test|Andon|First|", "Test|Andon|Second|Andon-Attempt:", "T1.1"]
     assert {"five", "seventeen"} < set((path / "a.txt").read_text().split()) and run(path, "status", "--porcelain") == ""
     assert gitkit.ref(shop.person, "refs/andon/keep/T1.2.previous") == previous
     assert gitkit.ref(shop.person, "refs/andon/keep/T1.2.start") == ready.start
