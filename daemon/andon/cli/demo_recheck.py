@@ -26,32 +26,35 @@ def recheck(home: Layout, repo: Path, driver: Driver) -> bool:
     landed = [event for event in rows if isinstance(event, e.TaskLanded)]
     judged = [event for event in rows if isinstance(event, e.ClaimJudged) and event.claim == "tests@merge"]
     claims = {(event.task, event.commit): event for event in judged}
+    proven = {event.landing: event.new for event in rows if isinstance(event, e.TargetMoved)}
     print("\nevery tick again, from a fresh clone:", flush=True)
     with tempfile.TemporaryDirectory(prefix="andon-recheck-") as folder:
         clone = Path(folder) / "clone"
         git(("clone", "-q", str(repo), str(clone)), repo)
-        good = [recheck_one(event, claims, clone, driver) for event in landed]
+        good = [recheck_one(event, proven.get(event.landing, event.commit), claims, clone, driver) for event in landed]
         base = git(("rev-parse", "HEAD"), clone)
     story(driver, rows)
-    reached = bool(landed) and base == landed[-1].commit
+    reached = bool(landed) and base == proven.get(landed[-1].landing, landed[-1].commit)
     print(f"main of the fresh clone stands at {base[:10]}: {'the last landed commit' if reached else 'NOT the last landed commit'}")
     print(f"{sum(good)} of {len(good)} landed commits hold up", flush=True)
     return all(good) and bool(good) and reached
 
 
-def recheck_one(event: e.TaskLanded, claims: Claims, clone: Path, driver: Driver) -> bool:
-    """Check out one landed commit, run the tests there, and compare with what was claimed."""
-    claim = claims.get((event.task, event.commit))
-    contained = ("git", "merge-base", "--is-ancestor", event.commit, "origin/main")
-    inside = subprocess.run(contained, cwd=clone, check=False).returncode == 0
-    git(("checkout", "-q", "--detach", event.commit), clone)
+def recheck_one(event: e.TaskLanded, tip: Oid, claims: Claims, clone: Path, driver: Driver) -> bool:
+    """Check out the commit that a change was proven and landed with, run the tests there, and compare with what was claimed."""
+    claim = claims.get((event.task, tip))
+    inside = all(
+        subprocess.run(("git", "merge-base", "--is-ancestor", older, newer), cwd=clone, check=False).returncode == 0
+        for older, newer in ((event.commit, tip), (tip, "origin/main"))
+    )
+    git(("checkout", "-q", "--detach", tip), clone)
     env = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "ANDON_", "PYTHON"))}
     done = subprocess.run(COMMAND, cwd=clone, capture_output=True, text=True, check=False,
                           env={**env, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"})
     said = done.stdout.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
     good = inside and done.returncode == 0 and claim is not None and claim.status == "proven"
     title = driver.seen[event.task].title if event.task in driver.seen else ""
-    print(f"  {'✓' if good else '✗'} {event.task:<4} {event.commit[:10]}  {clean(said[0])}  {clean(title)}", flush=True)
+    print(f"  {'✓' if good else '✗'} {event.task:<4} {tip[:10]}  {clean(said[0])}  {clean(title)}", flush=True)
     return good
 
 
