@@ -117,11 +117,11 @@ def test_bursts_within_long_gaps_between_looks_are_no_flood() -> None:
 
 def test_a_pane_of_which_tmux_heard_nothing_is_not_flooded_whatever_was_counted() -> None:
     def drew(s: Session) -> Session:
-        return s.tell(Screen, "pane", rows=("x",), activity=1_700_000_000)
+        return s.tell(Screen, "pane", rows=("x",), activity=round(s.now))
 
     quiet, loud = Session(now=1_700_000_000.0), Session(now=1_700_000_000.0)
     drew(quiet).goes_on(60).goes_on(300, pane=20.0)
-    drew(loud).goes_on(10).goes_on(35, pane=20.0)
+    drew(loud.goes_on(10)).goes_on(35, pane=20.0)
     assert "flooding" not in quiet.causes and loud.says().cause == "flooding"
 
 

@@ -33,8 +33,9 @@ class Counted:
 
     async def does(self) -> Tree:
         """Let it begin, look now and then until it has done it, and once more."""
-        first, looked = self.look(), time.monotonic()
-        assert (first.pane_bytes, first.alive) == (0, True)
+        await wait_for(lambda: self.look().alive, what="its shell")
+        looked = time.monotonic()
+        assert self.look().pane_bytes == 0
         (self.checkout / "go").touch()
 
         def over() -> bool:
@@ -55,10 +56,13 @@ def in_memory(folder: Path) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def session(tmp_path: Path, deed: str) -> AsyncIterator[Counted]:
-    """A shell in a real pane that waits for `go`, does this, touches `done` and stays."""
+async def session(tmp_path: Path, deed: str, beside: str = "") -> AsyncIterator[Counted]:
+    """A shell in a real pane that waits for `go`, does this, touches `done` and stays; another one may do something else."""
     script = f"until [ -e go ]; do sleep 0.02; done; {deed}; touch done; exec sleep 1000"
     async with a_floor(tmp_path, argv=("sh", "-c", script), adapter=Mute()) as floor:
+        if beside:
+            floor.hands.argv["beside"] = ("sh", "-c", beside)
+            await floor.add("beside")
         yield Counted(floor, await floor.add())
 
 
@@ -78,6 +82,12 @@ async def test_bytes_into_the_terminal_are_counted_whoever_of_the_tree_writes_th
 async def test_bytes_into_anything_else_are_not(tmp_path: Path, deed: str) -> None:
     async with session(tmp_path, deed) as counted:
         assert (await counted.does()).pane_bytes < MIB
+
+
+async def test_another_pane_that_is_flooded_makes_no_flood_of_this_ones_pipes(tmp_path: Path) -> None:
+    deed = "head -c 1500000000 /dev/zero | cat > /dev/null & sleep 2"
+    async with session(tmp_path, deed, beside="exec yes 0123456789012345678901234567890123456789") as counted:
+        assert (await counted.does()).pane_bytes < 20 * MIB  # of about 100 that the other gave
 
 
 async def test_an_agent_that_writes_pipes_itself_is_not_taken_for_one_that_draws(tmp_path: Path) -> None:

@@ -49,11 +49,11 @@ class Writings:
         self.wrote = 0
         """Bytes written to anything at all."""
         self.counts: dict[Key, Counts] = {}
-        self._drawing: set[Key] = set()
-        """Processes that were seen to write to the terminal."""
         self._terminal: int | None = None
         self._server: tuple[int, int] = (0, 0)
         """The tmux server's pid and bytes read, at the last look."""
+        self._owed = 0
+        """What processes that ended had given, and no parent took over yet: it is waited for until the next look."""
         self._spare = 0
         """Bytes that the server read between the last two looks and nobody here gave: who ended then shows only in the next one."""
 
@@ -85,11 +85,10 @@ class Writings:
         for key, counts in self.counts.items():
             more = counts.gave - before.get(key, NOTHING).gave
             if more >= LOUD and self._draws(key[0]):
-                self._drawing.add(key)
                 poured += more
-        over = self._drawing - set(self.counts)
-        self._drawing -= over
-        return max(0, poured - sum(before[key].gave for key in over if key in before))
+        ended = sum(counts.gave for key, counts in before.items() if key not in self.counts)
+        owed, self._owed = self._owed + ended, max(0, ended - max(0, poured - self._owed))
+        return max(0, poured - owed)
 
     def _has_terminal(self, shim: int) -> bool:
         if self._terminal is None:
@@ -97,7 +96,8 @@ class Writings:
         return self._terminal > 0
 
     def _draws(self, pid: int) -> bool:
-        return any(_device(pid, fd) == self._terminal for fd in (1, 2))
+        """By its output alone: behind a pipe it still has the terminal for its errors."""
+        return _device(pid, 1) == self._terminal
 
     def _server_read(self, server: int, servers: dict[int, int]) -> int | None:
         """Bytes that the tmux server read since the last look: of all its panes. None when that cannot be told."""

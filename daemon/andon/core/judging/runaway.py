@@ -22,6 +22,8 @@ from .moment import Moment, Sure
 MB, MIB, GB = 1_000_000, 1024 * 1024, 1_000_000_000
 FLOOD_GAP_MS = 20_000
 """Over a longer gap between two looks a burst cannot be told from a flood: it counts only from there."""
+SILENT_PANE_MS = 45_000
+"""A pane of which tmux heard nothing for so long is not flooded, whatever was counted."""
 QUIET_IO = 1024.0
 """Bytes a second that children read and write, below which they do nothing to show for it."""
 KNOWN_MS = 150_000
@@ -96,9 +98,11 @@ def named(m: Moment, verdict: Verdict) -> Verdict:
 
 
 def _floods(m: Moment, verdict: Verdict) -> Verdict | None:
-    tree = m.watch.tree
+    tree, drew = m.watch.tree, m.watch.pane.activity
     if tree.floods < 2 or not m.fresh("process", tree.at) or tree.at - tree.flood_from < m.limits.flood_s * 1000:
         return None
+    if drew and tree.at - drew * 1000 > SILENT_PANE_MS:
+        return None  # tmux says that nothing came: what was counted went elsewhere, while another pane was flooded
     because = f"floods its terminal: {tree.pouring / MB:.1f} MB a second, for {m.seconds(tree.flood_from)}"
     return _over(m, verdict, "flooding", because, "pane-floods", tree.flood_from, again=10.0,
                  told=f"process: {tree.poured / MB:.0f} MB into its terminal so far")
