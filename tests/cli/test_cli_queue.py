@@ -10,6 +10,7 @@ from andon.cli import codes
 from andon.schema import inputs as i, wire
 from andon.schema.errors import Problem
 from andon.schema.ids import AttemptId, LandingId, Oid, RepoId, TaskId
+from andon.schema.landing_events import Hunk
 from andon.schema.layout import layout
 from andon.schema.views import EntryView, FlowView, PolicyRow, Provenance, QueueView, TaskDetail
 from clikit import Caps, andon, andon_apart
@@ -98,7 +99,9 @@ def test_an_empty_queue_and_a_factory_without_one_say_what_to_do(capsys: Caps, o
 def test_nothing_that_agents_wrote_reaches_the_terminal_as_more_than_text(
         capsys: Caps, office: FakeOffice, daemon: FakeDaemon) -> None:
     views = (queue(held=HOSTILE, behind=HOSTILE, mend=HOSTILE, flaky=(HOSTILE,), published=HOSTILE),
-             entry(21, 1, title=HOSTILE, why=HOSTILE, agent=HOSTILE), clash(22, 26, titles=(HOSTILE, HOSTILE)))
+             entry(21, 1, title=HOSTILE, why=HOSTILE, agent=HOSTILE), clash(22, 26, titles=(HOSTILE, HOSTILE),
+                                                                       hunks=(Hunk(path=HOSTILE, line=1, kind=HOSTILE),)),
+             clash(4, 26, hunks=tuple(Hunk(path=f"{n} {HOSTILE}") for n in range(9))))
     office.table.update((view.key, view) for view in views)
     for words in (("queue",), ("queue", "clashes")):
         told = andon(capsys, *words).out
@@ -260,7 +263,8 @@ def test_a_commit_of_nobody_is_exit_code_1(capsys: Caps, office: FakeOffice, dae
     asked = knowing(office, Provenance(commit=TRUNK, repo=REPO))
     ran = andon(capsys, "show", "v1.0")
     assert ran.code == codes.NOT_SO and ran.out == "" and "no commit that this factory landed" in ran.err
-    assert json.loads(andon(capsys, "show", "v1.0", "--json").out)["by"] == "none"
+    ran = andon(capsys, "show", "v1.0", "--json")
+    assert ran.code == codes.NOT_SO and json.loads(ran.out)["by"] == "none"
     assert asked == [("v1.0", ""), ("v1.0", "")], "outside of every repository all are searched"
 
 

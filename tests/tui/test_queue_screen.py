@@ -82,6 +82,13 @@ async def test_the_selected_change_tells_why_members_tree_claims_and_the_lines_o
             assert told in shown.text, told
 
 
+async def test_the_list_follows_places_not_names_and_who_does_not_stand_in_line_comes_last() -> None:
+    views = [entry(3, 1), entry(1, 2), entry(9, 10), entry(2, 9), entry(4, 0, "held"), entry(8, 0, "gate", since=NOW)]
+    async with face(Paper([*busy(), queue(entries=6), *views]), (80, 24), home="queue") as shown:
+        heads = [shown.where(f"T{number}   change number")[1] for number in (3, 1, 2, 9, 8, 4)]
+        assert heads == sorted(heads)
+
+
 async def test_figures_that_are_not_known_are_not_told() -> None:
     async with face(Paper([*busy(), queue(flow=FlowView(landed=1))]), (160, 44), home="queue") as shown:
         assert "1 landed, 0 sent back" in shown.text and "○ rests" in shown.text
