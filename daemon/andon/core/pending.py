@@ -93,6 +93,7 @@ def prepare(state: State, attempt: Attempt) -> f.Effect:
         attempt=attempt.attempt, task=attempt.task, repo=attempt.repo, git_dir=repo.git_dir, path=repo.path, base=attempt.base,
         start=attempt.start, previous=task.previous.commit if task.previous else Oid(""), checkout=repo.settings.checkout,
         port=attempt.port, try_=tries_of(state, attempt.attempt, "prepare-checkout"), rebase=attempt.rebase,
+        structured=repo.settings.queue.structured == "propose",
     )
 
 

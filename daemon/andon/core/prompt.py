@@ -29,10 +29,19 @@ def started_at(attempt: Attempt) -> str:
                 "As they were, they are on the branch `andon/previous`.")
     if attempt.rebased:
         return ("Your branch starts anew at the newer target: your earlier commits could not be replayed onto it "
-                f"({attempt.rebased}). They are on the branch `andon/previous`.")
+                f"({attempt.rebased}). They are on the branch `andon/previous`.{_proposal(attempt)}")
     if attempt.start != attempt.base:
         return "Your branch goes on from your earlier commits."
     return "Your branch starts anew; earlier commits, if any, are on the branch `andon/previous`."
+
+
+def _proposal(attempt: Attempt) -> str:
+    """What a tool's proposal is worth, when there is one."""
+    if " proposes a merge on the branch andon/proposal" not in attempt.rebased:
+        return ""
+    return ("\n\nThe branch `andon/proposal` holds a merge of the two that a tool made: a proposal that nobody has read and no "
+            "check has seen. Read every line of it (`git diff andon/proposal^1 andon/proposal` against the target, `^2` against your "
+            "earlier work). To build on it: `git merge --squash andon/proposal`. What you commit is proved like any other change.")
 
 
 def whole_prompt(task: Task, attempt: Attempt) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from andon.edges import marker, salvage
+from andon.edges import marker, salvage, structured
 from andon.edges.changes import PATHS_LIMIT, Blobs, read_changes
 from andon.edges.git import EMAIL, FETCH, NAME, NONE, GitFailed, common_lock, drop_ref, git, held, look, read_ref, set_ref
 from andon.edges.marker import Marker
@@ -139,6 +139,8 @@ async def _make(effect: PrepareCheckout, layout: Layout, path: Path, known: Mark
     else:
         aside = await _link(effect, common, path, branch, start, layout)
     point("prepare-checkout.cloned")
+    if effect.structured and start == effect.base:
+        rebased = await _proposed(effect, common, aside, rebased, layout)
     device, inode = marker.identity(aside)
     made = Marker(
         kind="checkout", device=device, inode=inode, attempt=effect.attempt, task=effect.task, repo=effect.repo,
@@ -171,6 +173,17 @@ async def _start(effect: PrepareCheckout, common: Path) -> tuple[Oid, str]:
         if not merged.clean or merged.tree != done.tree:
             return start, "it has merges of its own, without which its commits do not come to the same files"
     return done.tip, CLEAN
+
+
+async def _proposed(effect: PrepareCheckout, common: Path, aside: Path, rebased: str, layout: Layout) -> str:
+    """What became of earlier work, and where a tool's proposal is, when the two conflict."""
+    if not effect.previous:
+        return rebased
+    clone = aside / ".git" if effect.checkout.isolation == "clone" else None
+    seen = await structured.propose(common, clone, base=effect.base, previous=effect.previous, layout=layout)
+    if seen is None:
+        return rebased
+    return f"{rebased or 'conflict in ' + ', '.join(seen.paths[:5])}; {seen.told}"
 
 
 async def _clear_way(path: Path, layout: Layout, attempt: AttemptId) -> None:

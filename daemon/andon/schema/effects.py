@@ -50,6 +50,8 @@ class PrepareCheckout(Step, frozen=True, kw_only=True, tag="prepare-checkout"):
     """The commit of the attempt before, offered as the branch `andon/previous`; empty when there is none."""
     rebase: bool = False
     """Replay `previous` onto `base` and start there, when that goes without a conflict."""
+    structured: bool = False
+    """Where `previous` and `base` conflict, offer a merge by mergiraf as the branch `andon/proposal`, never more than that."""
     checkout: Checkout
     port: int
     try_: int = 0
