@@ -187,6 +187,14 @@ def test_a_mistake_is_told_with_its_mend_and_nothing_is_sent(
     assert office.commands == [] and not ran.out
 
 
+def test_a_landing_of_long_ago_is_taken_back_though_the_board_shows_it_no_more(
+        capsys: Caps, office: FakeOffice, daemon: FakeDaemon) -> None:
+    office.on_do = lambda _: wire.Done(ids=("T30",))
+    ran = andon(capsys, "revert", "T900")
+    assert (ran.code, ran.out) == (0, "T30  takes T900 back; it lands when it is proven\n")
+    assert office.commands == [i.RevertLanding(task=TaskId("T900"), by=office.commands[0].by)]
+
+
 def test_two_queues_are_not_mixed(capsys: Caps, office: FakeOffice, daemon: FakeDaemon) -> None:
     views = (a_task(50, state="landing", repo="shop"), entry(50, 1, repo=RepoId("shop")))
     office.table.update((view.key, view) for view in views)
@@ -257,6 +265,9 @@ def test_a_commit_of_a_task_that_is_no_longer_kept_is_told_all_the_same(
     knowing(office, FOUND, kept=False)
     ran = andon(capsys, "show", "HEAD")
     assert ran.code == 0 and "is T1" in ran.out and "keeps no page of T1" in ran.err
+    knowing(office, msgspec.structs.replace(FOUND, task=TaskId(f"T1 {HOSTILE}")))
+    ran = andon(capsys, "show", "HEAD")
+    assert ran.code == 0 and "keeps no page" in ran.err and not set(ran.out + ran.err) & set("\x1b\x07\x9b\u202e")
 
 
 def test_a_commit_of_nobody_is_exit_code_1(capsys: Caps, office: FakeOffice, daemon: FakeDaemon) -> None:

@@ -5,6 +5,7 @@ import argparse
 from andon.cli import codes, out, reach
 from andon.schema.errors import Mistake
 from andon.schema.inputs import RevertLanding
+from andon.schema.views import TaskView
 
 EXAMPLES = """\
 examples:
@@ -26,12 +27,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Ask for the revert."""
     with reach.daemon() as client:
-        task = reach.the_task(client.views(), args.task)
-        if not task.landed and task.state not in ("landed", "watching", "done"):
-            raise Mistake(f"{task.task} has not landed: it is {task.state}",
-                          mend=f"`andon queue drop {task.task}` takes it out of the queue, `andon cancel {task.task}` ends it")
-        done = client.do(RevertLanding(task=task.task, because=args.because, key=args.key))
+        task = reach.task_id(args.task)
+        known = next((view for view in reach.of(TaskView, client.views()) if view.task == task), None)
+        if known and not known.landed and known.state not in ("landed", "watching", "done"):
+            raise Mistake(f"{task} has not landed: it is {known.state}",
+                          mend=f"`andon queue drop {task}` takes it out of the queue, `andon cancel {task}` ends it")
+        done = client.do(RevertLanding(task=task, because=args.because, key=args.key))
     made = " ".join(done.ids)
-    told = f"takes {task.task} back: {out.clean(task.title)}; it lands when it is proven"
+    title = f": {out.clean(known.title)}" if known else ""
+    told = f"takes {task} back{title}; it lands when it is proven"
     print(f"{made}  {told}" if made else out.clean(done.text) or f"a change {told}")
     return codes.OK

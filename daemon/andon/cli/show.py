@@ -81,16 +81,18 @@ def _commit(client: Client, args: argparse.Namespace) -> int:
     if not found.task:
         out.say(f"andon: {name} is no commit that this factory landed{f' in {found.repo}' if found.repo else ''}")
         return codes.NOT_SO
-    print(out.paint(f"{name} is {found.task}  {out.clean(found.title)}", "bold"))
+    print(out.paint(f"{name} is {out.clean(found.task)}  {out.clean(found.title)}", "bold"))
     for word, value in _provenance(found):
         if value:
             print(f"  {word:<10} {out.clean(value)}")
-    print()
-    try:
-        return _show(client, found.task, args)
-    except Declined:
-        out.say(f"the factory keeps no page of {found.task} any more: what stands above is from the commit itself")
-        return codes.OK
+    if TASK.fullmatch(found.task):
+        try:
+            print()
+            return _show(client, found.task, args)
+        except Declined:
+            pass
+    out.say(f"the factory keeps no page of {out.clean(found.task)}: what stands above is all that is known")
+    return codes.OK
 
 
 def _find(client: Client, commit: str, repo: str) -> Provenance:
@@ -119,7 +121,7 @@ def _around(views: tuple[AnyView, ...]) -> RepoId:
 
 
 def _provenance(found: Provenance) -> list[tuple[str, str]]:
-    known = {"ledger": "from the ledger", "trailer": "from the trailers of the commit's message", "none": ""}
+    known = {"ledger": "from the ledger", "trailer": "from the trailers of the commit's message alone, which anybody can write", "none": ""}
     return [
         ("where", found.repo),
         ("attempt", found.attempt),

@@ -272,7 +272,9 @@ class Queue(CardFace, SteeringFace):
         entry = self.entry
         if entry is None:
             return
-        if entry.state == "held":
+        card = self.model.task(entry.task)
+        line = self.model.line(f"line:{entry.repo}/{card.line}") if card else None
+        if entry.state == "held" and not entry.position and not (line and line.cord):
             self.desk.command(i.ReleaseEntry(task=entry.task), f"{entry.task} may land again")
             return
         self.app.push_screen(Prompt(
