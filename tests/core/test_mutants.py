@@ -25,9 +25,10 @@ import core.test_core_turns as of_turns
 import core.test_permissions as of_permissions
 from andon.core import asks, decide, failure, image, ladder, messages, pending, permissions, resume, schedule, turns
 from andon.core.folds import table
+from andon.core.queue import standing
 from andon.core.state import Repository, State
 from andon.core.stations import agent, check, gate, land
-from andon.schema import effects as f, events as e
+from andon.schema import effects as f, events as e, inputs as i
 from andon.schema.settings import Step
 from core.chaos import factory
 
@@ -58,6 +59,13 @@ def reading(change: Callable[[State, Any], Any], module: Any, name: str) -> Patc
     """What the rule hears is changed first."""
     rule = getattr(module, name)
     return instead(module, name, lambda state, given, *rest: rule(state, change(state, given), *rest))
+
+
+def hearing(kind: type[i.Input], change: Callable[[State, Any], Any]) -> Patch:
+    """What the core hears is changed first."""
+    rule = decide.HANDLERS[kind]
+    handler = lambda state, given, at: rule(state, change(state, given), at)  # noqa: E731
+    return lambda patch: patch.setitem(decide.HANDLERS, kind, handler)
 
 
 def fence_of(state: State, read: Any) -> Any:
@@ -123,10 +131,10 @@ MUTANTS: dict[str, tuple[Patch, Hunt]] = {
     "waits are gone": (
         instead(failure, "backoff_ms", lambda *args: 0), of_retry.test_lost_sessions_are_counted_apart_with_a_growing_wait),
     "lost tests do not count": (
-        reading(lambda state, ran: msgspec.structs.replace(ran, lost_tests=()), check, "check_ran"),
+        hearing(i.CheckRan, lambda state, ran: msgspec.structs.replace(ran, lost_tests=())),
         chaos(liars=0.9, lies=("lost-tests",))),
     "unevaluated is taken for a pass": (
-        reading(passing, check, "check_ran"),
+        hearing(i.CheckRan, passing),
         lambda: of_check.test_a_passing_trouble_is_run_once_more_by_itself_and_then_asks("lost")),
     "a redefined check keeps its run": (
         instead(check, "stale_because", lambda *args: ""),
@@ -135,7 +143,7 @@ MUTANTS: dict[str, tuple[Patch, Hunt]] = {
         instead(check, "definition_of", lambda *args: "the same"), of_check.test_setup_and_kept_paths_are_part_of_a_definition),
     "the merged tree needs no proof": (instead(land, "ready", lambda state, landing: bool(landing.candidate)), chaos()),
     "the cord does not stop landing": (
-        instead(land, "stopped", lambda *args: False), of_land.test_nothing_is_planned_or_moved_while_the_cord_is_pulled),
+        instead(standing, "stopped", lambda *args: False), of_land.test_nothing_is_planned_or_moved_while_the_cord_is_pulled),
     "limits of work are gone": (unlimited, chaos()),
     "ports are not looked at": (instead(schedule, "free_port", lambda *args: 20_000), chaos()),
     "an ending attempt is not waited for": (
