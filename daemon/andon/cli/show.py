@@ -121,7 +121,8 @@ def _around(views: tuple[AnyView, ...]) -> RepoId:
 
 
 def _provenance(found: Provenance) -> list[tuple[str, str]]:
-    known = {"ledger": "from the ledger", "trailer": "from the trailers of the commit's message alone, which anybody can write", "none": ""}
+    known = {"ledger": "from the ledger", "none": "",
+             "trailer": "from the trailers of the commit's message alone, which anybody can write"}
     return [
         ("where", found.repo),
         ("attempt", found.attempt),
