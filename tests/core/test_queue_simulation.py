@@ -1,4 +1,4 @@
-"""The shipped policy in seeded worlds, beside published ones: throughput, runs, limits, and a laboratory that notices what is wrong."""
+"""The shipped policy in seeded worlds, beside published ones: throughput, runs, limits, and a laboratory that notices cheats."""
 
 import statistics
 
@@ -9,8 +9,16 @@ from andon.core.queue.look import Look, Plan, Want
 from andon.core.queue.policy import plan
 from andon.core.queue.simulate import OURS, POLICIES, Outcome, Policy, bits, fastest, invent, replay, simulate
 
-CHANGES = 350
+CHANGES = 250
 SEEDS = (1, 2)
+
+
+FLOOR = {
+    0.01: {1: 1.2, 2: 1.25, 4: 1.2, 8: 1.12, 16: 1.05},
+    0.05: {1: 1.1, 2: 1.1, 4: 1.12, 8: 1.08, 16: 0.98},
+    0.10: {1: 1.0, 2: 1.05, 4: 1.05, 8: 1.0, 16: 0.95},
+}
+"""Throughput against the best rival, at least."""
 
 
 def worlds(policy: Policy, fail: float, slots: int, *, told: bool = False) -> tuple[float, float]:
@@ -27,21 +35,14 @@ def test_more_lands_than_with_any_published_policy_as_described(fail: float, slo
     rivals = [
         worlds(Train(optimistic=True, short=True), fail, slots),
         worlds(Train(4, optimistic=True, short=True), fail, slots),
-        worlds(speculation, fail, slots, told=True) if slots < 16 else (0.0, 0.0),
+        worlds(speculation, fail, slots, told=True) if slots in (2, 4) else (0.0, 0.0),
         worlds(Batch(8, infers=False), fail, slots) if slots == 1 else (0.0, 0.0),
     ]
     landed, runs = worlds(plan, fail, slots)
     best, theirs = max(rivals)
-    # measured with 4 x 1,000 changes; two worlds of 350 are within about 10 % of that
+    # the ratios are those of the benchmark less 10 %: so far are two worlds of 250 changes from three of 600
     assert landed >= FLOOR[fail][slots] * best
     assert runs <= 1.15 * theirs
-
-
-FLOOR = {
-    0.01: {1: 1.05, 2: 1.05, 4: 1.05, 8: 1.05, 16: 1.05},
-    0.05: {1: 1.05, 2: 1.05, 4: 1.05, 8: 1.05, 16: 1.05},
-    0.10: {1: 1.05, 2: 1.05, 4: 1.05, 8: 1.0, 16: 0.9},
-}
 
 
 @pytest.mark.parametrize("fail", [0.01, 0.05, 0.10])
@@ -101,7 +102,7 @@ def test_a_repositorys_own_past_is_played_to_every_policy() -> None:
     assert set(found) == set(POLICIES)
     for one in found.values():
         assert (one.landed, one.rejected, one.red, one.thrown_out) == (190, 10, 0, 0)
-    assert found[OURS].runs < 0.8 * found["serial"].runs and found[OURS].p95 < 0.5 * found["serial"].p95
+    assert found[OURS].runs < found["train"].runs and found[OURS].p95 < 0.2 * found["serial"].p95
     assert replay(past, 2) == found
 
 

@@ -17,7 +17,7 @@ from .look import UNEVALUATED, Entry, Look, Plan, Running, Tried, Want
 
 LONGEST = 128
 """Members of one proof, at most."""
-LEAST = 0.05
+LEAST = 0.1
 """A proof that is less likely than this to part anything is not worth a run."""
 SURE = 0.95
 """How likely a change that failed alone fails again."""
@@ -155,7 +155,7 @@ class Field:
         self.scene, self.weight = scene, weight
         top = min(scene.high, scene.stop)
         made = {len(m): far for m, (_, far) in useful.items() if scene.low < len(m) < top and scene.keys[: len(m)] == m}
-        self.so_far = first_failure([entry.risk for entry in scene.line], scene.low, scene.high, made)
+        self.so_far = first_failure([entry.risk for entry in scene.line], scene.low, top, made)
         self.ruler = Ruler(self.so_far, scene.low, top, tuple(made)) if top - scene.low > 1 else None
 
     def worth(self) -> float:
