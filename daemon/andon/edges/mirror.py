@@ -46,7 +46,7 @@ async def mirror_target(effect: MirrorTarget) -> MirrorSeen:
             make = f"git branch {effect.target} {trunk_ref(effect.target)}"
             return _waits(effect, _Way(f"there is no branch {effect.target}", make))
         if await is_ancestor(common, effect.oid, branch):
-            return MirrorSeen(repo=effect.repo, oid=effect.oid, advanced=True)
+            return MirrorSeen(repo=effect.repo, oid=effect.oid, advanced=True, asked=effect.asked)
         if not await is_ancestor(common, branch, effect.oid):
             own = _Way(f"{effect.target} has commits of its own that trunk lacks", f"git merge {trunk_ref(effect.target)}")
             return _waits(effect, own)
@@ -54,7 +54,7 @@ async def mirror_target(effect: MirrorTarget) -> MirrorSeen:
     point("mirror-target.followed")
     if way is None and await read_ref(common, ref) != effect.oid:
         way = _Way(f"{effect.target} did not read back at trunk", take)
-    return _waits(effect, way) if way else MirrorSeen(repo=effect.repo, oid=effect.oid, advanced=True)
+    return _waits(effect, way) if way else MirrorSeen(repo=effect.repo, oid=effect.oid, advanced=True, asked=effect.asked)
 
 
 async def _follow(effect: MirrorTarget, common: Path, branch: Oid, take: str, hold: int) -> _Way | None:
@@ -74,7 +74,8 @@ async def _follow(effect: MirrorTarget, common: Path, branch: Oid, take: str, ho
 
 
 def _waits(effect: MirrorTarget, way: _Way) -> MirrorSeen:
-    return MirrorSeen(repo=effect.repo, oid=effect.oid, advanced=False, because=way.because[:1000], mend=way.mend)
+    return MirrorSeen(
+        repo=effect.repo, oid=effect.oid, advanced=False, because=way.because[:1000], mend=way.mend, asked=effect.asked)
 
 
 def _half_way(common: Path, target: str, take: str) -> _Way | None:
