@@ -80,6 +80,8 @@ def obsolete(state: State, repo: Repository, landing: Landing, heads: dict[TaskI
         return f"the target is at {repo.trunk[:10]} now"
     if landing.manner != manner_of(repo.settings):
         return "the settings want changes to be merged in another way now"
+    if landing.chosen and repo.queue.held:
+        return "the queue is stopped"
     if landing.chosen:
         kept = next((member.task for member in landing.members if not may_land(state, state.tasks[member.task])), "")
         return f"{kept} is kept from landing" if kept else ""
