@@ -190,8 +190,6 @@ class Share:
 
     def open(self, scene: Scene, weight: float) -> None:
         """Enter a scene: what it would prove, and the hypotheses that it leads to."""
-        if scene.stop <= scene.high and scene.stop == scene.low + 1:
-            return
         for _ in range(self.book.owed(scene) - self.useful.get(scene.keys[: scene.high], (0, 0.0))[0]):
             self.push(weight, scene)
         field = Field(scene, weight, self.useful)
