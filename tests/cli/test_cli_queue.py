@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -13,7 +14,7 @@ from andon.schema.ids import AttemptId, LandingId, Oid, RepoId, TaskId
 from andon.schema.landing_events import Hunk
 from andon.schema.layout import layout
 from andon.schema.views import EntryView, FlowView, PolicyRow, Provenance, QueueView, TaskDetail
-from clikit import Caps, andon, andon_apart
+from clikit import Caps, a_repository, andon, andon_apart, git
 from factory_on_paper import HOSTILE, busy
 from fakeoffice import FakeDaemon, FakeOffice, a_shop, a_task
 from queue_on_paper import NOW, TRUNK, at_work, clash, entry, queue, red
@@ -268,6 +269,21 @@ def test_a_commit_of_a_task_that_is_no_longer_kept_is_told_all_the_same(
     knowing(office, msgspec.structs.replace(FOUND, task=TaskId(f"T1 {HOSTILE}")))
     ran = andon(capsys, "show", "HEAD")
     assert ran.code == 0 and "keeps no page" in ran.err and not set(ran.out + ran.err) & set("\x1b\x07\x9b\u202e")
+
+
+def test_a_branch_or_a_tag_is_what_it_means_in_the_persons_own_checkout(
+        capsys: Caps, office: FakeOffice, daemon: FakeDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repo = a_repository(tmp_path / "shop")
+    tip = git(repo, "rev-parse", "HEAD")
+    git(repo, "tag", "v1")
+    office.table.update((view.key, view) for view in a_shop(str(repo)))
+    asked = knowing(office, FOUND)
+    for name in ("main", "v1", "HEAD", tip[:9], "nowhere", "--help-me"):
+        andon(capsys, "show", "--repo", "shop", "--", name)
+    assert asked == [(tip, "shop")] * 3 + [(tip[:9], "shop"), ("nowhere", "shop"), ("--help-me", "shop")]
+    monkeypatch.chdir(repo / "tests")
+    andon(capsys, "show", "main")
+    assert asked[-1] == (tip, "shop")
 
 
 def test_a_commit_of_nobody_is_exit_code_1(capsys: Caps, office: FakeOffice, daemon: FakeDaemon) -> None:

@@ -135,7 +135,7 @@ def _entries(queue: QueueView, entries: Sequence[EntryView]) -> None:
 def _entry(entry: EntryView) -> tuple[str, ...]:
     state = f"{SIGNS.get(entry.state, ' ')} {entry.state}"
     later = entry.expected_at / 1000 - time.time()
-    lands = f"in {span(later)}" if entry.expected_at and later > 0 else "soon" if entry.expected_at else "-"
+    lands = f"in {span(later)}" if entry.expected_at and later >= 1 else "soon" if entry.expected_at else "-"
     undone = f"takes {entry.reverts} back: " if entry.reverts else ""
     why = f" — {entry.why}" if entry.why else ""
     clashes = " ".join(entry.clashes) or "-"

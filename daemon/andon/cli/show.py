@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from pathlib import Path
 
 from andon.cli import codes, out, reach
 from andon.client import Client, Declined
@@ -9,7 +10,7 @@ from andon.schema import wire
 from andon.schema.errors import Mistake
 from andon.schema.ids import RepoId
 from andon.schema.sentences import plural
-from andon.schema.views import AnyView, Provenance, TaskDetail, TaskView
+from andon.schema.views import AnyView, Provenance, RepositoryView, TaskDetail, TaskView
 
 EXAMPLES = """\
 examples:
@@ -23,6 +24,7 @@ Exit code 1: nothing that the factory landed is that commit.
 """
 SPEC_LINES = 12
 TASK = re.compile(r"[Tt]?[1-9]\d{0,8}")
+HASH = re.compile(r"[0-9a-fA-F]{4,64}")
 LEAST_HASH = 7
 """Digits from which a bare number may also be the beginning of a commit's name."""
 
@@ -98,7 +100,10 @@ def _commit(client: Client, args: argparse.Namespace) -> int:
 def _find(client: Client, commit: str, repo: str) -> Provenance:
     """In the repository that is named, or the one around us, then in all."""
     views = client.views()
-    here = reach.the_repository(views, repo).repo if repo else _around(views)
+    around = reach.the_repository(views, repo) if repo else _around(views)
+    here = around.repo if around else RepoId("")
+    if around and not HASH.fullmatch(commit):
+        commit = _named(around, commit)
     places = (here,) if repo or not here else (here, RepoId(""))
     for place in places:
         try:
@@ -112,12 +117,19 @@ def _find(client: Client, commit: str, repo: str) -> Provenance:
     raise Mistake(f"the daemon cannot tell what {commit} is", mend="`andon list --all` shows all tasks")
 
 
-def _around(views: tuple[AnyView, ...]) -> RepoId:
-    """The repository that we stand in; empty when in none."""
+def _around(views: tuple[AnyView, ...]) -> RepositoryView | None:
+    """The repository that we stand in; None when in none."""
     try:
-        return reach.the_repository(views).repo
+        return reach.the_repository(views)
     except Mistake:
-        return RepoId("")
+        return None
+
+
+def _named(repo: RepositoryView, name: str) -> str:
+    """The hash of what a branch, a tag or `HEAD~2` means in the person's own checkout; the name itself when git knows none."""
+    from andon.cli.gitlook import git
+
+    return git(Path(repo.path), "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}") or name
 
 
 def _provenance(found: Provenance) -> list[tuple[str, str]]:

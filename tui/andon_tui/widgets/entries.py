@@ -112,7 +112,7 @@ def about(
         *(row(" ", Span(each, "strong")) for each in wrap(safe(entry.title), width - 1, 3)),
         *paragraph(safe(entry.why), width, "", " "),
     ]
-    rows += [*_change(entry), *paragraph(_facts(entry, clock), width, "dim", " ")]
+    rows += [*_change(entry), *paragraph(_facts(entry, queue, clock), width, "dim", " ")]
     rows += _proved(entry, queue, [each.task for each in order], clock, width)
     rows += collisions(entry.task, clashes, width)
     if task is not None and task.claims:
@@ -171,13 +171,13 @@ def _head(text: str) -> Row:
     return row(" ", Span(text, "accent"))
 
 
-def _facts(entry: EntryView, clock: Clock) -> str:
+def _facts(entry: EntryView, queue: QueueView, clock: Clock) -> str:
     parts = [f"waits {clock.age(entry.since)}"] if entry.since else []
     parts += [f"by {safe(entry.agent)}"] if entry.agent else []
     parts += [f"takes {entry.reverts} back"] if entry.reverts else []
     parts += [f"priority {entry.priority}"] if entry.priority else []
     parts += [f"overtaken {entry.overtaken} times" if entry.overtaken > 1 else "overtaken once"] if entry.overtaken else []
-    parts += [f"fails by itself in {entry.risk:.0%} of cases, by the record"] if entry.risk else []
+    parts += [f"fails by itself in {entry.risk:.0%} of cases, by the record"] if entry.risk > queue.flow.failing else []
     return " · ".join(parts)
 
 
