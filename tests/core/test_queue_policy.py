@@ -254,8 +254,10 @@ class Yard:
         self.runs = self.named = 0
 
     def look(self) -> Look:
+        """Time passes between any two looks: how far a proof got is never the same."""
+        running = tuple(msgspec.structs.replace(run, spent=self.chance.choice((0.0, 0.5, 1.2))) for run in self.running.values())
         return Look(order=tuple(self.order), clashes=self.clashes, tried=tuple(self.book.values()), slots=self.slots,
-                    running=tuple(self.running.values()), confirm=self.confirm)
+                    running=running, confirm=self.confirm)
 
     def green(self, members: tuple[str, ...]) -> bool:
         tree = {*self.landed, *members}
