@@ -53,7 +53,7 @@ def test_what_is_proved_now_names_tree_members_checks_and_the_bracket(capsys: Ca
     first, confirm, without = (line for line in told.splitlines() if line.startswith("  L"))
     assert "prefix" in first and "7ee1111111" in first and "▸ tests ✓ lint" in first and first.endswith("T21 T22 T23 T24")
     assert "of about 40s" in first and "T23 alone" in confirm and "without T23" in without and "merging" in without
-    assert "one of T22, T23 fails in this combination; T23 is being confirmed" in told
+    assert "! one of T22, T23 is the culprit; T23 is proved once more, alone\n" in told
 
 
 def test_figures_flaky_tests_red_checks_a_held_queue_and_a_checkout_that_does_not_follow_are_told(

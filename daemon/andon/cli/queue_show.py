@@ -110,8 +110,10 @@ def _proofs(queue: QueueView) -> None:
     print(out.paint("\n  proved now", "bold"))
     out.table([_proof(proof) for proof in queue.proving], ("PROOF", "WHAT", "TREE", "TIME", "CHECKS", "MEMBERS"), indent="  ")
     if queue.bracket:
-        told = f"; {queue.suspect} is being confirmed" if queue.suspect else ""
-        print(f"  ! one of {', '.join(queue.bracket)} fails in this combination{told}")
+        confirmed = any(proof.why == "confirm" for proof in queue.proving)
+        told = f"; {queue.suspect} is {'proved once more, alone' if confirmed else 'suspected'}" if queue.suspect else ""
+        one = f"one of {', '.join(queue.bracket)} is the culprit" if len(queue.bracket) > 1 else f"{queue.bracket[0]} fails"
+        print(f"  ! {one}{told}")
 
 
 def _proof(proof: ProofView) -> tuple[str, ...]:

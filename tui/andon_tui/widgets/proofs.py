@@ -75,7 +75,7 @@ def bracket(queue: QueueView) -> list[Row]:
     shown = " ".join(queue.bracket)
     if len(queue.bracket) > BRACKET_LIMIT:
         shown = f"the {len(queue.bracket)} from {queue.bracket[0]} to {queue.bracket[-1]}"
-    one = f"one of {shown} is the culprit" if len(queue.bracket) > 1 else f"{shown} fails on top of those before it"
+    one = f"one of {shown} is the culprit" if len(queue.bracket) > 1 else f"{shown} fails"
     confirmed = any(proof.why == "confirm" for proof in queue.proving)
     alone = f" · {queue.suspect} is {'proved once more, alone' if confirmed else 'suspected'}" if queue.suspect else ""
     return [row(Span(" ! ", "asking"), Span(f"{one}{alone}", "ask"))]
