@@ -198,7 +198,7 @@ def test_a_proof_that_has_not_failed_for_long_turns_suspicion_to_those_behind_it
 
 @given(st.lists(st.floats(0.001, 0.9), min_size=1, max_size=60), st.integers(1, 20))
 def test_cuts_are_distinct_lengths_within_their_bounds(risks: list[float], count: int) -> None:
-    so_far = first_failure(risks, 0, len(risks) + 1, {})
+    so_far = first_failure(risks, 0, len(risks) + 1, {}, 0.2)
     cuts = place(so_far, 0, len(risks) + 1, count)
     assert len(cuts) == len(set(cuts)) == min(count, len(risks)) and cuts == sorted(cuts)
     assert set(cuts) <= set(range(1, len(risks) + 1))
@@ -206,8 +206,9 @@ def test_cuts_are_distinct_lengths_within_their_bounds(risks: list[float], count
 
 
 def test_a_failing_proof_is_the_less_likely_the_longer_it_runs() -> None:
-    assert [unfailed(spent) for spent in (0.0, 0.2)] == [1.0, 1.0]
-    assert unfailed(0.4) > unfailed(0.8) > unfailed(1.0) == unfailed(3.0) > 0
+    assert [unfailed(spent, 0.2) for spent in (0.0, 0.2)] == [1.0, 1.0]
+    assert unfailed(0.4, 0.2) > unfailed(0.8, 0.2) > unfailed(1.0, 0.2) == unfailed(3.0, 0.2) > 0
+    assert unfailed(0.9, 0.98) == 1.0, "where failures only show at the end, time tells nothing before"
     assert 0 < LEAN < 0.2
 
 

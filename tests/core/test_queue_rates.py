@@ -14,6 +14,7 @@ from andon.core.queue.rates import (
     parallelism,
     risk,
     slots_for,
+    soonest,
 )
 
 
@@ -48,6 +49,14 @@ def test_a_simulated_flake_rate_is_found_again() -> None:
             fails += 1
         trees.append((1 if fails < 2 else 0, fails))
     assert flake_rate(trees) == pytest.approx(0.08, abs=0.015)
+
+
+def test_when_failures_show_is_read_from_failing_proofs() -> None:
+    assert soonest([]) == pytest.approx(0.2)
+    assert soonest([1.0] * 200) > 0.95
+    chance = random.Random(3)
+    assert soonest([chance.uniform(0.5, 1.0) for _ in range(300)]) == pytest.approx(0.5, abs=0.05)
+    assert soonest([0.01] * 200) == 0.0
 
 
 @pytest.mark.parametrize(("rate", "confirm"), [(0.0, 1), (0.029, 1), (0.03, 2), (0.2, 2)])

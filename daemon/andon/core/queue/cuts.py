@@ -12,22 +12,20 @@ from collections.abc import Mapping, Sequence
 LEAN = 0.03
 """A failing proof ends sooner than a passing one, so a cut pays best where a failure is a little more likely than not: by this much
 at a cut in two halves, by less the finer the cut."""
-EARLY = 0.2
-"""A failing proof ends anywhere between this part of its time and the whole of it."""
 LATE = 0.05
 """How likely a proof still fails that has used all its time."""
 
 
-def first_failure(risks: Sequence[float], low: int, high: int, spent: Mapping[int, float]) -> list[float]:
+def first_failure(risks: Sequence[float], low: int, high: int, spent: Mapping[int, float], soonest: float) -> list[float]:
     """For n = 0..high: how likely J <= n, given low < J <= high.
 
     `high` is the length of a failing prefix, or one more than all there is, which stands for "none fails". `spent`: by length, how
-    far a proof under way got without failing.
+    far a proof under way got without failing; `soonest`: at what part of its time a failing one may end.
     """
     end = min(high, len(risks))
     doubt, still = 1.0, [1.0] * (end + 1)
     for n in range(end, low, -1):
-        doubt *= unfailed(spent[n]) if n in spent else 1.0
+        doubt *= unfailed(spent[n], soonest) if n in spent else 1.0
         still[n] = doubt
     clear, so_far = 1.0, [0.0] * (low + 1)
     for n in range(low, end):
@@ -39,9 +37,9 @@ def first_failure(risks: Sequence[float], low: int, high: int, spent: Mapping[in
     return [mass / whole for mass in so_far] if whole > 0 else [n / high for n in range(high + 1)]
 
 
-def unfailed(spent: float) -> float:
-    """How likely a failing proof gets so far without failing."""
-    return min(1.0, max(LATE, 1.0 - (spent - EARLY) / (1.0 - EARLY)))
+def unfailed(spent: float, soonest: float) -> float:
+    """How likely a failing proof gets so far without failing, when it ends anywhere between `soonest` and the whole of its time."""
+    return min(1.0, max(LATE, (1.0 - spent) / max(LATE, 1.0 - soonest)))
 
 
 def place(so_far: Sequence[float], low: int, high: int, count: int) -> list[int]:

@@ -71,6 +71,8 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     """Proofs at once."""
     confirm: int = 1
     """Further failures, alone on the present trunk, before a change is rejected."""
+    soonest: float = 0.2
+    """A failing proof ends anywhere between this part of a passing one's time and the whole of it, as measured: `rates.soonest`."""
 
 
 class Want(msgspec.Struct, frozen=True, kw_only=True):

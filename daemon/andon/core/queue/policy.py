@@ -150,12 +150,12 @@ def of_use(book: Book, run: Running, same: int) -> bool:
 class Field:
     """A scene whose cuts compete for slots with those of other scenes."""
 
-    def __init__(self, scene: Scene, weight: float, useful: Useful) -> None:
+    def __init__(self, scene: Scene, weight: float, useful: Useful, soonest: float) -> None:
         """`weight`: how likely the scene comes true; `useful`: proofs under way."""
         self.scene, self.weight = scene, weight
         top = min(scene.high, scene.stop)
         made = {len(m): far for m, (_, far) in useful.items() if scene.low < len(m) < top and scene.keys[: len(m)] == m}
-        self.so_far = first_failure([entry.risk for entry in scene.line], scene.low, top, made)
+        self.so_far = first_failure([entry.risk for entry in scene.line], scene.low, top, made, soonest)
         self.ruler = Ruler(self.so_far, scene.low, top, tuple(made)) if top - scene.low > 1 else None
 
     def worth(self) -> float:
@@ -192,7 +192,7 @@ class Share:
         """Enter a scene: what it would prove, and the hypotheses that it leads to."""
         for _ in range(self.book.owed(scene) - self.useful.get(scene.keys[: scene.high], (0, 0.0))[0]):
             self.push(weight, scene)
-        field = Field(scene, weight, self.useful)
+        field = Field(scene, weight, self.useful, self.book.look.soonest)
         self.fields.append(field)
         self.push(max(field.worth(), LEAST if weight == 1.0 and field.worth() > 0 else 0.0), field)
         if scene.failing and scene.stop > scene.high:

@@ -48,6 +48,16 @@ def flake_rate(trees: Sequence[tuple[int, int]], mean: float = 0.005, weight: fl
     return clamp((lies + mean * weight) / (runs + weight), 0.0001, 0.5)
 
 
+def soonest(shares: Sequence[float], prior: float = 0.2, weight: float = 5.0) -> float:
+    """The part of a passing proof's time after which failing ones begin to end, from the share of it that each failing one took.
+
+    They are taken to end evenly from there to the whole: with a check that only fails at its end it is near 1.
+    """
+    known = [clamp(share, 0.0, 1.0) for share in shares]
+    mean = (sum(known) + (1 + prior) / 2 * weight) / (len(known) + weight)
+    return clamp(2 * mean - 1, 0.0, 0.98)
+
+
 def confirm_for(rate: float) -> int:
     """Further failures, alone on the trunk, before a change is rejected, by the flake rate."""
     return 1 if rate < FLAKY else 2

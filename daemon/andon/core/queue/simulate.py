@@ -12,7 +12,7 @@ import msgspec
 from .baselines import Batch, Train, serial, speculation
 from .look import Entry, Look, Plan, Running, Tried, Want
 from .policy import plan
-from .rates import Record, confirm_for, flake_rate, own_failure
+from .rates import Record, confirm_for, flake_rate, own_failure, soonest
 
 Policy = Callable[[Look], Plan]
 """Answers a look with a plan; may keep memory of its own, as some published queues do."""
@@ -127,6 +127,7 @@ class Laboratory:
         self.now, self.burned = 0.0, 0.0
         self.rejected = self.thrown_out = self.red = self.started = self.confirms = self.cancelled = self.landings = 0
         self.turnarounds: list[float] = []
+        self.ended: list[float] = []
 
     def outcome(self) -> Outcome:
         """Drive the world to its end."""
@@ -154,7 +155,7 @@ class Laboratory:
             order=tuple(Entry(key=key, risk=rate) for key in self.order[:SEEN]),
             tried=tuple(Tried(members=members, passes=n[0], fails=n[1]) for members, n in self.tried.items()),
             running=tuple(self.seen(run) for run in self.runs.values()),
-            slots=self.world.slots, confirm=self.world.confirm,
+            slots=self.world.slots, confirm=self.world.confirm, soonest=soonest(self.ended[-50:]),
         )
 
     def seen(self, run: Run) -> Running:
@@ -215,6 +216,8 @@ class Laboratory:
         self.now, name = heapq.heappop(self.ends)
         run = self.runs[name]
         self.end(run)
+        if not run.green:
+            self.ended.append(self.seen(run).spent)
         if run.members:
             self.tried.setdefault(run.members, [0, 0])[0 if run.green else 1] += 1
 
