@@ -2,8 +2,10 @@
 
 import asyncio
 import statistics
+from collections.abc import Sequence
 from typing import Literal
 
+from andon.core.queue.simulate import replay
 from andon.core.queue.standing import slots
 from andon.core.state import Past, Repository, State, Task
 from andon.edges import provenance
@@ -12,10 +14,11 @@ from andon.schema import events as e, wire
 from andon.schema.errors import Mistake
 from andon.schema.ids import LandingId, Oid, RepoId, TaskId
 from andon.schema.layout import Layout
-from andon.schema.views import Provenance
+from andon.schema.views import PolicyRow, Provenance
 
 ROWS = 200_000
 """Ledger rows that a history is read from, the latest."""
+HISTORY = ("landing.planned", "flake.seen", "task.landed", "entry.sent-back")
 PROOF_S = 60.0
 """Taken for a proof where none was ever timed."""
 
@@ -33,8 +36,8 @@ async def find_commit(state: State, request: wire.FindCommit) -> wire.Provenance
 
 def provenance_of(state: State, repo: Repository, told: provenance.Told) -> Provenance:
     """Ledger and trailers together. A trailer names a task; only the ledger proves that it landed as this commit."""
-    recorded = {task: known for task, known in (*state.tasks.items(), *state.past.items()) if known.repo == repo.repo and known.landed}
-    task = next((name for name, known in recorded.items() if known.landed in (told.commit, told.by)), TaskId(""))
+    recorded = [(name, known) for name, known in (*state.tasks.items(), *state.past.items()) if known.repo == repo.repo]
+    task = next((name for name, known in recorded if known.landed and known.landed in (told.commit, told.by)), TaskId(""))
     by: Literal["ledger", "trailer", "none"] = "ledger" if task else "trailer" if told.task else "none"
     task = task or TaskId(told.task)
     known: Task | Past | None = state.tasks.get(task) or state.past.get(task)
@@ -52,3 +55,51 @@ async def simulate(state: State, layout: Layout, request: wire.SimulateQueue) ->
     if repo is None:
         raise Mistake(f"repository {request.repo} is not registered", mend="andon status shows those that are")
     return await asyncio.to_thread(_simulate, repo, layout, request.slots or slots(state, repo), request.seed)
+
+
+def _simulate(repo: Repository, layout: Layout, count: int, seed: int) -> wire.SimulationIs:
+    """Read the history, then let each policy have it."""
+    rows = read_log(layout, limit=ROWS, kinds=HISTORY, newest=True)
+    pace = statistics.median(repo.queue.seconds) if repo.queue.seconds else PROOF_S
+    past = history_of(rows, repo.repo, pace)
+    if not past:
+        raise Mistake(f"nothing has landed in {repo.repo} yet, so there is no history to judge by",
+                      where=repo.repo, mend="let a few changes land first")
+    found = replay(past, count, seed)
+    rows_told = tuple(
+        PolicyRow(
+            policy=name, slots=count, landed=made.landed, sent_back=made.rejected, runs=made.runs, wasted=made.wasted,
+            hours=round(made.took / 3600, 3), wait_p50_s=round(made.p50, 1), wait_p95_s=round(made.p95, 1), red=made.red,
+        ) for name, made in found.items()
+    )
+    timed = "as timed here" if repo.queue.seconds else f"taken for {PROOF_S:.0f} s, for none was timed yet"
+    text = f"{len(past)} changes as they came; a proof takes {pace:.1f} s, {timed}; a failure shows after as long as here"
+    return wire.SimulationIs(rows=rows_told, entries=len(past), text=text)
+
+
+def history_of(rows: Sequence[e.Recorded], repo: RepoId, pace: float) -> tuple[tuple[float, float, bool, bool], ...]:
+    """Each change that left the queue: (came at, seconds of its proof, failed by itself, seen flaky), times from the first."""
+    came: dict[TaskId, int] = {}
+    of: dict[LandingId, tuple[TaskId, ...]] = {}
+    planned: dict[LandingId, int] = {}
+    flaky: set[TaskId] = set()
+    found: list[tuple[int, float, bool, bool]] = []
+    for row in rows:
+        match row.event:
+            case e.LandingPlanned() if row.event.repo == repo:
+                for member in row.event.members:
+                    came.setdefault(member.task, member.at)
+                of[row.event.landing] = tuple(member.task for member in row.event.members)
+                planned[row.event.landing] = row.at
+            case e.FlakeSeen() if row.event.repo == repo:
+                flaky |= set(row.event.tasks)
+            case e.TaskLanded(task=task) if task in came:
+                seconds = (row.at - planned.get(row.event.landing, row.at)) / 1000 or pace
+                found.append((came.pop(task), seconds, False, task in flaky))
+            case e.EntrySentBack(task=task, reason="failed") if task in came:
+                found.append((came.pop(task), pace, True, task in flaky))
+            case _:
+                pass
+    found.sort()
+    first = found[0][0] if found else 0
+    return tuple(((at - first) / 1000, seconds, culprit, lies) for at, seconds, culprit, lies in found)

@@ -19,7 +19,7 @@ from andon.schema.ids import Digest, GateId, RepoId, TaskId
 from andon.schema.views import TaskView
 from factory import Factory, factory, git, small_repo
 
-TASKS, WIP = 30, 8
+TASKS, WIP, SLOTS = 30, 8, 2
 
 
 @pytest.fixture
@@ -55,35 +55,37 @@ def at_work(rows: list[e.Recorded]) -> Iterator[tuple[e.Recorded, Counter[RepoId
         yield row, Counter(live.values())
 
 
-def landings_overlap(rows: list[e.Recorded]) -> list[int]:
-    """Events at which a second landing began before the first had ended."""
+def proofs_at_once(rows: list[e.Recorded]) -> int:
+    """The most landings that were merged or proved at one time."""
     under_way: set[str] = set()
-    found = []
+    most = 0
     for row in rows:
         match row.event:
             case e.LandingPlanned(landing=landing):
-                found += [row.seq] if under_way else []
                 under_way.add(landing)
-            case e.TargetMoved(landing=landing) | e.LandingAbandoned(landing=landing) | e.LandingConflicted(landing=landing):
+                most = max(most, len(under_way))
+            case e.LandingJudged(landing=landing) | e.LandingAbandoned(landing=landing) | e.LandingConflicted(landing=landing):
                 under_way.discard(landing)
-    return found
+    return most
 
 
 @pytest.mark.slow
 def test_thirty_tasks_all_land_and_no_cap_is_ever_exceeded(plant: Factory, tmp_path: Path) -> None:
     person(plant, WIP)
-    repo = small_repo(tmp_path / "repo", extra=f"[factory]\nwip = {WIP}\n[stations.build]\nwip = {WIP - 1}\n")
+    limits = f"[factory]\nwip = {WIP}\nproving = {SLOTS}\n[stations.build]\nwip = {WIP - 1}\n"
+    repo = small_repo(tmp_path / "repo", extra=limits)
     name = plant.register(repo)
     tasks = [plant.add(name, title=f"task {n}") for n in range(TASKS)]
     plant.until(lambda: set(states(plant).values()) == {"done"}, 115, what="all tasks to land")
     rows = plant.events()
     most = max(sum(counts.values()) for _, counts in at_work(rows))
     assert most == WIP - 1, f"{most} at work at once; the station takes {WIP - 1}, the factory {WIP}"
-    assert landings_overlap(rows) == []
+    assert proofs_at_once(rows) <= SLOTS
     notes = git(repo, "ls-tree", "--name-only", "refs/andon/trunk/main", "notes/").split()
     assert set(notes) == {f"notes/{task}.md" for task in tasks}
     merges = git(repo, "rev-list", "--merges", "--count", "refs/andon/trunk/main")
-    assert int(merges) == TASKS == sum(isinstance(row.event, e.TargetMoved) for row in rows)
+    assert int(merges) == TASKS == sum(isinstance(row.event, e.TaskLanded) for row in rows)
+    assert sum(isinstance(row.event, e.TargetMoved) for row in rows) <= TASKS
     assert len(set(git(repo, "rev-list", "--first-parent", "refs/andon/trunk/main").split())) == TASKS + 1
 
 

@@ -78,7 +78,7 @@ async def test_the_selected_change_tells_why_members_tree_claims_and_the_lines_o
         for told in ("T22 or T23 fails in this combination", "2 of 6", "2 files +30 -4 · commit abababababab",
                      "waits 42m · by claude",
                      "≠ T26 do not merge", "src/humanize/time.py:88-96", "docs/index.md (file)", "T26's agent was told",
-                     "with those before it · tree 7ee111111111", "… tests running  ✓ lint proven"):
+                     "L7 tree 7ee111111111 · with those before it", "… tests running  ✓ lint proven"):
             assert told in shown.text, told
 
 

@@ -196,7 +196,7 @@ def _proved(entry: EntryView, queue: QueueView, order: Sequence[TaskId], clock: 
     for proof in mine:
         what = {"prefix": "with those before it", "confirm": "alone, once more", "without": f"without {proof.suspect}"}[proof.why]
         tree = f"tree {proof.tree[:12]}" if proof.tree else "being merged"
-        name = row(Span(f" {proof.landing} ", "strong"), Span(f"{what} · {tree}", "dim"))
+        name = row(Span(f" {proof.landing} ", "strong"), Span(f"{tree} · {what}", "dim"))
         rows.append(between(name, proofs.time(proof, clock), width))
         inside = proofs.columns_of((proof,), order)
         by_name = proofs.fits(queue, inside, width - 4)
