@@ -360,9 +360,10 @@ def _(view: View) -> Iterator[str]:
     """The target's history has one merge a landed task, and none of a task that did not land."""
     repo, scene = view.scene.repo, view.scene
     trunk = git(repo, "rev-parse", "--verify", "-q", scene.trunk, check=False)
-    form = "--format=%H %(trailers:key=Andon-Task,valueonly,separator=%x2C)"
+    form = "--format=%H %(trailers:key=Andon-Task,valueonly,separator=%x2C) %(trailers:key=Andon-Change,valueonly,separator=%x2C)"
     told = git(repo, "log", form, trunk) if trunk else ""
-    merges = [(line.split(" ", 1)[0], line.split(" ", 1)[1]) for line in told.splitlines() if " " in line.strip()]
+    named = {words[0]: words[1].split(",") for words in map(str.split, told.splitlines()) if len(words) > 1}
+    merges = [(words[0], words[1]) for words in map(str.split, told.splitlines()) if len(words) == 3]  # what lands names its change
     landed = {row["task"]: row["commit"] for row in of(view.rows, "task.landed")}
     for task, count in Counter(task for _, task in merges).items():
         if count > 1:
@@ -370,7 +371,7 @@ def _(view: View) -> Iterator[str]:
         if task not in landed:
             yield f"{task} is in {scene.target} and the ledger does not say so"
     for task, commit in landed.items():
-        if (commit, task) not in merges:
+        if task not in named.get(commit, []):
             yield f"{task} is not in {scene.target} as {commit[:12]}"
 
 
@@ -409,6 +410,8 @@ def _(view: View) -> Iterator[str]:
     for name in ("head", "config", "hooks", "loose", "tracked", "dirty", "staged"):
         if after[name] != before[name]:
             yield f"{name} was {before[name]!r} and is {after[name]!r}"[:600]
+    if of(view.rows, "target.published"):  # a push moves what is known of the remote
+        after["refs"] = {name: oid for name, oid in after["refs"].items() if not name.startswith("refs/remotes/")}
     if after["refs"] != {name: oid for name, oid in before["refs"].items() if name != branch}:
         yield "branches, tags or the stash changed"
     asked = of(view.rows, "target.forward-asked")

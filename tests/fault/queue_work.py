@@ -1,11 +1,14 @@
 """Random work for a merge queue: changes that meet, poison, flakes, an outsider, cancelled and held ones. It knows no daemon."""
 
+import argparse
 import contextlib
 import json
+import os
 import random
 import sqlite3
 import sys
-from collections.abc import Callable
+import tempfile
+import time
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +21,8 @@ from andon.schema.errors import Mistake
 from andon.schema.ids import TaskId
 from andon.schema.views import GateView, SessionView, TaskView
 from factory import Factory, git
-from fault.workload import Piece, environment, settled, tried
+from fault.checker import Violation, check
+from fault.workload import Piece, end, environment, remove, settled, tried
 from fault.world import Row, Scene, of, person, rows
 from support import wait_until
 
@@ -37,7 +41,7 @@ stations = ["build", "land"]
 [policy]
 ship = ["**"]
 [budget]
-task = {{ attempts = 9 }}
+task = {{ attempts = 2 }}
 [retry]
 backoff_s = 0.1
 [queue]
@@ -53,8 +57,14 @@ def note(name, *words):
     with (outside / name).open("a") as file:
         file.write(" ".join(words) + "\n")
 note("starts", attempt, str(os.getpid()))
-name = re.search(r"^\[\[act: (.*)\]\]$", pathlib.Path(sys.argv[1]).read_text(), re.M)[1]
-act = json.loads((outside / "acts" / f"{name}.json").read_text())
+prompt = pathlib.Path(sys.argv[1]).read_text()
+found = re.search(r"^\[\[act: (.*)\]\]$", prompt, re.M)
+name = found[1] if found else re.search(r"Change (c\d+)", prompt)[1]
+act = json.loads((outside / "acts" / f"{name}.json").read_text()) if found else {}
+if not found:  # it takes back what that change did, where git could not
+    for path in pathlib.Path("shared").iterdir():
+        path.write_text(path.read_text().replace(f" {name}", ""))
+    pathlib.Path(f"src/{name}.txt").unlink(missing_ok=True)
 def put(path, text):
     file = pathlib.Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -72,6 +82,9 @@ for old, new in act.get("moves", []):
 for other in act.get("without", []):
     waived = pathlib.Path(f"src/{other}.txt").exists()
     put(f"rules/{name}.txt", f"{'waived' if waived else 'without'} {other}\n")
+for rule in pathlib.Path("rules").glob("*.txt"):
+    if rule.read_text() == f"without {name}\n":
+        put(rule, f"waived {name}\n")
 subprocess.run(("git", "add", "-A"), check=True)
 subprocess.run(("git", "commit", "-q", "--allow-empty", "-m", f"{name} of {attempt}"), check=True)
 oid = subprocess.run(("git", "rev-parse", "HEAD"), check=True, capture_output=True, text=True).stdout.strip()
@@ -142,7 +155,7 @@ class Plan:
     revert: bool = False
     """Whether a landed change is taken back at the end."""
     dirty: bool = False
-    """Whether the person has changes in hand; they ask to be taken forward at the end."""
+    """Whether the person has changes in hand; they ask to be taken forward at the end. Such a person does not merge."""
     history: str = "tips"
     land: str = "merge"
     publish: str = "none"
@@ -152,7 +165,7 @@ class Plan:
     """Whether the queue is stopped until all changes have arrived once."""
 
 
-SWEPT = Plan(seed=4, branches=6, meeting=1.0, shared=1, flaky=3, cancelled=0, held=0, revert=True, publish="push")
+SWEPT = Plan(seed=4, branches=7, meeting=0.7, shared=1, flaky=3, cancelled=0, held=0, revert=True, publish="push")
 """What the sweep kills a daemon at: conflicts, a pair, poison, flakes, a commit by hand, a revert, a remote."""
 TAKEN = Plan(seed=6, branches=2, poison=0, pairs=0, flaky=0, cancelled=0, held=0, outsider=0, dirty=True, batch=False)
 """A checkout with changes in hand that is taken forward at the end."""
@@ -256,7 +269,7 @@ class QueuePiece(Piece):
         Path(self.plant.env["ANDON_CONFIG_HOME"]).mkdir(parents=True, exist_ok=True)
         self.known, self.tasks = None, {}
         self.tail = Tail(self.plant.layout.home)
-        self.committed = 0
+        self.committed = self.killed = self.revived = 0
         chance = random.Random(plan.seed + 1)
         whole = 25 * plan.branches
         self.deaths = sorted(chance.randrange(20, whole) for _ in range(plan.kills))
@@ -287,6 +300,7 @@ class QueuePiece(Piece):
         told = self.tail.read()
         if self.deaths and len(told) > self.deaths[0]:
             self.deaths.pop(0)
+            self.killed += 1
             self.plant.kill()
             return False
         views = client.views()
@@ -333,14 +347,17 @@ class QueuePiece(Piece):
     def _last_wish(self, client: Client, told: list[Row]) -> bool:
         """A landed change taken back; the checkout taken forward."""
         if self.plan.revert and not any(row["reverts"] for row in of(told, "task.added")):
-            landed = of(told, "task.landed")
+            landed = [row["task"] for row in of(told, "task.landed")]
+            plain = [self.tasks[name] for name, act in self.made.acts.items() if "lines" not in act and self.tasks[name] in landed]
             if landed:
-                self._try(client, i.RevertLanding(task=TaskId(landed[0]["task"]), because="not wanted any more", key="revert"))
+                self._try(client, i.RevertLanding(task=TaskId((plain or landed)[0]), because="not wanted any more", key="revert"))
                 return False
         if self.plan.dirty:
             mirrored = of(told, "target.mirrored")
             if mirrored and not mirrored[-1]["advanced"] and self.known is not None:
-                self._try(client, i.ForwardTarget(repo=self.known))
+                asked = of(told, "target.forward-asked")
+                if not asked or any(row.seq > asked[-1].seq for row in of(told, "target.moved", "factory.started")):
+                    self._try(client, i.ForwardTarget(repo=self.known))
                 return False
         return True
 
@@ -363,13 +380,48 @@ class QueuePiece(Piece):
         if tried(self.repo, "rev-parse", "-q", "--verify", trunk) and not self.plan.dirty:
             wait_until(lambda: tried(self.repo, "merge", "-q", "-m", "Take trunk", trunk), what="git merge by hand")
 
-    def play(self, seconds: float, restart: Callable[[], None]) -> str:
-        """`drive`, with the deaths of the plan in between."""
-        state = self.drive(seconds)
-        while state == "dead" and not self.plant.log_text().count("Traceback"):
-            restart()
-            state = self.drive(seconds)
-        return state
+
+@dataclass
+class Played:
+    """What became of a plan."""
+
+    plan: Plan
+    state: str = "stuck"
+    violations: list[Violation] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    log: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Came to rest with every promise kept."""
+        return self.state == "rest" and not self.violations
+
+    def __str__(self) -> str:
+        told = self.counts
+        runs = told.get("runs", 0) / max(told.get("landed", 0), 1)
+        bad = "" if self.good else f"; {self.state}; " + "; ".join(map(str, self.violations))
+        return (f"seed {self.plan.seed}, {self.plan.branches} changes, {self.seconds:.0f} s: "
+                + ", ".join(f"{count} {name}" for name, count in told.items()) + f"; {runs:.2f} runs a landed change{bad}")
+
+
+def play(plan: Plan, root: Path, seconds: float, program: tuple[str, ...] = ("-m", "andon.cli.main", "daemon")) -> Played:
+    """A factory with this plan, driven to rest past all deaths of its daemon, and judged. All that was started is ended."""
+    piece, begun, played = QueuePiece(root, plan), time.monotonic(), Played(plan)
+    plant, last = piece.plant, begun + seconds
+    try:
+        plant.start(program=program)
+        while (state := piece.drive(last - time.monotonic())) == "dead" and piece.killed > piece.revived:
+            piece.revived += 1
+            plant.start(program=program)
+        plant.stop()
+        told = rows(plant.layout.home)
+        played.state, played.counts, played.seconds = state, counts(told), time.monotonic() - begun
+        played.violations = check(piece.scene)
+    finally:
+        end(plant)
+        played.log = plant.log_text()[-3000:]
+    return played
 
 
 def counts(told: list[Row]) -> dict[str, int]:
@@ -387,6 +439,35 @@ def counts(told: list[Row]) -> dict[str, int]:
     }
 
 
-def told_of(home: Path) -> list[Row]:
-    """The whole ledger."""
-    return rows(home)
+def main(argv: list[str]) -> int:
+    """More seeds: `python tests/fault/queue_work.py --seeds 5 --branches 100`."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first", type=int, default=1)
+    parser.add_argument("--branches", type=int, default=100)
+    parser.add_argument("--poison", type=int, default=0, help="0: 1 to 3, by the seed")
+    parser.add_argument("--kills", type=int, default=6)
+    parser.add_argument("--seconds", type=float, default=900.0)
+    parser.add_argument("--history", default="", help="tips or green; empty: by the seed")
+    told = parser.parse_args(argv)
+    bad = 0
+    for seed in range(told.first, told.first + told.seeds):
+        plan = Plan(seed=seed, branches=told.branches, poison=told.poison or 1 + seed % 3, pairs=max(1, told.branches // 20),
+                    cancelled=3, held=2, outsider=0 if seed % 3 == 2 else 2, kills=told.kills, revert=True, dirty=seed % 3 == 2, wip=8,
+                    history=told.history or ("green" if seed % 2 else "tips"), batch=seed % 4 != 3)
+        root = Path(tempfile.mkdtemp(prefix="andon-queue-"))
+        played = play(plan, root, told.seconds)
+        print(played, flush=True)
+        if played.good:
+            remove(root)
+        else:
+            print(root, played.log, flush=True)
+        bad += not played.good
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    os.environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    os.environ |= {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER")
+                   for what, value in (("NAME", "Test"), ("EMAIL", "test@example.org"))}
+    sys.exit(main(sys.argv[1:]))
