@@ -20,7 +20,19 @@ from andon.schema.errors import Problem
 from andon.schema.health import Cause, Health
 from andon.schema.ids import AttemptId, Digest, Oid, RepoId, TaskId
 from andon.schema.jobs import Exit, Said
-from andon.schema.settings import AgentSettings, Budget, Check, FactorySettings, Line, Permissions, Policy, Queue, Retry, Station, Step
+from andon.schema.settings import (
+    AgentSettings,
+    Budget,
+    Check,
+    FactorySettings,
+    Line,
+    Permissions,
+    Policy,
+    Queue,
+    Retry,
+    Station,
+    Step,
+)
 from andon.schema.signals import Verdict
 from core.audit import Audit
 from core.sim import STATIONS, Sim, loaded, oid, settings
@@ -515,7 +527,8 @@ class Chaos(Sim):
                 self.give(i.ReleaseEntry(task=name, by="me"))
             for gate in sorted(self.state.gates.values(), key=lambda gate: gate.gate):
                 options = [option.key for option in gate.options]
-                keys = ["approve", "answer", "extend", "run-again", "retry", "keep"] if round_ < 20 else ["approve", "cancel", "stop"]
+                early = ["approve", "answer", "extend", "run-again", "retry", "keep"]
+                keys = early if round_ < 20 else ["approve", "cancel", "stop"]
                 option = next(key for key in (*keys, *options) if key in options)
                 self.give(i.AnswerGate(gate=gate.gate, option=option, because="go on", bound=gate.bound, by="me"))
             self.drop_orphans()

@@ -1,4 +1,4 @@
-"""The land station with one change at a time: proven as merged, moved by compare-and-swap, and nothing while the line is stopped."""
+"""The land station with one change at a time: proven as merged, moved by compare-and-swap, nothing while the line is stopped."""
 
 from typing import Any
 

@@ -137,6 +137,7 @@ def test_a_group_of_inputs_decided_at_once_is_the_same_as_one_by_one() -> None:
 
 
 CHANGES: list[dict[str, Any]] = [{}, {"wip": 1}, {"checks": {}}, {"lines": {}}, {"agents": {}}]
+CLASH = i.Clash(one=TaskId("T1"), other=TaskId("T2"), kind="hot", hunks=(e.Hunk(path="a"),), heads=(Oid("a"), Oid("b")))
 WORDS: dict[str, list[Any]] = {
     "kind": ["deliver-message", "answer-ask", "interrupt-turn", "look-at-work", "end-session",
              "prepare-checkout", "start-session", "watch-session", "run-check", "move-target", "remove-checkout", "what"],
@@ -148,7 +149,7 @@ WORDS: dict[str, list[Any]] = {
     "verdict": [
         Verdict(health=health, cause=cause, because="it stands", source="hook", since=0, until=until)
         for until, (health, cause) in enumerate((*VERDICTS, ("waiting-permission", "permission"), ("auth", "auth")))],
-    "clashes": [(), (i.Clash(one=TaskId("T1"), other=TaskId("T2"), kind="hot", hunks=(e.Hunk(path="a"),), heads=(Oid("a"), Oid("b"))),)],
+    "clashes": [(), (CLASH,)],
     "compared": [(), (TaskId("T1"), TaskId("T2"))], "steps": [()], "conflicts": [(), ("src/a.py",)],
     "ask": ["a1", "a2", "a3"], "message": [f"M{n}" for n in range(1, 6)], "turn": [1, 2, 3, 4], "n": [1, 2, 3, 4],
     "text": ["", "done", "shall I?", "x" * 70_000], "interactive": [True, True, False], "agent": ["default", "nobody"],
