@@ -77,7 +77,7 @@ def _(state: State, event: e.LandingJudged) -> State:
 
 def judged(seen: Outcome, landing: Landing, event: e.LandingJudged) -> Outcome:
     """What is known of the members after one more proof of them."""
-    seen = replace(seen, commit=landing.candidate)
+    seen = replace(seen, commit=landing.candidate, tree=landing.tree)
     if event.result == "pass":
         return replace(seen, passes=seen.passes + 1, unevaluated=0, final=False)
     failed = tuple(checked for checked in landing.checked if checked.result != "pass")

@@ -47,15 +47,17 @@ def _(state: State, event: e.QueueResumed) -> State:
 
 @on(e.FlakeSeen)
 def _(state: State, event: e.FlakeSeen) -> State:
-    known = state.repos.get(event.repo)
-    if known is None:
+    repo = state.repos.get(event.repo)
+    if repo is None:
         return state
-    flakes = known.queue.flakes
+    flakes = repo.queue.flakes
     for name in event.tests or (event.check,):
-        seen = next((flake.seen for flake in flakes if (flake.name, flake.check) == (name, event.check)), 0)
-        others = tuple(flake for flake in flakes if (flake.name, flake.check) != (name, event.check))
-        flakes = (*others, Flake(name=name, check=event.check, seen=seen + 1, at=state.at))[-KEPT_FLAKES:]
-    counts = replace(known.queue.counts, flaky=known.queue.counts.flaky + 1)
+        known = next((flake for flake in flakes if (flake.name, flake.check) == (name, event.check)), None)
+        before = known or Flake(name=name, check=event.check, seen=0, at=0)
+        trees = (*(tree for tree in before.trees if tree != event.tree), event.tree)[-3:]
+        new = replace(before, seen=before.seen + 1, at=state.at, trees=trees)
+        flakes = (*(flake for flake in flakes if flake is not known), new)[-KEPT_FLAKES:]
+    counts = replace(repo.queue.counts, flaky=repo.queue.counts.flaky + 1)
     return with_queue(state, event.repo, flakes=flakes, counts=counts)
 
 

@@ -75,7 +75,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     fails: int = 0
     unevaluated: int = 0
     commit: Oid = Oid("")
-    """The candidate that was proved last."""
+    """The candidate that was proved last, and its tree."""
+    tree: Oid = Oid("")
     runs: tuple[RunId, ...] = ()
     """Those that said no."""
     final: bool = False
@@ -95,6 +96,8 @@ class Flake(msgspec.Struct, frozen=True, kw_only=True):
     seen: int
     """How often."""
     at: int
+    trees: tuple[Oid, ...] = ()
+    """The latest few that it was seen on."""
 
 
 class Landed(msgspec.Struct, frozen=True, kw_only=True):

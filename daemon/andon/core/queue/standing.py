@@ -115,9 +115,9 @@ def slots(state: State, repo: Repository) -> int:
 
 
 def excused(state: State, repo: Repository, outcome: Outcome) -> bool:
-    """Whether all that failed here is known to be flaky and not touched by these changes, within the budget for it."""
+    """Whether all that failed here is known to be flaky from other trees, and not touched by these changes, within the budget."""
     queue = repo.queue
-    known = {flake.name for flake in queue.flakes}
+    known = {flake.name for flake in queue.flakes if any(tree != outcome.tree for tree in flake.trees)}
     if not outcome.names or len(queue.flakes) > repo.settings.queue.flaky or not set(outcome.names) <= known:
         return False
     paths = {path for member in outcome.members if (task := state.tasks.get(member.task)) and task.work for path in task.work.paths}
