@@ -164,6 +164,11 @@ class Plan:
     batch: bool = True
     """Whether the queue is stopped until all changes have arrived once."""
 
+    @property
+    def by_hand(self) -> int:
+        """Commits of the person's own, if they can merge."""
+        return 0 if self.dirty else self.outsider
+
 
 SWEPT = Plan(seed=4, branches=7, meeting=0.7, shared=1, flaky=3, cancelled=0, held=0, revert=True, publish="push")
 """What the sweep kills a daemon at: conflicts, a pair, poison, flakes, a commit by hand, a revert, a remote."""
@@ -321,7 +326,7 @@ class QueuePiece(Piece):
 
     def _owes(self, told: list[Row]) -> bool:
         """Whether the person still has something to do."""
-        return self.committed < self.plan.outsider or not all(self._arrived(told, name) for name in self.made.held)
+        return self.committed < self.plan.by_hand or not all(self._arrived(told, name) for name in self.made.held)
 
     def _meddle(self, client: Client, told: list[Row]) -> None:
         arrived = {row["task"] for row in of(told, "task.entered") if row["station"] == "land"}
@@ -337,7 +342,7 @@ class QueuePiece(Piece):
             if self.tasks[name] in arrived and not any(
                     row["task"] == self.tasks[name] for row in of(told, "task.cancelled", "task.landed")):
                 self._try(client, i.CancelTask(task=self.tasks[name], because="not needed"), ("task.cancelled", self.tasks[name]))
-        if self.committed < min(self.plan.outsider, moves):
+        if self.committed < min(self.plan.by_hand, moves):
             self.committed += 1
             self.commit_as_person()
 
@@ -453,7 +458,7 @@ def main(argv: list[str]) -> int:
     bad = 0
     for seed in range(told.first, told.first + told.seeds):
         plan = Plan(seed=seed, branches=told.branches, poison=told.poison or 1 + seed % 3, pairs=max(1, told.branches // 20),
-                    cancelled=3, held=2, outsider=0 if seed % 3 == 2 else 2, kills=told.kills, revert=True, dirty=seed % 3 == 2, wip=8,
+                    cancelled=3, held=2, outsider=2, kills=told.kills, revert=True, dirty=seed % 3 == 2, wip=8,
                     history=told.history or ("green" if seed % 2 else "tips"), batch=seed % 4 != 3)
         root = Path(tempfile.mkdtemp(prefix="andon-queue-"))
         played = play(plan, root, told.seconds)
