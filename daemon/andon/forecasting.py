@@ -20,6 +20,7 @@ from andon.edges.forecast import Forecast, GroupsOf, Head, Outlook
 from andon.edges.scratch import agent_git_dir
 from andon.edges.tmux import News, PanesChanged
 from andon.edges.watch import Watch
+from andon.edges.whatif import Room
 from andon.loop import Loop
 from andon.schema import events as e, inputs as i
 from andon.schema.errors import Mistake, Problem
@@ -72,6 +73,7 @@ class Forecasting:
         self._news, self._busy = asyncio.Event(), False
         self._timer: asyncio.TimerHandle | None = None
         self._watch = Watch()
+        self._room: Room | None = None
 
     # --- life --------------------------------------------------------------------------------------------------------
 
@@ -89,6 +91,9 @@ class Forecasting:
                 forecast.close()
             self._forecasts.clear()
             self._sessions.clear()
+            if self._room is not None:
+                self._room.close()
+                self._room = None
 
     @property
     def resting(self) -> bool:
@@ -217,20 +222,28 @@ class Forecasting:
             if key in self._loop.state.problems:
                 self._loop.give(i.TroubleGone(key=key))
             return
+        self._begin_anew(repo)
         if key not in self._loop.state.problems:
             self._loop.give(i.TroubleSeen(key=key, problem=problem, repo=repo.repo))
 
+    def _begin_anew(self, repo: Repository) -> None:
+        """Whatever was remembered may be what is broken: the next time everything is read again, into another store."""
+        forecast = self._forecasts.pop(repo.repo, None)
+        if forecast is not None:
+            forecast.close()
+        for attempt in filter(None, map(self._at_work, self._live_tasks(repo))):
+            self._sessions[attempt.attempt].found, self._sessions[attempt.attempt].owed = None, True
+
     async def _read(self, repo: Repository) -> bool:
         """Read the checkouts whose moment has come; whether one holds something else than before."""
-        live = self._live_tasks(repo)
+        live, now = self._live_tasks(repo), self._clock()
+        forecast = self._of(repo) if len(live) > 1 else None
         working = [attempt for attempt in map(self._at_work, live) if attempt is not None]
-        now = self._clock()
-        due = [one for one in working if (session := self._sessions[one.attempt]).due <= now or (session.owed and len(live) > 1)]
-        if len(live) < 2:
+        due = [one for one in working if (session := self._sessions[one.attempt]).due <= now or (session.owed and forecast)]
+        if forecast is None:
             for attempt in due:
                 self._sessions[attempt.attempt].owed = True
             return False
-        forecast = self._of(repo)
         free = asyncio.Semaphore(AT_ONCE)
         return any(await asyncio.gather(*(self._look(repo, attempt, forecast, free) for attempt in due)))
 
@@ -278,6 +291,8 @@ class Forecasting:
     async def _forecast(self, repo: Repository) -> None:
         """Compare all live changes of a repository, and tell the loop when that gives something else than the last time."""
         heads = [head for task in self._live_tasks(repo) if (head := self._head(task)) is not None]
+        if len(heads) < 2 and repo.repo not in self._forecasts:
+            return
         outlook = self.outlooks[repo.repo] = await self._of(repo).outlook(repo.trunk, heads)
         answer = outlook.compared, tuple((one.one, one.other, one.kind, one.hunks) for one in outlook.clashes)
         if answer != self._last.get(repo.repo, ((), ())):
@@ -297,9 +312,12 @@ class Forecasting:
         """The forecast of a repository, with its contract groups as they are now."""
         contracts = repo.settings.queue.contracts
         forecast = self._forecasts.get(repo.repo)
+        if forecast is not None and not forecast.store.objects.is_dir():
+            self._begin_anew(repo)
+            forecast = None
         if forecast is None:
-            room = self._layout.home / "scratch"
-            forecast = self._forecasts[repo.repo] = Forecast(Path(repo.git_dir), room, groups(contracts))
+            self._room = self._room or Room(self._layout.home)
+            forecast = self._forecasts[repo.repo] = Forecast(Path(repo.git_dir), self._room.path, groups(contracts))
         elif contracts != self._contracts[repo.repo]:
             forecast.regroup(groups(contracts))
         self._contracts[repo.repo] = contracts

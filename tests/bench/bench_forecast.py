@@ -20,14 +20,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchkit import cpu_of
-
 import gitkit
 from andon.edges import checkout, worktree_tree
 from andon.edges.forecast import Forecast, Head, Outlook
 from andon.edges.git import environ
+from andon.edges.whatif import Room
 from andon.schema.ids import Oid, TaskId
 from andon.schema.layout import Layout
+from bench.benchkit import cpu_of
 from checkoutkit import Floor
 
 ALL_MS, ONE_MS = 2000, 100
@@ -168,7 +168,7 @@ def main() -> None:
     asked.add_argument("--quick", action="store_true")
     asked.add_argument("--heads", type=int, default=200)
     asked.add_argument("--files", type=int, default=5000)
-    asked.add_argument("--room", type=Path, help="where what-if objects are written; by default beside the repository")
+    asked.add_argument("--room", type=Path, help="where what-if objects are written; by default as the daemon chooses")
     asked.add_argument("--json", type=Path)
     chosen = asked.parse_args()
     rounds, sample = (1, 60) if chosen.quick else (5, 300)
@@ -176,12 +176,14 @@ def main() -> None:
         path = repository(Path(folder) / "repo", chosen.files)
         heads = live_branches(path, chosen.heads, chosen.files, 7)
         gitkit.run(path, "repack", "-adq")
-        room = chosen.room or Path(folder) / "room"
+        quick = Room(Path(folder))
+        room = chosen.room or quick.path
         room.mkdir(exist_ok=True)
         trunk = Oid(gitkit.ref(path, "refs/heads/main"))
         found: dict[str, float] = asyncio.run(measured(path / ".git", room, trunk, heads, rounds))
         found |= asyncio.run(reading(path, Path(folder) / "factory", rounds))
         found["process_each_ms"] = one_process_each(path / ".git", heads, room, sample)
+        quick.close()
     found["ratio"] = found["process_each_ms"] / found["all_ms"]
     pairs = chosen.heads * (chosen.heads - 1) // 2
     print(f"{chosen.heads} live branches, {pairs} pairs, {chosen.files} files, {os.cpu_count()} cores\n")

@@ -210,13 +210,17 @@ async def test_a_session_that_stirs_all_the_time_is_looked_at_now_and_then_and_o
     assert 2 <= await desk.still() - before <= 5
 
 
-async def test_an_edit_whose_sign_was_told_before_it_is_seen_by_one_more_look(desk: Desk) -> None:
+async def test_an_edit_whose_sign_was_told_before_it_is_seen_by_one_more_look(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch,
+) -> None:
     place = await desk.sit("T1", a=changed(7, "seven"))
     await desk.sit("T2", b=changed(7, "sieben"))
     looks = await desk.still()
+    monkeypatch.setattr(module, "EACH_S", 0.0)
+    monkeypatch.setattr(module, "NOISY_S", 2.0)
     desk.seen.stirred(AttemptId("T1.1"))
-    await wait_for(lambda: desk.seen.looks == looks + 1, what="the look")
-    await asyncio.sleep(0.1)
+    await wait_for(lambda: desk.seen.looks == looks + 1 and not desk.seen._busy, what="the look")
+    assert desk.loop.kinds()[-1] == {}
     gitkit.write(place, {"b.py": changed(7, "seven")})
     await wait_for(lambda: desk.loop.kinds()[-1] == {("T1", "T2"): "hot"}, what="the edit")
 
@@ -274,3 +278,13 @@ async def test_a_repository_that_cannot_be_read_is_a_problem_on_the_board_not_th
     desk.change_repo(moved, trunk=desk.shop.base)
     await desk.sit("T3", a=changed(7, "x"))
     await wait_for(lambda: "T3" in desk.seen.outlooks[REPO].compared, what="going on")
+
+
+async def test_a_store_that_was_taken_away_is_made_again(desk: Desk) -> None:
+    await desk.sit("T1", a=changed(7, "seven"))
+    await desk.sit("T2", a=changed(7, "sieben"))
+    await wait_for(lambda: desk.loop.kinds()[-1:] == [{("T1", "T2"): "hot"}])
+    await desk.still()
+    desk.seen._forecasts[REPO].close()
+    await desk.sit("T3", a=changed(7, "set"))
+    await wait_for(lambda: len(desk.loop.kinds()[-1]) == 3, what="all three pairs")

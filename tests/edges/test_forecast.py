@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import gitkit
-from andon.edges import checkout, forecast as module, worktree_tree
+from andon.edges import checkout, forecast as module, whatif, worktree_tree
 from andon.edges.forecast import Forecast, Head, Outlook
 from andon.edges.git import environ
 from andon.schema.errors import Mistake
@@ -227,6 +227,27 @@ async def test_a_store_that_has_grown_is_made_anew_with_what_is_still_needed(
     again = await shop.look()
     assert {(clash.one, clash.other) for clash in first.clashes} <= {(clash.one, clash.other) for clash in again.clashes}
     assert len([clash for clash in again.clashes if clash.other == "T6"]) == 4
+
+
+def test_stores_lie_in_memory_where_there_is_plenty_and_go_with_their_daemon_even_a_killed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    memory = tmp_path / "shm"
+    monkeypatch.setattr(whatif, "MEMORY", memory)
+    assert whatif.Room(tmp_path).path == tmp_path / "scratch"
+    memory.mkdir()
+    room, other = whatif.Room(tmp_path), whatif.Room(tmp_path)
+    assert room.path != other.path and {room.path, other.path} == set(memory.iterdir())
+    killed = memory / room.path.name.replace(room.path.name[-2:], "__")
+    shutil.copytree(room.path, killed)  # nobody holds its lock
+    (mine := memory / "andon-notes").mkdir()
+    third = whatif.Room(tmp_path)
+    assert set(memory.iterdir()) == {room.path, other.path, third.path, mine}
+    for one in (room, other, third, third):
+        one.close()
+    assert list(memory.iterdir()) == [mine]
+    monkeypatch.setattr(whatif, "ROOM_NEEDED", 2**60)
+    assert whatif.Room(tmp_path).path == tmp_path / "scratch"
 
 
 # --- nothing is missed ---------------------------------------------------------------------------------------------------

@@ -24,8 +24,9 @@ HUNKS = 20
 """Places that are named of one pair."""
 SOFT_LIMIT = 2_000
 """Soft clashes that are told of one repository, those of the oldest changes first; hot ones are all told."""
-ROWS_LIMIT, BYTES_LIMIT = 2_000, 256 * 2**20
-"""Rows made, and bytes put in by others, after which the store is made anew with what is still needed."""
+ROWS_LIMIT, BYTES_LIMIT, PAIRS = 2_000, 64 * 2**20, 4_000
+"""Rows made, and bytes put in by others, after which the store is made anew with what is still needed; and pairs whose merges
+lie in it at once."""
 GroupsOf = Callable[[str], Sequence[str]]
 """The contract groups that a path belongs to."""
 
@@ -189,16 +190,18 @@ class Forecast:
         keys = {_key(rows[one], rows[other]): (one, other) for one, other in near}
         known = {key: self._pairs[key] for key in keys if key in self._pairs}
         new = [key for key in keys if key not in known]
-        if not new:
-            return known
         self.merged += len(new)
+        for at in range(0, len(new), PAIRS):
+            known |= await self._merged(new[at : at + PAIRS])
+        return known
+
+    async def _merged(self, pairs: list[tuple[Oid, Oid]]) -> dict[tuple[Oid, Oid], _Answer | None]:
         async with self.store.aside() as objects:
-            merged = await self.store.merge(new, objects)
+            merged = await self.store.merge(pairs, objects)
             apart = [one for one in merged if one is not None and not one.clean]
             hunks = iter(await self._hunks(apart, objects) if apart else [])
-        for key, one in zip(new, merged, strict=True):
-            known[key] = _UNKNOWN if one is None else None if one.clean else _Answer("hot", next(hunks))
-        return known
+        return {key: _UNKNOWN if one is None else None if one.clean else _Answer("hot", next(hunks))
+                for key, one in zip(pairs, merged, strict=True)}
 
     def _told(self, rows: list[tuple[Head, _Row]], near: set[tuple[int, int]]) -> list[Clash]:
         """The clashes, in the order of the heads."""
