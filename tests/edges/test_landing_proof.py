@@ -167,3 +167,14 @@ async def test_a_change_that_merged_trunk_into_itself_raises_no_alarm(shop: Floo
     run(shop.person, "checkout", "-q", "main")
     gitkit.commit(shop.person, {"c.txt": "again\n"}, "Again")
     assert isinstance(await landing.move_target(await planned(shop, head)), TargetSwapped)
+
+
+@pytest.mark.parametrize("how", HOWS)
+async def test_clocks_that_were_wrong_raise_no_alarm(shop: Floor, how: str) -> None:
+    """Changes dated after their own merges: git's shortest answer to "what is not in it" would be wrong."""
+    heads = []
+    for n in range(12):
+        tree = gitkit.tree(shop.person, change(shop, {f"n{n}.txt": "x\n"}, f"t{n}"))
+        date = {"GIT_COMMITTER_DATE": f"{1_900_000_000 + n} +0000", "GIT_AUTHOR_DATE": f"{1_900_000_000 + n} +0000"}
+        heads.append(run(shop.person, "commit-tree", tree, "-p", shop.base, "-m", "Work", env=date))
+    assert isinstance(await landing.move_target(await planned(shop, *heads, how=how)), TargetSwapped)

@@ -133,6 +133,14 @@ async def test_candidates_outlive_the_persons_housekeeping(shop: Floor) -> None:
     assert [gitkit.tree(shop.person, step.commit) for step in done.steps] == [step.tree for step in done.steps]
 
 
+async def test_old_candidates_are_let_go_of_and_the_newest_stay(shop: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merging, "KEPT", 2)
+    work = change(shop, {"a.txt": "x\n"})
+    for name in ("L9", "L30", "L31", "L32"):
+        await merged(shop.merge(work, landing=name))
+    assert run(shop.person, "for-each-ref", "--format=%(refname:lstrip=3)", "refs/andon/cand").split() == ["L31", "L32"]
+
+
 # --- conflicts ---------------------------------------------------------------------------------------------------------------
 
 

@@ -3,8 +3,13 @@
 A commit's name follows from its bytes, so a commit can be named, and compared with one that exists, without being written.
 """
 
+import asyncio
+import contextlib
 import hashlib
+import os
 import re
+import tempfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +20,10 @@ from andon.schema.errors import Mistake
 from andon.schema.ids import Oid
 
 _TRAILER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*: ?\S|\(cherry picked from commit |[ \t]+\S")
+
+
+class Missing(Mistake):
+    """An object is not there."""
 
 
 class Commit(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,15 +51,46 @@ def commit_bytes(tree: str, parents: Sequence[str], message: str, *, author: str
     return ("\n".join(lines) + "\n\n" + message.rstrip("\n") + "\n").encode(errors="surrogateescape")
 
 
-def name_of(data: bytes, like: str) -> Oid:
-    """The name of a commit of these bytes in a repository that has objects named `like` this."""
-    kind = hashlib.sha256 if len(like) == 64 else hashlib.sha1
+def name_of(data: bytes) -> Oid:
+    """The name of a commit of these bytes; the name of its tree tells by which digest objects are named here."""
+    kind = hashlib.sha256 if data.index(b"\n") == len(b"tree ") + 64 else hashlib.sha1
     return Oid(kind(b"commit %d\0" % len(data) + data, usedforsecurity=False).hexdigest())
 
 
 async def write_commit(git_dir: Path | str, data: bytes) -> Oid:
-    """Write a commit; its name. Equal bytes have equal names, and are written once."""
-    return (await look(git_dir, "hash-object", "-t", "commit", "-w", "--stdin", stdin=data)).oid
+    """Write a commit as a loose object; its name. Equal bytes have equal names, and are written once."""
+    return await asyncio.to_thread(_write, Path(git_dir) / "objects", data)
+
+
+def _write(objects: Path, data: bytes) -> Oid:
+    """What `git hash-object -w` does, without a process: a queue of many changes writes many commits."""
+    oid = name_of(data)
+    folder = objects / oid[:2]
+    place = folder / oid[2:]
+    if not place.exists():
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            folder.chmod(objects.stat().st_mode & 0o7777)
+        handle, aside = tempfile.mkstemp(prefix="tmp_obj_", dir=folder)  # as git names them: its housekeeping clears leftovers
+        with os.fdopen(handle, "wb") as file:
+            file.write(zlib.compress(b"commit %d\0" % len(data) + data))
+            file.flush()
+            os.fchmod(handle, objects.stat().st_mode & 0o444)
+            os.fsync(handle)
+        Path(aside).rename(place)
+    return oid
+
+
+async def resolve(git_dir: Path | str, names: Sequence[str]) -> list[Oid]:
+    """What these names are (`<commit>^{tree}` and the like), in this order, in one process; a Mistake when one is nothing."""
+    if not names:
+        return []
+    said = await look(git_dir, "cat-file", "--batch-check=%(objectname)", stdin="".join(f"{name}\n" for name in names).encode())
+    found = said.text.splitlines()
+    for name, line in zip(names, found, strict=True):
+        if " " in line:
+            raise Missing(f"There is no {name[:12]} in this repository.", where=str(git_dir), mend="See git fsck.")
+    return [Oid(line) for line in found]
 
 
 async def read_commits(git_dir: Path | str, oids: Sequence[str]) -> list[Commit]:

@@ -9,7 +9,7 @@ from andon.edges.landing_proof import prove
 from andon.edges.merging import merge_candidate
 from andon.edges.mirror import mirror_target
 from andon.edges.publish import publish_target
-from andon.edges.repository import Diverged, is_ancestor, read_target, tree_of, trunk_ref
+from andon.edges.repository import Diverged, is_ancestor, read_refs, read_target, tree_of, trunk_ref
 from andon.edges.revert import make_revert
 from andon.schema.effects import MoveTarget
 from andon.schema.errors import Mistake
@@ -35,8 +35,8 @@ async def move_target(effect: MoveTarget) -> TargetSwapped | LandingRefused:
 async def _swap(effect: MoveTarget, hold: int) -> str:
     """The one commit point. Why it was not passed; empty when trunk was read back with `new` in it."""
     ref = trunk_ref(effect.target)
-    trunk, branch = await read_ref(effect.git_dir, ref), await read_ref(effect.git_dir, f"refs/heads/{effect.target}")
-    if trunk is not None and await is_ancestor(effect.git_dir, effect.new, trunk):
+    trunk, branch = await read_refs(effect.git_dir, ref, f"refs/heads/{effect.target}")
+    if trunk is not None and trunk != effect.old and await is_ancestor(effect.git_dir, effect.new, trunk):
         return ""
     if (trunk or branch) != effect.old:
         return f"{effect.target} is elsewhere: it was {effect.old[:12]} when this was planned"

@@ -10,10 +10,12 @@ import asyncio
 import itertools
 from collections.abc import Sequence
 
-from andon.edges.commits import name_of, write_commit
+import msgspec
+
+from andon.edges.commits import name_of, resolve, write_commit
 from andon.edges.git import look
 from andon.edges.merging import Built, Clashed, Plan, build, merge_commit, squash_commit, tip_of
-from andon.edges.repository import is_ancestor, tree_of
+from andon.edges.repository import is_ancestor
 from andon.edges.three_way import attributed, defined, merge_all
 from andon.schema.effects import MergeMember, MoveTarget
 from andon.schema.errors import Mistake
@@ -22,6 +24,8 @@ from andon.schema.landing_events import MergedStep
 
 NAMED = 5
 """Paths that a refusal names."""
+AT_ONCE = 4
+"""Processes that look for merge bases."""
 RENAMES = 7000
 """Files among which renames are looked for, as git's merge does."""
 
@@ -37,54 +41,79 @@ async def prove(effect: MoveTarget) -> str:
 async def _prove(effect: MoveTarget) -> str:
     if [member.task for member in effect.members] != [step.task for step in effect.steps] or not effect.members:
         return f"P5: {_tasks(effect.members)} were proven, and {_tasks(effect.steps)} would land"
-    if await tree_of(effect.git_dir, effect.new) != effect.tree:
+    wanted = [f"{one}^{{tree}}" for one in (effect.old, effect.new, *(step.commit for step in effect.steps))]
+    (old_tree, tree, *trees), beyond = await asyncio.gather(resolve(effect.git_dir, wanted), _beyond(effect))
+    if tree != effect.tree or trees[-1] != tree:
         return "P3: the candidate's tree is not the one that was proven"
-    if not await is_ancestor(effect.git_dir, effect.old, effect.new):
+    if trees != [step.tree for step in effect.steps]:
+        return "P3: a step's tree is not the one that was merged"
+    if effect.old != effect.new and effect.old not in beyond.parents:
         return f"P1: the candidate does not contain {effect.target} as it was"
-    chain = await _chain(effect)
-    return await _contained(effect, chain) or await _foreign(effect, chain) or await _rebuilt(effect, chain)
+    chain = await _chain(effect, old_tree)
+    missing = await _contained(effect, beyond, chain)
+    if missing:
+        return missing
+    foreign, rebuilt = await asyncio.gather(_foreign(effect, old_tree, chain), _rebuilt(effect, chain))
+    return foreign or rebuilt
 
 
 def _tasks(of: Sequence[MergeMember] | Sequence[MergedStep]) -> str:
     return ", ".join(one.task for one in of) or "no change"
 
 
-async def _chain(effect: MoveTarget) -> list[Oid]:
-    """The true merges that these steps claim, by name: computed from members and trees; written where other commits land."""
+class _Beyond(msgspec.Struct, frozen=True):
+    """What a candidate holds beyond trunk as it was."""
+
+    commits: frozenset[str]
+    parents: frozenset[str]
+
+
+async def _beyond(effect: MoveTarget) -> _Beyond:
+    """What git lists of the candidate is in the candidate, however wrong the clocks were: `heads --not candidate` would not be."""
+    listed = (await look(effect.git_dir, "rev-list", "--parents", effect.new, f"^{effect.old}")).text.splitlines()
+    rows = [line.split() for line in listed]
+    return _Beyond(frozenset(row[0] for row in rows), frozenset(parent for row in rows for parent in row[1:]))
+
+
+async def _chain(effect: MoveTarget, tree: Oid) -> list[Oid]:
+    """The true merges behind these steps: the steps themselves, or, where other commits land, made from members and trees.
+
+    As a name tells all that a commit holds, each link that is made holds the link before it and its change.
+    """
+    if effect.how == "merge":
+        return [step.commit for step in effect.steps]
     chain: list[Oid] = []
-    tip, tree = effect.old, await tree_of(effect.git_dir, effect.old)
+    tip = effect.old
     for member, step in zip(effect.members, effect.steps, strict=True):
         if step.tree != tree or not await is_ancestor(effect.git_dir, member.commit, tip):
-            data = merge_commit(member, step.tree, tip)
-            tip = name_of(data, effect.old) if effect.how == "merge" else await write_commit(effect.git_dir, data)
+            tip = await write_commit(effect.git_dir, merge_commit(member, step.tree, tip))
         tree = step.tree
         chain.append(tip)
     return chain
 
 
-async def _contained(effect: MoveTarget, chain: Sequence[Oid]) -> str:
-    """P2. Of squashed and replayed changes it is the chain that holds them; the steps have its trees."""
-    last, holder = effect.steps[-1].commit, effect.new if effect.how == "merge" else chain[-1]
-    asked = "".join(f"{member.commit}\n" for member in effect.members) + f"^{holder}\n"
-    said = await look(effect.git_dir, "rev-list", "--stdin", "--max-count=1", stdin=asked.encode(), check=False)
-    if said.code != 0 or said.out.strip():
-        return "P2: the candidate does not contain the change"
-    trees = (await look(effect.git_dir, "rev-parse", *(f"{step.commit}^{{tree}}" for step in effect.steps))).text.split()
-    if trees != [step.tree for step in effect.steps]:
-        return "P3: a step's tree is not the one that was merged"
-    if not await is_ancestor(effect.git_dir, last, effect.new) or effect.steps[-1].tree != effect.tree:
+async def _contained(effect: MoveTarget, beyond: _Beyond, chain: Sequence[Oid]) -> str:
+    """P2. Of squashed and replayed changes it is the chain that holds them, and the steps have its trees."""
+    last = effect.steps[-1].commit
+    if last not in beyond.commits and last not in (effect.old, effect.new):
         return "P2: the candidate does not contain its own steps"
+    for member in effect.members if effect.how == "merge" else ():
+        if member.commit not in beyond.commits and not await is_ancestor(effect.git_dir, member.commit, effect.new):
+            return f"P2: the candidate does not contain the change of {member.task}"
     return ""
 
 
-async def _foreign(effect: MoveTarget, chain: Sequence[Oid]) -> str:
+async def _foreign(effect: MoveTarget, old_tree: Oid, chain: Sequence[Oid]) -> str:
     """P4, of every step."""
     before = (effect.old, *chain[:-1])
-    bases = await asyncio.gather(*(_bases(effect, place, member) for place, member in zip(before, effect.members, strict=True)))
-    old_tree = await tree_of(effect.git_dir, effect.old)
+    few = asyncio.Semaphore(AT_ONCE)
+    places = zip(before, effect.members, strict=True)
+    bases = await asyncio.gather(*(_bases(effect, place, member, few) for place, member in places))
     trees = [old_tree, *(step.tree for step in effect.steps)]
     pairs: list[tuple[str, str]] = list(itertools.pairwise(trees))
-    pairs += [(base, member.commit) for member, own in zip(effect.members, bases, strict=True) for base in own]
+    own_pairs = [(base, member.commit) for member, own in zip(effect.members, bases, strict=True) for base in own]
+    named = iter(await resolve(effect.git_dir, [f"{one}^{{tree}}" for pair in own_pairs for one in pair]))
+    pairs += list(zip(named, named, strict=False))
     changed = await _paths(effect, pairs)
     at = len(effect.steps)
     for n, (member, own_bases) in enumerate(zip(effect.members, bases, strict=True)):
@@ -99,15 +128,15 @@ async def _foreign(effect: MoveTarget, chain: Sequence[Oid]) -> str:
     return ""
 
 
-async def _bases(effect: MoveTarget, place: Oid, member: MergeMember) -> list[str]:
-    said = await look(effect.git_dir, "merge-base", "--all", place, member.commit, check=False)
+async def _bases(effect: MoveTarget, place: Oid, member: MergeMember, few: asyncio.Semaphore) -> list[str]:
+    async with few:
+        said = await look(effect.git_dir, "merge-base", "--all", place, member.commit, check=False)
     return said.text.split()
 
 
 async def _paths(effect: MoveTarget, pairs: Sequence[tuple[str, str]]) -> list[set[str]]:
-    """The paths that differ between each two commits or trees, a rename being both its names; one process for all."""
-    trees = (await look(effect.git_dir, "rev-parse", *(f"{one}^{{tree}}" for pair in pairs for one in pair))).text.split()
-    lines = [f"{old} {new}\n" for old, new in zip(trees[::2], trees[1::2], strict=True)]
+    """The paths that differ between each two trees, a rename being both its names; one process for all."""
+    lines = [f"{old} {new}\n" for old, new in pairs]
     out = (await look(effect.git_dir, "diff-tree", "--stdin", "-r", "-z", "--name-only", "--no-renames",
                       stdin="".join(lines).encode())).out.decode(errors="surrogateescape")
     found: list[set[str]] = []
@@ -153,12 +182,12 @@ async def _batched(plan: Plan, steps: Sequence[MergedStep], chain: Sequence[Oid]
     drivers = await defined(plan.git_dir, plan.drivers)
     found = await merge_all(plan.git_dir, [(place, member.commit) for place, member in zip(before, plan.members, strict=True)])
     landed, made = plan.onto, []
-    for place, member, merge, link in zip(before, plan.members, found, chain, strict=True):
-        merged = await attributed(plan.git_dir, place, member.commit, merge, drivers)
+    for place, member, lines, link in zip(before, plan.members, found, chain, strict=True):
+        merged = await attributed(plan.git_dir, place, member.commit, lines, drivers)
         if not merged.clean:
             return Clashed(member=member, against=TaskId(""), merged=merged)
         if link != place:
-            landed = name_of(merge_commit(member, merged.tree, place) if plan.how == "merge" else
-                             squash_commit(member, merged.tree, landed), plan.onto)
+            merge = plan.how == "merge"
+            landed = name_of(merge_commit(member, merged.tree, place) if merge else squash_commit(member, merged.tree, landed))
         made.append(MergedStep(task=member.task, commit=landed, tree=merged.tree))
     return Built(candidate=await tip_of(plan, made), tree=made[-1].tree, steps=tuple(made), chain=tuple(chain))

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from andon.edges.commits import commit_bytes, person, write_commit
-from andon.edges.git import GitFailed, common_lock, look, set_ref
+from andon.edges.commits import Missing, commit_bytes, person, resolve, write_commit
+from andon.edges.git import GitFailed, common_lock, git, look, set_ref
 from andon.edges.replay_commits import Replayed, replay
 from andon.edges.three_way import Drivers, Merged, NoDriver, defined, merge_all, merge_one
 from andon.schema.effects import MergeCandidate, MergeMember
@@ -23,6 +23,8 @@ from andon.schema.landing_events import MergedStep
 
 TITLE_LIMIT, MESSAGE_LIMIT, PATHS_LIMIT = 200, 2_000, 500
 """Characters of a title and of a conflict's message; paths of a conflict that are named."""
+KEPT, TIDY_EVERY = 128, 32
+"""Candidates that stay pinned, the newest; how often older ones are let go of."""
 HOWS = ("merge", "squash", "rebase")
 
 
@@ -69,10 +71,26 @@ async def merge_candidate(effect: MergeCandidate) -> CandidateMerged | Candidate
         point("merge-candidate.made")
         async with common_lock(effect.git_dir) as hold:
             await set_ref(effect.git_dir, f"refs/andon/cand/{effect.landing}", built.candidate, hold=hold)
+            if _number(effect.landing) % TIDY_EVERY == 0:
+                await _tidy(effect.git_dir, hold)
     except Mistake as error:
         return EffectFailed(key=effect.key, kind="merge-candidate", subject=effect.landing, problem=error.problem,
                             transient=not isinstance(error, Unbuildable))
     return CandidateMerged(landing=effect.landing, candidate=built.candidate, tree=built.tree, steps=built.steps)
+
+
+def _number(name: str) -> int:
+    digits = name.rpartition("/")[2].lstrip("L")
+    return int(digits) if digits.isdigit() else 0
+
+
+async def _tidy(git_dir: str, hold: int) -> None:
+    """Let go of old candidates: they landed, and trunk holds them, or never will."""
+    listed = (await git("for-each-ref", "--format=%(refname)", "refs/andon/cand/", git_dir=git_dir, hold=hold)).text.split()
+    old = sorted(listed, key=_number)[:-KEPT]
+    if old:
+        await git("update-ref", "--no-deref", "--stdin", git_dir=git_dir, hold=hold,
+                  stdin="".join(f"delete {ref}\n" for ref in old).encode())
 
 
 class Unbuildable(Mistake):
@@ -81,12 +99,11 @@ class Unbuildable(Mistake):
 
 async def build(plan: Plan) -> Built | Clashed:
     """Merge the members in their order. What is no conflict and yet cannot be merged is Unbuildable."""
-    await _check(plan)
+    tree = await _check(plan)
     drivers = await defined(plan.git_dir, plan.drivers)
     steps: list[MergedStep] = []
     chain: list[Oid] = []
     tip = landed = plan.onto
-    tree = (await look(plan.git_dir, "rev-parse", f"{plan.onto}^{{tree}}")).oid
     for n, member in enumerate(plan.members):
         merged = await _merge(plan, tip, member, drivers)
         if not merged.clean:
@@ -136,16 +153,17 @@ def shown(paths: Sequence[str]) -> tuple[str, ...]:
     return tuple(path.encode(errors="replace").decode() for path in paths[:PATHS_LIMIT])
 
 
-async def _check(plan: Plan) -> None:
+async def _check(plan: Plan) -> Oid:
+    """The tree of `onto`, when all that is to be merged is there."""
     if plan.how not in HOWS:
         raise Unbuildable(f"Changes cannot be landed by `{plan.how}`.", where="queue.land", mend=f"One of {', '.join(HOWS)}.")
     if not plan.members:
         raise Unbuildable("There is nothing to merge.", where=plan.onto[:12], mend="See andon queue.")
-    wanted = "".join(f"{oid}^{{commit}}\n" for oid in (plan.onto, *(member.commit for member in plan.members)))
-    said = await look(plan.git_dir, "cat-file", "--batch-check", stdin=wanted.encode())
-    missing = [line.split()[0] for line in said.text.splitlines() if line.endswith((" missing", " ambiguous"))]
-    if missing:
-        raise Unbuildable(f"There is no commit {missing[0][:12]} in this repository.", where=plan.git_dir, mend="See git fsck.")
+    try:
+        heads = [f"{member.commit}^{{commit}}" for member in plan.members]
+        return (await resolve(plan.git_dir, [f"{plan.onto}^{{tree}}", *heads]))[0]
+    except Missing as error:
+        raise Unbuildable(error.problem.what, where=error.problem.where, mend=error.problem.mend) from None
 
 
 async def _merge(plan: Plan, tip: Oid, member: MergeMember, drivers: Drivers) -> Merged:
@@ -184,7 +202,8 @@ async def _step(plan: Plan, n: int, landed: Oid, tip: Oid, tree: Oid) -> Oid:
     if plan.how == "squash":
         return await write_commit(plan.git_dir, squash_commit(member, tree, landed))
     brought = (plan.onto, *(other.commit for other in plan.members[:n]))
-    done = await replay(Path(plan.git_dir), member.commit, onto=landed, without=brought, at=member.at, trailers=trailers_of(member))
+    done = await replay(Path(plan.git_dir), member.commit, onto=landed, without=brought, at=member.at, trailers=trailers_of(member),
+                        whole=tree)
     mend = 'Land it by "merge" or "squash" (queue.land), or have its commits tidied.'
     if not isinstance(done, Replayed):
         what = f"{member.task} merges, but its own commits cannot be replayed: {done.what}"
@@ -204,8 +223,8 @@ async def tip_of(plan: Plan, steps: Sequence[MergedStep]) -> Oid:
     last = steps[-1]
     if not plan.green or last.commit == plan.onto:
         return last.commit
-    first = await look(plan.git_dir, "rev-parse", "--verify", "-q", f"{last.commit}^1", check=False)
-    if first.code == 0 and first.oid == plan.onto:
+    made = {step.commit for step in steps} - {plan.onto}
+    if len(made) == 1 and (plan.how != "rebase" or await resolve(plan.git_dir, [f"{last.commit}^1"]) == [plan.onto]):
         return last.commit
     return await write_commit(plan.git_dir, green_commit(plan, last))
 

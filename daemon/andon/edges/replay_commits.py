@@ -38,11 +38,12 @@ class NotReplayed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def replay(git_dir: Path, head: Oid, *, onto: Oid, without: Sequence[str], at: int = 0, trailers: Sequence[str] = (),
-                 drivers: Drivers = NO_DRIVERS, keep_dates: bool = False) -> Replayed | NotReplayed:
+                 drivers: Drivers = NO_DRIVERS, keep_dates: bool = False, whole: str = "") -> Replayed | NotReplayed:
     """Put the commits of `head` that `without` lacks on top of `onto`, the oldest first. What became empty is dropped, but not all.
 
     With `keep_dates` the committer's date of each is its author's, and what stands there already stays as it is; otherwise
-    `at` (unix milliseconds) is the date of all.
+    `at` (unix milliseconds) is the date of all. `whole` is the tree of the merge with `head`, when it is known: a change of one
+    commit comes to just that.
     """
     own, merges = await own_commits(git_dir, head, without)
     if len(own) + merges > COMMITS_LIMIT:
@@ -53,7 +54,8 @@ async def replay(git_dir: Path, head: Oid, *, onto: Oid, without: Sequence[str],
         if keep_dates and not trailers and commit.parents == (tip,):
             tip, tree, made = commit.oid, commit.tree, made + 1  # it stands there already
             continue
-        merged = await _apply(git_dir, commit, tip, tree, drivers)
+        alone = bool(whole) and len(own) == 1 and not merges
+        merged = Merged(clean=True, tree=Oid(whole)) if alone else await _apply(git_dir, commit, tip, tree, drivers)
         if not merged.clean:
             return NotReplayed(what=f"{commit.oid[:12]} conflicts in {', '.join(merged.paths[:5])}", paths=merged.paths)
         if merged.tree == tree and (made or n < len(own) - 1):

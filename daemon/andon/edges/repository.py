@@ -88,7 +88,7 @@ async def read_target(git_dir: Path | str, target: str) -> Target | Diverged:
 
     When the person committed to the branch, trunk follows by compare-and-swap. Without a trunk it is the branch that counts.
     """
-    trunk, branch = await read_ref(git_dir, trunk_ref(target)), await read_ref(git_dir, f"refs/heads/{target}")
+    trunk, branch = await read_refs(git_dir, trunk_ref(target), f"refs/heads/{target}")
     if trunk is None and branch is None:
         raise Mistake(f"There is no branch {target}.", where=str(git_dir),
                       mend=f"Create it with `git branch {target}`, or name another as `target` in andon.toml.")
@@ -105,6 +105,13 @@ async def read_target(git_dir: Path | str, target: str) -> Target | Diverged:
     if not followed:
         return await read_target(git_dir, target)
     return Target(oid=branch, tree=await tree_of(git_dir, branch), followed=True)
+
+
+async def read_refs(git_dir: Path | str, *refs: str) -> list[Oid | None]:
+    """Where each of these refs points, by one process; None where there is none."""
+    listed = await git("for-each-ref", "--format=%(refname) %(objectname)", *refs, git_dir=git_dir)
+    found = dict(line.split(" ", 1) for line in listed.text.splitlines())
+    return [Oid(found[ref]) if ref in found else None for ref in refs]
 
 
 async def tree_of(git_dir: Path | str, commit: str) -> Oid:
