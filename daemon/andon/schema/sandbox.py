@@ -1,0 +1,103 @@
+"""What a job may reach: the sandbox that is asked for, the level that was reached, and what was tried inside. Knows no tool."""
+
+from typing import Literal
+
+import msgspec
+
+Level = Literal["strict", "partial", "none"]
+"""`strict`: namespaces of its own, only what is bound into it exists. `partial`: Landlock and seccomp, for hosts without user
+namespaces. `none`: nothing stands between the job and the person's account."""
+LEVELS: tuple[Level, ...] = ("none", "partial", "strict")
+"""From the weakest."""
+
+
+class Bind(msgspec.Struct, frozen=True, kw_only=True):
+    """A path that exists inside."""
+
+    source: str
+    """Absolute, on the host."""
+    target: str = ""
+    """Absolute, inside; empty: the same."""
+    write: bool = False
+    optional: bool = False
+    """It is left out when the host does not have it."""
+
+
+class Forward(msgspec.Struct, frozen=True, kw_only=True):
+    """A door in the wall: bytes are carried between a port of the job's own loopback and a unix socket of the host."""
+
+    port: int
+    """On 127.0.0.1 inside."""
+    socket: str
+    """Path of the unix socket. It must be bound into the sandbox, or lie in a path that is."""
+    inward: bool = False
+    """The socket is made inside and leads to the port (a server of the agent's); else the port is made inside and leads out."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job may use. 0: no limit of its own."""
+
+    processes: int = 2048
+    memory_mb: int = 0
+    """Of each process's address space, and of the whole job where a cgroup can be had."""
+    file_mb: int = 8192
+    """Of one file."""
+    tmp_mb: int = 2048
+    """Of its private /tmp."""
+
+
+class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
+    """The walls around one job. The shim builds them; what cannot be built is an error, never a weaker wall."""
+
+    level: Level
+    binds: tuple[Bind, ...] = ()
+    """In order: a later one lies over an earlier one."""
+    hide: tuple[str, ...] = ()
+    """Absolute paths inside bound ones that must look empty: files as empty files, folders as empty folders, all read-only."""
+    home: str = ""
+    """Writable, and HOME inside."""
+    network: Literal["none", "host"] = "none"
+    """`none`: a loopback of its own and nothing else; doors lead out by `forwards`."""
+    forwards: tuple[Forward, ...] = ()
+    limits: Limits = Limits()
+    nested: bool = True
+    """The job may make namespaces and mounts of its own (agents that bring their own sandbox)."""
+    terminal: bool = True
+    """It has a controlling terminal: resizing works, pushing characters into it does not."""
+
+
+class Reached(msgspec.Struct, frozen=True, kw_only=True):
+    """The best level that this machine gives now, and why not a better one."""
+
+    level: Level
+    because: str = ""
+    """For less than strict: what is missing, in one sentence."""
+    mend: str = ""
+    tool: str = ""
+    """`bubblewrap 0.8.0`, `landlock 7`."""
+
+
+class Attack(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was tried from inside, judged from the host's side."""
+
+    name: str
+    """`write-outside`, `read-ssh-key`, `approve-own-gate` …"""
+    about: str
+    succeeded: bool
+    own: bool = False
+    """It succeeded, and what it harmed is the job's own clone alone."""
+    said: str = ""
+    """What the attempt itself saw."""
+
+
+class Access(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a job tried to reach: one line of `access.jsonl` in its job directory."""
+
+    at: int
+    kind: Literal["host", "read", "write", "socket", "exec", "limit"]
+    what: str
+    """`evil.example:443`, a path, a limit."""
+    allowed: bool
+    rule: str = ""
+    """What allowed or refused it."""
+    times: int = 1
