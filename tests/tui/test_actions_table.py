@@ -17,6 +17,7 @@ from andon_tui.screens.floor import Floor
 from andon_tui.screens.gates import Gates
 from andon_tui.screens.help import Help
 from andon_tui.screens.problems import Problems
+from andon_tui.screens.queue import Queue
 from andon_tui.screens.session import Session
 from andon_tui.screens.task import TaskScreen
 from andon_tui.screens.viewer import Viewer
@@ -25,7 +26,7 @@ from factory_on_paper import Paper, busy
 
 SCREENS: dict[str, type[Screen[None]]] = {
     "board": Board, "gates": Gates, "task": TaskScreen, "session": Session, "problems": Problems, "help": Help, "viewer": Viewer,
-    "confirm": Confirm, "prompt": Prompt, "floor": Floor,
+    "confirm": Confirm, "prompt": Prompt, "floor": Floor, "queue": Queue,
 }
 
 
