@@ -99,16 +99,18 @@ def _file(name: str, content: str) -> str:
 
 async def measured(git_dir: Path, room: Path, trunk: Oid, heads: list[Oid], rounds: int) -> dict[str, float]:
     """Milliseconds of all pairs cold, of one new head, and of nothing new."""
-    cold, warm, still, cpu = [], [], [], []
+    cold, warm, still, cpu, gits = [], [], [], [], []
     live = [Head(TaskId(f"T{n}"), commit) for n, commit in enumerate(heads)]
     told, merged = Outlook(), 0
     for _ in range(rounds):
         forecast = Forecast(git_dir, room)
         try:
-            begun, used = time.perf_counter(), cpu_of(os.getpid())
+            begun, used, before = time.perf_counter(), cpu_of(os.getpid()), os.times()
             await forecast.outlook(trunk, live[:-5])
             cold.append((time.perf_counter() - begun) * 1000)
             cpu.append((cpu_of(os.getpid()) - used) * 1000)
+            after = os.times()
+            gits.append((after.children_user + after.children_system - before.children_user - before.children_system) * 1000)
             merged = forecast.merged
             for n in range(5, 0, -1):
                 begun = time.perf_counter()
@@ -121,8 +123,8 @@ async def measured(git_dir: Path, room: Path, trunk: Oid, heads: list[Oid], roun
             forecast.close()
     hot = sum(clash.kind == "hot" for clash in told.clashes)
     return {"all_ms": statistics.median(cold), "new_head_ms": statistics.median(warm), "nothing_new_ms": statistics.median(still),
-            "own_cpu_ms": statistics.median(cpu), "merges": merged, "hot": hot, "soft": len(told.clashes) - hot,
-            "with_target": len(told.with_target)}
+            "own_cpu_ms": statistics.median(cpu), "git_cpu_ms": statistics.median(gits),
+            "merges": merged, "hot": hot, "soft": len(told.clashes) - hot, "with_target": len(told.with_target)}
 
 
 async def reading(path: Path, home: Path, rounds: int) -> dict[str, float]:
