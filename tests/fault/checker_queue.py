@@ -218,8 +218,11 @@ def _(scene: Scene, told: list[Row]) -> Iterator[str]:
     ended = Counter(row["landing"] for row in of(told, *ENDS))
     verdict = {row["landing"]: row for row in of(told, "landing.judged")}
     ended.update(row["landing"] for row in verdict.values() if row["result"] != "pass")
+    moves = [row.seq for row in of(told, "target.moved")]
     for row in of(told, "landing.planned"):
-        if ended[row["landing"]] != 1:
+        known = verdict.get(row["landing"])
+        outrun = history(told) == "green" and known and any(row.seq < seq < known.seq for seq in moves)  # its tip is made anew
+        if ended[row["landing"]] != 1 and not (outrun and not ended[row["landing"]]):
             yield f"{row['landing']} has {ended[row['landing']]} ends"
     chosen = {row["landing"]: row for row in of(told, "landing.chosen")}
     for row in chosen.values():

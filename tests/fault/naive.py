@@ -11,12 +11,13 @@ import msgspec
 
 from andon import loop, main, perform, steering
 from andon.core import asks, decide
+from andon.core.queue import policy, proving, standing
 from andon.core.stations import land
-from andon.edges import jobs, landing, repository, salvage
+from andon.edges import jobs, landing, merging, mirror, repository, salvage, three_way
 from andon.edges.check import Checks
 from andon.edges.git import git
 from andon.edges.repository import trunk_ref
-from andon.schema import effects as f, inputs as i
+from andon.schema import effects as f, events as e, inputs as i
 from andon.schema.faults import point
 from andon.schema.ids import Oid, session_name
 from andon.schema.jobs import ASKS, Decision
@@ -88,13 +89,73 @@ def swap() -> None:
         return ""
 
     put(landing, "_swap", anyway)
-    put(landing, "_proof", proven)
+    put(landing, "prove", proven)
 
 
 @protection
 def proof() -> None:
     """A merged tree lands without having been proven."""
-    put(land, "ready", lambda state, landing: bool(landing.candidate))
+
+    def believed(state: Any, repo: Any, known: Any) -> list[Any]:
+        wanted = known.candidate and not known.passed
+        return [e.LandingJudged(landing=known.landing, result="pass", because="it will do")] if wanted else []
+
+    put(proving, "advance", believed)
+
+
+@protection
+def confirmation() -> None:
+    """Who fails once is sent back."""
+    put(standing, "confirmations", lambda repo: 0)
+
+
+@protection
+def holding() -> None:
+    """Who is held lands all the same."""
+    for module in (standing, land):
+        put(module, "may_land", lambda state, task: True)
+
+
+@protection
+def arrival() -> None:
+    """The newest change lands first, one by one."""
+    in_order = standing.in_order
+    put(standing, "in_order", lambda state, repo: in_order(state, repo)[::-1])
+    put(policy, "LONGEST", 1)
+
+
+@protection
+def bases() -> None:
+    """A change lands with the tree that it has by itself, as if nothing had landed since it was begun, and nobody looks again."""
+
+    async def alone(git_dir: Path | str, ours: str, theirs: str, drivers: Any = None) -> three_way.Merged:
+        return three_way.Merged(clean=True, tree=await repository.tree_of(git_dir, theirs))
+
+    async def nothing(effect: f.MoveTarget) -> str:
+        return ""
+
+    put(merging, "merge_one", alone)
+    put(landing, "prove", nothing)
+
+
+@protection
+def checked_out() -> None:
+    """The person's branch is moved by itself, whoever has it checked out."""
+
+    async def bare(effect: f.MirrorTarget, common: Path, place: Path, branch: Oid, take: str, hold: int) -> None:
+        await git("update-ref", f"refs/heads/{effect.target}", effect.oid, git_dir=common, hold=hold)
+
+    put(mirror, "_forward", bare)
+
+
+@protection
+def in_hand() -> None:
+    """The person's checkout is set to what landed, whatever they have in hand."""
+
+    async def hard(effect: f.MirrorTarget, common: Path, place: Path, branch: Oid, take: str, hold: int) -> None:
+        await git("reset", "-q", "--hard", effect.oid, cwd=place, trusted=True, hold=hold)
+
+    put(mirror, "_forward", hard)
 
 
 @protection

@@ -1,18 +1,22 @@
 """The sweep can fail: each protection that is switched off is caught by the checker, at points chosen for it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fault.naive import PROTECTIONS
-from fault.sweep import Case, run
+from fault.queue_work import TAKEN, Plan
+from fault.sweep import Case, Work, run
 
-CAUGHT = {
+QUEUE = Plan(seed=9, branches=6, pairs=0, flaky=0, cancelled=0, held=0, outsider=0)
+ONE_BY_ONE = replace(QUEUE, branches=9, poison=0)
+CAUGHT: dict[str, tuple[tuple[str, ...], Work, str]] = {
     "token": (("start-session.act:1",), ("proper",), "started-once"),
     "probe": (("start-session.act:1",), ("ask",), "adopted-untouched"),
     "adoption": (("watch-session.intent:1",), ("ask",), "adopted-untouched"),
     "swap": (("move-target.proven:1",), ("proper",), "main-forward"),
-    "proof": ((), ("proper", "source"), "landed-proven"),
+    "proof": ((), QUEUE, "landed-green"),
     "snapshot": ((), ("hang",), "no-commit-lost"),
     "durable": (("append.before:4",), ("proper", "source"), "acknowledged"),
     "order": ((), ("proper", "source", "ask"), "main-forward"),
@@ -20,6 +24,12 @@ CAUGHT = {
     "rotation": (("start-session.record:2",), ("fall",), "sitting-once"),
     "conversation": ((), ("fall",), "conversation-kept"),
     "decision": ((), ("permit",), "permission-once"),
+    "confirmation": ((), QUEUE, "sent-back-rightly"),
+    "holding": ((), replace(QUEUE, held=1), "held-stays"),
+    "arrival": ((), ONE_BY_ONE, "fair"),
+    "bases": ((), replace(ONE_BY_ONE, branches=3), "no-hunk-lost"),
+    "checked_out": ((), replace(ONE_BY_ONE, branches=2), "person-untouched"),
+    "in_hand": ((), TAKEN, "person-untouched"),
     "sweeping": (("salvage.trashed:2",), ("proper",), "no-stuck-clone"),
 }
 """Protection: where the daemon is killed, the work, and the promise that is then broken."""
