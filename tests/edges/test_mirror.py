@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 import gitkit
-from andon.edges import forward, landing
+from andon.edges import forward, git as git_module, landing
 from andon.edges.forward import Journal, journal_of
 from andon.edges.repository import Diverged, read_target
 from andon.schema.ids import Oid
@@ -202,11 +202,19 @@ async def test_who_asks_loses_nothing_that_is_in_the_way(shop: Floor, state: str
     assert not journal_of(shop.git_dir).exists()
 
 
-async def test_a_person_who_emptied_a_file_that_landed_work_changes_is_not_taken_for_a_killed_git(shop: Floor) -> None:
-    trunk = await land(shop, change(shop, {"a.txt": "landed\n", "z.txt": "z\n"}))
-    write(shop.person, {"a.txt": ""})
-    assert not (await landing.mirror_target(shop.mirror(trunk, asked=1))).advanced
-    assert (shop.person / "a.txt").read_text() == "" and not journal_of(shop.git_dir).exists()
+@pytest.mark.parametrize("mine", [{"a.txt": ""}, {"z.txt": ""}, {"d": "a file where a folder will be\n"}])
+async def test_what_is_in_the_way_is_seen_before_the_journal_is_open(
+    shop: Floor, mine: dict[str, str | None], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A file that the person emptied looks like one that a killed git was writing: no way may be begun over it."""
+    trunk = await land(shop, change(shop, {"a.txt": "landed\n", "z.txt": "z\n", "d/e.txt": "e\n"}))
+    write(shop.person, mine)
+    started: list[str] = []
+    monkeypatch.setattr(git_module, "observe", lambda argv: started.append(argv[1]))
+    seen = await landing.mirror_target(shop.mirror(trunk, asked=1))
+    assert not seen.advanced and "in the way" in seen.because and "merge" not in started
+    name, text = next(iter(mine.items()))
+    assert (shop.person / name).read_text() == text and not journal_of(shop.git_dir).exists()
 
 
 # --- after a kill ------------------------------------------------------------------------------------------------------------
