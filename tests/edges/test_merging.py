@@ -9,7 +9,7 @@ from andon.edges import landing, merging
 from andon.schema.inputs import CandidateConflicted, CandidateMerged, EffectFailed
 from checkoutkit import Floor, floor
 from gitkit import run
-from landingkit import change, clashed, files_in, merged
+from landingkit import change, clashed, files_in, land, merged
 
 FILES = {"a.txt": "a\n", "b.txt": "1\n2\n3\n4\n5\n6\n7\n8\n9\n", "c.txt": "c\n"}
 HOWS = ("merge", "squash", "rebase")
@@ -124,6 +124,29 @@ async def test_a_stack_lands_in_one_candidate_although_its_changes_touch_the_sam
     gitkit.commit(shop.person, {"c.txt": "meanwhile\n"}, "Meanwhile")
     done = await merged(shop.merge(parent, child, how=how))
     assert "five and more" in run(shop.person, "show", f"{done.candidate}:b.txt")
+
+
+@pytest.mark.parametrize("how", HOWS)
+async def test_a_child_whose_parent_landed_before_meets_no_conflict_with_it(shop: Floor, how: str) -> None:
+    change(shop, {"a.txt": "first\n"}, "parent")
+    parent = change(shop, {"b.txt": FILES["b.txt"].replace("5", "five")}, "parent", onto="parent")
+    child = change(shop, {"b.txt": FILES["b.txt"].replace("5", "five and more"), "a.txt": "third\n"}, "child", onto=parent)
+    grandchild = change(shop, {"b.txt": FILES["b.txt"].replace("5", "six")}, "grandchild", onto=child)
+    gitkit.commit(shop.person, {"c.txt": "meanwhile\n"}, "Meanwhile")
+    trunk = await land(shop, parent, how=how)
+    trunk = await land(shop, child, old=trunk, how=how, name="L2")
+    trunk = await land(shop, grandchild, child, old=trunk, how=how, name="L3")
+    assert files_in(shop.person, trunk) == {
+        "a.txt": "third", "b.txt": FILES["b.txt"].replace("5", "six").strip(), "c.txt": "meanwhile"}
+
+
+@pytest.mark.parametrize("how", ["squash", "rebase"])
+async def test_a_message_that_claims_that_something_landed_is_not_believed(shop: Floor, how: str) -> None:
+    parent = change(shop, {"a.txt": "parent's\n"}, "parent")
+    child = change(shop, {"c.txt": "child's\n"}, "child", onto=parent)
+    gitkit.commit(shop.person, {"b.txt": "other\n"}, f"Other\n\nAndon-Change: {parent}")
+    trunk = await land(shop, child, how=how)
+    assert files_in(shop.person, trunk) == {"a.txt": "parent's", "b.txt": "other", "c.txt": "child's"}
 
 
 async def test_candidates_outlive_the_persons_housekeeping(shop: Floor) -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 from andon.edges.commits import name_of, resolve, write_commit
 from andon.edges.git import look
-from andon.edges.merging import Built, Clashed, Plan, build, merge_commit, squash_commit, tip_of
+from andon.edges.merging import Built, Clashed, Plan, build, merge_commit, squash_commit, start_of, tip_of
 from andon.edges.repository import is_ancestor
 from andon.edges.three_way import attributed, defined, merge_all
 from andon.schema.effects import MergeMember, MoveTarget
@@ -49,11 +49,14 @@ async def _prove(effect: MoveTarget) -> str:
         return "P3: a step's tree is not the one that was merged"
     if effect.old != effect.new and effect.old not in beyond.parents:
         return f"P1: the candidate does not contain {effect.target} as it was"
-    chain = await _chain(effect, old_tree)
+    plan = Plan(git_dir=effect.git_dir, onto=effect.old, members=effect.members, how=effect.how, green=effect.green,
+                drivers=effect.drivers, at=effect.at)
+    start = await start_of(plan)
+    chain = await _chain(effect, old_tree, start)
     missing = await _contained(effect, beyond, chain)
     if missing:
         return missing
-    foreign, rebuilt = await asyncio.gather(_foreign(effect, old_tree, chain), _rebuilt(effect, chain))
+    foreign, rebuilt = await asyncio.gather(_foreign(effect, old_tree, (start, *chain)), _rebuilt(plan, effect, (start, *chain)))
     return foreign or rebuilt
 
 
@@ -75,7 +78,7 @@ async def _beyond(effect: MoveTarget) -> _Beyond:
     return _Beyond(frozenset(row[0] for row in rows), frozenset(parent for row in rows for parent in row[1:]))
 
 
-async def _chain(effect: MoveTarget, tree: Oid) -> list[Oid]:
+async def _chain(effect: MoveTarget, tree: Oid, start: Oid) -> list[Oid]:
     """The true merges behind these steps: the steps themselves, or, where other commits land, made from members and trees.
 
     As a name tells all that a commit holds, each link that is made holds the link before it and its change.
@@ -83,7 +86,7 @@ async def _chain(effect: MoveTarget, tree: Oid) -> list[Oid]:
     if effect.how == "merge":
         return [step.commit for step in effect.steps]
     chain: list[Oid] = []
-    tip = effect.old
+    tip = start
     for member, step in zip(effect.members, effect.steps, strict=True):
         if step.tree != tree or not await is_ancestor(effect.git_dir, member.commit, tip):
             tip = await write_commit(effect.git_dir, merge_commit(member, step.tree, tip))
@@ -105,7 +108,7 @@ async def _contained(effect: MoveTarget, beyond: _Beyond, chain: Sequence[Oid]) 
 
 async def _foreign(effect: MoveTarget, old_tree: Oid, chain: Sequence[Oid]) -> str:
     """P4, of every step."""
-    before = (effect.old, *chain[:-1])
+    before = chain[:-1]
     few = asyncio.Semaphore(AT_ONCE)
     places = zip(before, effect.members, strict=True)
     bases = await asyncio.gather(*(_bases(effect, place, member, few) for place, member in places))
@@ -163,10 +166,8 @@ async def _moved(effect: MoveTarget, bases: Sequence[str], tree: str, own: set[s
     return moved
 
 
-async def _rebuilt(effect: MoveTarget, chain: Sequence[Oid]) -> str:
+async def _rebuilt(plan: Plan, effect: MoveTarget, chain: Sequence[Oid]) -> str:
     """P3, the other half: the same members come to the same commits. What was merged by lines alone is merged in one process."""
-    plan = Plan(git_dir=effect.git_dir, onto=effect.old, members=effect.members, how=effect.how, green=effect.green,
-                drivers=effect.drivers, at=effect.at)
     built = await (build(plan) if effect.how == "rebase" or effect.drivers else _batched(plan, effect.steps, chain))
     if isinstance(built, Clashed):
         return f"P3: built once more, {built.member.task} does not merge"
@@ -178,11 +179,11 @@ async def _rebuilt(effect: MoveTarget, chain: Sequence[Oid]) -> str:
 
 async def _batched(plan: Plan, steps: Sequence[MergedStep], chain: Sequence[Oid]) -> Built | Clashed:
     """`build`, for members whose chain is there: all merges at once, and names without commits being written."""
-    before = (plan.onto, *chain[:-1])
+    before = chain[:-1]
     drivers = await defined(plan.git_dir, plan.drivers)
     found = await merge_all(plan.git_dir, [(place, member.commit) for place, member in zip(before, plan.members, strict=True)])
     landed, made = plan.onto, []
-    for place, member, lines, link in zip(before, plan.members, found, chain, strict=True):
+    for place, member, lines, link in zip(before, plan.members, found, chain[1:], strict=True):
         merged = await attributed(plan.git_dir, place, member.commit, lines, drivers)
         if not merged.clean:
             return Clashed(member=member, against=TaskId(""), merged=merged)
@@ -190,4 +191,4 @@ async def _batched(plan: Plan, steps: Sequence[MergedStep], chain: Sequence[Oid]
             merge = plan.how == "merge"
             landed = name_of(merge_commit(member, merged.tree, place) if merge else squash_commit(member, merged.tree, landed))
         made.append(MergedStep(task=member.task, commit=landed, tree=merged.tree))
-    return Built(candidate=await tip_of(plan, made), tree=made[-1].tree, steps=tuple(made), chain=tuple(chain))
+    return Built(candidate=await tip_of(plan, made), tree=made[-1].tree, steps=tuple(made), chain=tuple(chain[1:]))

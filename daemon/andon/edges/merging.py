@@ -12,6 +12,7 @@ import msgspec
 
 from andon.edges.commits import Missing, commit_bytes, person, resolve, write_commit
 from andon.edges.git import GitFailed, common_lock, git, look, set_ref
+from andon.edges.landed_heads import standing_for
 from andon.edges.replay_commits import Replayed, replay
 from andon.edges.three_way import Drivers, Merged, NoDriver, defined, merge_all, merge_one
 from andon.schema.effects import MergeCandidate, MergeMember
@@ -103,20 +104,28 @@ async def build(plan: Plan) -> Built | Clashed:
     drivers = await defined(plan.git_dir, plan.drivers)
     steps: list[MergedStep] = []
     chain: list[Oid] = []
-    tip = landed = plan.onto
+    tip = start = await start_of(plan)
+    landed = plan.onto
     for n, member in enumerate(plan.members):
         merged = await _merge(plan, tip, member, drivers)
         if not merged.clean:
-            return await _blame(plan, chain, member, merged, drivers)
+            return await _blame(plan, [start, *chain], member, merged, drivers)
         known = merged.tree == tree and await _contains(plan.git_dir, tip, member.commit)
         if not known:
             tip = await write_commit(plan.git_dir, merge_commit(member, merged.tree, tip))
-            landed = await _step(plan, n, landed, tip, merged.tree)
+            landed = await _step(plan, n, landed, (start, tip), merged.tree)
         tree = merged.tree
         chain.append(tip)
         steps.append(MergedStep(task=member.task, commit=landed, tree=tree))
     candidate = await tip_of(plan, steps)
     return Built(candidate=candidate, tree=tree, steps=tuple(steps), chain=tuple(chain))
+
+
+async def start_of(plan: Plan) -> Oid:
+    """What the chain starts at: trunk, or, where changes land as other commits, what stands for it in merges."""
+    if plan.how == "merge":
+        return plan.onto
+    return await standing_for(plan.git_dir, plan.onto, [member.commit for member in plan.members])
 
 
 def merge_commit(member: MergeMember, tree: str, onto: str) -> bytes:
@@ -182,26 +191,28 @@ async def _contains(git_dir: str, tip: Oid, commit: Oid) -> bool:
     return (await look(git_dir, "merge-base", "--is-ancestor", commit, tip, check=False)).code == 0
 
 
-async def _blame(plan: Plan, chain: Sequence[Oid], member: MergeMember, merged: Merged, drivers: Drivers) -> Clashed:
+async def _blame(plan: Plan, places: Sequence[Oid], member: MergeMember, merged: Merged, drivers: Drivers) -> Clashed:
     """The first of trunk and the members before that the member does not merge with: all are asked in one process."""
-    places = [plan.onto, *chain]
     for n, (place, seen) in enumerate(zip(places, await merge_all(plan.git_dir, [(place, member.commit) for place in places]),
                                           strict=True)):
         if not seen.clean or set(seen.by_content) & set(merged.paths):
             heeded = await merge_one(plan.git_dir, place, member.commit, drivers)
             if not heeded.clean:
                 return Clashed(member=member, against=plan.members[n - 1].task if n else TaskId(""), merged=heeded)
-    return Clashed(member=member, against=plan.members[len(chain) - 1].task if chain else TaskId(""), merged=merged)
+    return Clashed(member=member, against=plan.members[len(places) - 2].task if len(places) > 1 else TaskId(""), merged=merged)
 
 
-async def _step(plan: Plan, n: int, landed: Oid, tip: Oid, tree: Oid) -> Oid:
-    """What the n-th member gives the target: the true merge, one commit of its tree, or its own commits on top of what landed."""
+async def _step(plan: Plan, n: int, landed: Oid, chain: tuple[Oid, Oid], tree: Oid) -> Oid:
+    """What the n-th member gives the target: the true merge, one commit of its tree, or its own commits on top of what landed.
+
+    `chain`: where the true merges start, and this member's.
+    """
     member = plan.members[n]
     if plan.how == "merge":
-        return tip
+        return chain[1]
     if plan.how == "squash":
         return await write_commit(plan.git_dir, squash_commit(member, tree, landed))
-    brought = (plan.onto, *(other.commit for other in plan.members[:n]))
+    brought = (chain[0], *(other.commit for other in plan.members[:n]))
     done = await replay(Path(plan.git_dir), member.commit, onto=landed, without=brought, at=member.at, trailers=trailers_of(member),
                         whole=tree)
     mend = 'Land it by "merge" or "squash" (queue.land), or have its commits tidied.'
