@@ -152,7 +152,7 @@ class Sim:
             case f.MoveTarget():
                 if self.trunk[effect.repo] not in (effect.old, effect.new):
                     return i.LandingRefused(landing=effect.landing, because="moved", oid=self.trunk[effect.repo], tree=oid("t"))
-                odd = self.odd(effect)
+                odd = self.odd(effect) if self.trunk[effect.repo] == effect.old else ""
                 if odd:
                     return i.LandingRefused(landing=effect.landing, because=odd)
                 self.trunk[effect.repo] = effect.new
