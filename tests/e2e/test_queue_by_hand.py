@@ -161,8 +161,7 @@ def test_a_target_that_was_deleted_is_told_and_what_landed_is_safe(shop: Shop) -
     shop.noticed(lambda: shop.waits("no branch main"), "the missing branch to be told")
     assert shop.at("away") == landed and git(shop.repo, "for-each-ref", "refs/heads/main") == ""
     git(shop.repo, "branch", "main", TRUNK)
-    shop.land()
-    shop.noticed(shop.follows, "the new branch to follow")
+    shop.noticed(lambda: shop.events(e.TargetMirrored)[-1].advanced, "the new branch to be noticed")
 
 
 def test_deleting_other_branches_and_collecting_garbage_takes_nothing_from_the_queue(shop: Shop) -> None:
