@@ -165,6 +165,8 @@ def held(state: State, task: Task, attempt: Attempt) -> list[str]:
 
 def standing(state: State, task: Task, station: Station | None) -> list[str]:
     """What keeps a task that needs no agent now: one before its line, or one on its way."""
+    if task.reverts and task.work is None:
+        return [*asked(task), f"what takes {task.reverts} back is being made"]
     ending = [known for known in task.attempts if known in state.attempts and state.attempts[known].live]
     if ending:
         return [*asked(task), f"waits until {ending[-1]} has ended"]
@@ -179,8 +181,6 @@ def standing(state: State, task: Task, station: Station | None) -> list[str]:
         reasons += standing_in_queue(state, task) if not reasons else []
     if station.kind == "watch" and task.landed:
         reasons += ["landed; the target is being watched"] if not reasons else []
-    if task.reverts and task.work is None:
-        return [*reasons, f"what takes {task.reverts} back is being made"]
     if task.work is None and station.kind in ("check", "land"):
         reasons.append(f"no agent has worked on it before station {station.name}")
     return reasons
@@ -193,8 +193,11 @@ def standing_in_queue(state: State, task: Task) -> list[str]:
         return [f"{task.held_by or 'somebody'} keeps it from landing: {task.held}"]
     if queue.held:
         return [f"the merge queue is stopped by {queue.held_by}: {queue.held}"]
-    inside = any(member.task == task.task for landing in state.landings.values() for member in landing.members)
-    return [] if inside else ["waits for its turn in the merge queue"]
+    inside = [landing for landing in state.landings.values() if any(member.task == task.task for member in landing.members)]
+    if not inside:
+        return ["waits for its turn in the merge queue"]
+    idle = all(landing.passed and not landing.chosen for landing in inside)
+    return ["it is proven, and waits until what is before it has landed"] if idle else []
 
 
 def landings_with(state: State, task: Task) -> list[str]:

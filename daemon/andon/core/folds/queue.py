@@ -1,6 +1,6 @@
 """What decisions about the merge queue, clashes, flakes and the state of the target change."""
 
-from andon.core.folds.table import on, replace, with_queue, with_repo, with_task
+from andon.core.folds.table import forget, on, replace, with_queue, with_repo, with_task
 from andon.core.queue.facts import KEPT_CLASHES, KEPT_FLAKES, Flake, Meeting, Red
 from andon.core.state import State, Work
 from andon.schema import events as e
@@ -116,7 +116,7 @@ def _(state: State, event: e.RevertPrepared) -> State:
         attempt=AttemptId(""), commit=event.commit, tree=event.tree, base=event.base, base_tree=event.base_tree, paths=event.paths,
         paths_total=event.paths_total, insertions=event.insertions, deletions=event.deletions, diff=event.diff,
     )
-    return with_task(state, event.task, work=work)
+    return with_task(forget(state, event.task, "make-revert"), event.task, work=work)
 
 
 @on(e.RevertConflicted)
@@ -125,6 +125,7 @@ def _(state: State, event: e.RevertConflicted) -> State:
     if known is None:
         return state
     told = f"Git cannot take it back by itself: later work changed the same places, in {', '.join(event.paths[:10])}."
+    state = forget(state, event.task, "make-revert")
     return with_task(state, event.task, reverts=TaskId(""), packet=f"{known.packet}\n\n{told}".strip())
 
 

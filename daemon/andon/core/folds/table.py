@@ -61,6 +61,7 @@ def finish(state: State, task: TaskId, outcome: str, because: str = "") -> State
     known = state.tasks.get(task)
     if known is None:
         return state
+    state = forget(state, task)
     gates = without(state.gates, known.gate)
     state = replace(state, open=tuple(other for other in state.open if other != task), gates=gates)
     for attempt in known.attempts:
