@@ -259,6 +259,13 @@ async def test_plain_attributes_and_those_of_other_files_do_not_matter(shop: Flo
     assert {"one", "nine"} < set(run(shop.person, "show", f"{done.candidate}:b.txt").split())
 
 
+async def test_attributes_of_the_repository_itself_count_too(shop: Floor) -> None:
+    work = both_sides(shop, "*.md text\n")
+    (shop.git_dir / "info").mkdir(exist_ok=True)
+    (shop.git_dir / "info/attributes").write_text("b.txt -merge\n")
+    assert (await clashed(shop.merge(work))).paths == ("b.txt",)
+
+
 async def test_attributes_hold_below_the_folder_that_names_them(shop: Floor) -> None:
     gitkit.commit(shop.person, {"sub/.gitattributes": "*.txt merge=evil\n", "sub/s.txt": FILES["b.txt"]}, "Sub")
     work = change(shop, {"sub/s.txt": FILES["b.txt"].replace("1", "one"), "b.txt": FILES["b.txt"].replace("1", "one")})

@@ -277,6 +277,16 @@ async def test_a_person_who_went_elsewhere_meanwhile_is_not_followed(shop: Floor
     assert files_of(shop.person) == before and not journal_of(shop.git_dir).exists()
 
 
+async def test_a_reading_git_that_an_editor_keeps_running_is_not_waited_for(shop: Floor) -> None:
+    trunk = await land(shop, change(shop, NEXT))
+    half_way(shop, trunk, {})
+    running = await asyncio.create_subprocess_exec("git", "cat-file", "--batch", cwd=shop.person, stdin=subprocess.PIPE)
+    try:
+        assert (await landing.mirror_target(shop.mirror(trunk))).advanced
+    finally:
+        await running.communicate(b"")
+
+
 async def test_locks_are_left_while_a_git_of_the_persons_runs_there(shop: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forward, "GIT_WAIT_S", 0.1)
     trunk = await land(shop, change(shop, NEXT))

@@ -21,6 +21,7 @@ import msgspec
 from andon.edges.durable import sync_dir, write_file
 from andon.edges.git import GitFailed, Output, git, look, read_ref, set_ref
 from andon.edges.proctable import spent_table
+from andon.edges.repository import is_ancestor
 from andon.schema.errors import Mistake
 from andon.schema.faults import point
 from andon.schema.ids import Oid
@@ -29,6 +30,8 @@ NAMED = 5
 """Files that a sentence names."""
 GIT_WAIT_S = 3.0
 """So long a git of somebody's in the checkout is waited for before a half-done way is looked at."""
+_LASTING = frozenset((b"cat-file", b"fsmonitor--daemon", b"credential-cache--daemon", b"check-ignore", b"check-attr"))
+"""Gits that editors keep running, and that hold no lock."""
 _ONE_FILE_AT_A_TIME = (("checkout.workers", "1"), ("core.fsmonitor", "false"), ("core.untrackedCache", "keep"))
 
 
@@ -114,10 +117,11 @@ async def recover(common: Path, hold: int) -> str:
         return f"a git command is at work in {place}, where Andon was interrupted"
     await asyncio.to_thread(_unlock, common, journal)
     head = (await git("symbolic-ref", "-q", "HEAD", cwd=place, trusted=True, check=False)).text
-    if head == f"refs/heads/{journal.target}" and await read_ref(common, head) == journal.old:
+    tip = await read_ref(common, head) if head == f"refs/heads/{journal.target}" else None
+    if tip is not None and tip != journal.new:
         point("mirror-target.recover")
         try:
-            await _mend(common, journal, hold)
+            await (_mend(common, journal, hold) if tip == journal.old else _give_way(common, journal, tip, hold))
         except GitFailed as error:
             return f"Andon was interrupted while it took {place} forward, and git will not end it: {said(error.output)}"
     await asyncio.to_thread(_close, common)
@@ -170,10 +174,10 @@ def _git_inside(journal: Journal) -> bool:
     for pid, process in spent_table().items():
         if process.name == "git" or process.name.startswith("git-"):
             try:
-                place = Path(f"/proc/{pid}/cwd").readlink()
+                place, words = Path(f"/proc/{pid}/cwd").readlink(), Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if any(place == path or path in place.parents for path in inside):
+            if _LASTING.isdisjoint(words) and any(place == path or path in place.parents for path in inside):
                 return True
     return False
 
@@ -198,6 +202,16 @@ async def _mend(common: Path, journal: Journal, hold: int) -> None:
         return await _go_back(journal, state, index, hold)
     await _go_on(journal, state, index, hold)
     await set_ref(common, f"refs/heads/{journal.target}", journal.new, journal.old, why="andon: follow trunk", hold=hold)
+
+
+async def _give_way(common: Path, journal: Journal, tip: Oid, hold: int) -> None:
+    """The person committed between git's files and its branch: what their commit did not take in is taken away again."""
+    if not await is_ancestor(common, journal.old, tip) or await is_ancestor(common, journal.new, tip):
+        return
+    theirs = {path.name for path in await _paths(common, msgspec.structs.replace(journal, new=tip))}
+    state, index = await _compare(common, journal), await _index(journal)
+    left = {key: tuple(path for path in getattr(state, key) if path.name not in theirs) for key in state.__struct_fields__}
+    await _go_back(journal, _State(**left), index, hold)
 
 
 async def _go_on(journal: Journal, state: _State, index: dict[str, str], hold: int) -> None:

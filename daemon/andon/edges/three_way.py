@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from andon.edges.git import git, look, make_git_dir
+from andon.edges.scratch import read_plain
 from andon.schema.errors import Mistake
 from andon.schema.ids import Oid
 
@@ -126,15 +127,20 @@ def _read(out: bytes) -> Iterator[Merged]:
 
 
 async def merge_attributes(git_dir: Path | str, commit: str, paths: Iterable[str]) -> dict[str, str]:
-    """The merge driver that a commit's `.gitattributes` name for each of these paths, plain ones left out; `unset` is `-merge`."""
+    """The merge driver that attributes name for each of these paths, plain ones left out; `unset` is `-merge`.
+
+    They are a commit's `.gitattributes` and, as for git, above them the repository's own `info/attributes`.
+    """
+    own = await asyncio.to_thread(read_plain, Path(git_dir) / "info" / "attributes")
     asked = ("grep", "-z", "-l", "-E", r"merge|binary|\[attr\]", commit, "--", ":(glob)**/.gitattributes")
     found = await look(git_dir, *asked, check=False)
-    if not found.out:
+    if not found.out and not re.search(rb"merge|binary|\[attr\]", own):
         return {}
     entries = b"".join(line + b"\0" for line in await _attribute_files(git_dir, commit))
     with tempfile.TemporaryDirectory(prefix="andon-attributes-") as aside:
         room, index = Path(aside) / "git", Path(aside) / "index"
-        make_git_dir(room, objects=(Path(git_dir) / "objects",), like=Path(git_dir))
+        await asyncio.to_thread(make_git_dir, room, objects=(Path(git_dir) / "objects",), like=Path(git_dir))
+        (room / "info" / "attributes").write_bytes(own)
         await git("update-index", "-z", "--index-info", git_dir=room, index=index, stdin=entries)
         names = b"".join(path.encode(errors="surrogateescape") + b"\0" for path in paths)
         said = await git("check-attr", "--cached", "-z", "--stdin", "merge", git_dir=room, index=index, stdin=names)
