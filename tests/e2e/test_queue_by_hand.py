@@ -5,13 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from andon.edges import forward, landing
 from andon.schema import events as e, inputs as i
-from andon.schema.ids import RepoId, TaskId
+from andon.schema.ids import Oid, RepoId, TaskId
 from andon.schema.views import ProblemView
+from checkoutkit import floor
 from factory import Factory, factory, git, small_repo
 from fault.world import is_ancestor, person
+from landingkit import change, land
 
 NOTICED_S = 5.0
 """So long a deed of the person's may go unnoticed."""
@@ -95,6 +99,27 @@ def test_a_commit_on_the_target_is_noticed_and_what_lands_next_contains_it(shop:
     shop.noticed(shop.follows, "the checkout to follow")
     assert is_ancestor(shop.repo, mine, TRUNK) and (shop.repo / "poem.txt").read_text() == "violets\n"
     assert (shop.repo / f"notes/{task}.md").exists() and git(shop.repo, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("whole", [False, True])
+async def test_a_commit_in_the_very_moment_of_the_advance_leaves_nothing_of_ours_staged(tmp_path: Path, whole: bool) -> None:
+    shop = floor(tmp_path, FILES)
+    old = shop.base
+    trunk = await land(shop, change(shop, {"poem.txt": "violets\n", "landed.txt": "landed\n", "list.txt": None}))
+    forward.journal_of(shop.git_dir).parent.mkdir(exist_ok=True)
+    journal = forward.Journal(place=str(shop.person), own=str(shop.git_dir), target="main", old=old, new=Oid(trunk))
+    forward.journal_of(shop.git_dir).write_bytes(msgspec.json.encode(journal))
+    git(shop.person, "read-tree", "-m", "-u", old, trunk)  # so far git comes before it takes the branch along
+    (shop.person / "mine.txt").write_text("my own\n")
+    git(shop.person, "add", "mine.txt")
+    git(shop.person, "commit", "-qm", "In that moment", *([] if whole else ["--", "mine.txt"]))
+    mine = person(shop.person)["refs"]["refs/heads/main"]
+    seen = await landing.mirror_target(shop.mirror(trunk))
+    assert not seen.advanced and git(shop.person, "rev-parse", "main") == mine
+    assert git(shop.person, "status", "--porcelain") == "" and (shop.person / "mine.txt").read_text() == "my own\n"
+    assert (shop.person / "landed.txt").exists() == whole and (shop.person / "list.txt").exists() != whole
+    git(shop.person, "merge", "-q", "-m", "Take what landed", trunk)
+    assert git(shop.person, "status", "--porcelain") == "" and (shop.person / "poem.txt").read_text() == "violets\n"
 
 
 def test_a_commit_beside_what_landed_is_told_with_its_way_out_and_never_rewritten(shop: Shop) -> None:

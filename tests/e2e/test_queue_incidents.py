@@ -75,7 +75,7 @@ changed under its run; 9 a crash loses the queue; 10 a target that moved under a
 12 the only copy deleted after a failed merge; 13 commits beside the branch; 14 a work tree collected with its work; 15 a stale base
 deletes files; 16 the innocent sent back; 17 proved for ever; 18 flakes wedge the queue; 19 a cancelled run taken for a failure; 20
 checks that were not required; 21 an entry that cannot merge holds up all; 22 the newest first; 23 the wrong branch; 24 work trees
-made at once; 25 objects collected; 26 a driver drops lines; 27 commits after the end lost; 28 an update destroys the working copy."""
+made at once; 25 objects collected; 26 a driver drops lines; 27 late commits lost; 28 an update destroys the working copy."""
 
 
 def test_each_of_the_28_incidents_is_prevented_by_a_test_that_exists() -> None:

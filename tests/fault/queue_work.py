@@ -23,7 +23,7 @@ from andon.schema.views import GateView, SessionView, TaskView
 from factory import Factory, git
 from fault.checker import Violation, check
 from fault.workload import Piece, end, environment, remove, settled, tried
-from fault.world import Row, Scene, of, person, rows
+from fault.world import Row, Scene, is_ancestor, of, person, rows
 from support import wait_until
 
 SETTINGS = """
@@ -349,6 +349,8 @@ class QueuePiece(Piece):
         if self.committed < min(self.plan.by_hand, moves):
             self.committed += 1
             self.commit_as_person()
+        elif self.committed:
+            self._take_trunk()
 
     def _arrived(self, told: list[Row], name: str) -> bool:
         return any(row["task"] == self.tasks[name] for row in of(told, "task.entered") if row["station"] == "land")
@@ -385,9 +387,15 @@ class QueuePiece(Piece):
         wait_until(lambda: tried(self.repo, "commit", "-q", "-m", "By hand", "--", name), what="git commit by hand")
         with (self.outside / "persons").open("a") as file:
             file.write(f"person {git(self.repo, 'rev-parse', 'HEAD')}\n")
-        trunk = "refs/andon/trunk/main"
-        if tried(self.repo, "rev-parse", "-q", "--verify", trunk) and not self.plan.dirty:
-            wait_until(lambda: tried(self.repo, "merge", "-q", "-m", "Take trunk", trunk), what="git merge by hand")
+        if not self.plan.dirty:
+            wait_until(self._take_trunk, what="git merge by hand")
+
+    def _take_trunk(self) -> bool:
+        """Where the person's commits and trunk have gone apart, merge, as the board says."""
+        trunk, apart = "refs/andon/trunk/main", not is_ancestor(self.repo, "main", "refs/andon/trunk/main")
+        if not apart or is_ancestor(self.repo, trunk, "main") or not tried(self.repo, "rev-parse", "-q", "--verify", trunk):
+            return True
+        return tried(self.repo, "merge", "-q", "-m", "Take trunk", trunk)
 
 
 @dataclass
