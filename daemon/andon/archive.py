@@ -14,11 +14,13 @@ from andon.schema import events as e, wire
 from andon.schema.errors import Mistake
 from andon.schema.ids import LandingId, Oid, RepoId, TaskId
 from andon.schema.layout import Layout
+from andon.schema.sentences import plural
 from andon.schema.views import PolicyRow, Provenance
 
 ROWS = 200_000
 """Ledger rows that a history is read from, the latest."""
 HISTORY = ("landing.planned", "flake.seen", "task.landed", "entry.sent-back")
+SHIPPED = "prefix search"
 PROOF_S = 60.0
 """Taken for a proof where none was ever timed."""
 
@@ -70,10 +72,10 @@ def _simulate(repo: Repository, layout: Layout, count: int, seed: int) -> wire.S
         PolicyRow(
             policy=name, slots=count, landed=made.landed, sent_back=made.rejected, runs=made.runs, wasted=made.wasted,
             hours=round(made.took / 3600, 3), wait_p50_s=round(made.p50, 1), wait_p95_s=round(made.p95, 1), red=made.red,
-        ) for name, made in found.items()
+        ) for name, made in sorted(found.items(), key=lambda one: one[0] != SHIPPED)
     )
     timed = "as timed here" if repo.queue.seconds else f"taken for {PROOF_S:.0f} s, for none was timed yet"
-    text = f"{len(past)} changes as they came; a proof takes {pace:.1f} s, {timed}; a failure shows after as long as here"
+    text = f"{plural(len(past), 'change')} as they came; a proof takes {pace:.1f} s, {timed}; a failure shows after as long as here"
     return wire.SimulationIs(rows=rows_told, entries=len(past), text=text)
 
 

@@ -33,7 +33,7 @@ from andon.edges.process import boot_id
 from andon.edges.proving import Proving
 from andon.edges.server import Server
 from andon.edges.store import Store
-from andon.edges.tmux import News, Tmux
+from andon.edges.tmux import Tmux
 from andon.edges.watch import Watch
 from andon.eyes import Eyes
 from andon.forecasting import Forecasting
@@ -176,7 +176,8 @@ class Daemon:
             tasks = [group.create_task(supervise("server", server.serve), name="server")]
             tasks.append(group.create_task(loop.run(), name="loop"))
             if loop.problem is None:
-                tmux.subscribe(each(supervisor.news, forecasting.news))
+                tmux.subscribe(supervisor.news)
+                supervisor.on_moved = forecasting.stirred
                 tasks.append(group.create_task(supervise("tmux", tmux.run), name="tmux"))
                 tasks.append(group.create_task(supervise("eyes", eyes.run), name="eyes"))
                 tasks.append(group.create_task(supervise("sessions", supervisor.run), name="sessions"))
@@ -238,14 +239,6 @@ class Daemon:
 def usable_cores() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def each(*told: Callable[[News], None]) -> Callable[[News], None]:
-    """One who tells all of these, in this order."""
-    def tell(news: News) -> None:
-        for one in told:
-            one(news)
-    return tell
 
 
 def hook_argv() -> tuple[str, ...]:

@@ -71,6 +71,8 @@ class Supervisor:
         self.channels = Channels(group, self._line)
         self.readers: dict[AttemptId, Reader] = {}
         self.trees, self.glances = Trees(), Glances(layout)
+        self.on_moved: Callable[[AttemptId], None] = lambda attempt: None
+        """Told whenever something of a session moves."""
         self.judged = self.told = 0
         """Verdicts made, and Inputs given, for tests that count."""
         self._loop, self._layout, self._adapter_for, self._load_rules = loop, layout, adapter_for, load_rules
@@ -211,6 +213,7 @@ class Supervisor:
 
     def _moved(self, reader: Reader, now: float) -> None:
         """Something of a session moved: it is judged soon, and looked at again not too long after."""
+        self.on_moved(reader.attempt)
         reader.idle_looks = 0
         reader.judge_at = min(reader.judge_at, max(now, reader.judged + JUDGE_S))
         reader.look_at = min(reader.look_at, max(now + 0.5, reader.looked + LOOK_S))

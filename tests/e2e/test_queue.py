@@ -198,6 +198,10 @@ def test_a_landing_is_undone_and_found_again_however_it_lands(plant: Factory, tm
     for landed in of(plant, e.TaskLanded):
         found = plant.ask(wire.FindCommit(commit=landed.commit))
         assert isinstance(found, wire.ProvenanceIs) and (found.found.task, found.found.by) == (landed.task, "ledger")
+    if land == "merge":
+        for accepted in of(plant, e.AttemptAccepted):
+            found = plant.ask(wire.FindCommit(commit=accepted.commit))
+            assert isinstance(found, wire.ProvenanceIs) and found.found.task == accepted.attempt.partition(".")[0]
     done = plant.do(i.RevertLanding(task=tasks[1], because="a change of mind"))
     assert isinstance(done, wire.Done)
     plant.until_state(TaskId(done.ids[0]), "done")

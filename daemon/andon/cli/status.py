@@ -5,7 +5,7 @@ from collections import Counter
 
 from andon.cli import codes, out, reach
 from andon.schema.sentences import plural
-from andon.schema.views import AnyView, FactoryView, GateView, LineView, ProblemView, RepositoryView, SessionView, TaskView
+from andon.schema.views import AnyView, FactoryView, GateView, LineView, ProblemView, QueueView, RepositoryView, SessionView, TaskView
 
 EXAMPLES = """\
 examples:
@@ -48,6 +48,12 @@ def _repositories(views: tuple[AnyView, ...]) -> None:
     for line in reach.of(LineView, views):
         if line.cord:
             _tell("stopped", f"{line.repo}/{line.line} by {line.cord_by} {out.age(line.cord_at)} ago: {line.cord}")
+    for queue in reach.of(QueueView, views):
+        if queue.held:
+            _tell("queue", f"{queue.repo}: stopped by {queue.held_by} {out.age(queue.held_at)} ago: {queue.held}")
+        for red in queue.red:
+            suspects = f"; suspected: {', '.join(red.suspects)}" if red.suspects else ""
+            _tell("red", f"{queue.repo}: {queue.target} does not pass {red.check} at {red.commit[:10]}: {red.because}{suspects}")
     if not repos:
         _tell("repo", "none yet: run `andon init` in a repository")
 

@@ -40,8 +40,9 @@ def _proposal(attempt: Attempt) -> str:
     if " proposes a merge on the branch andon/proposal" not in attempt.rebased:
         return ""
     return ("\n\nThe branch `andon/proposal` holds a merge of the two that a tool made: a proposal that nobody has read and no "
-            "check has seen. Read every line of it (`git diff andon/proposal^1 andon/proposal` against the target, `^2` against your "
-            "earlier work). To build on it: `git merge --squash andon/proposal`. What you commit is proved like any other change.")
+            "check has seen. Read every line of it (`git diff andon/proposal^1 andon/proposal` against the target, `^2` against "
+            "your earlier work). To build on it: `git merge --squash andon/proposal`. "
+            "What you commit is proved like any other change.")
 
 
 def whole_prompt(task: Task, attempt: Attempt) -> str:

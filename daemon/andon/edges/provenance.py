@@ -4,11 +4,13 @@ import re
 
 import msgspec
 
-from andon.edges.git import look
+from andon.edges.git import look, read_ref
 from andon.edges.repository import trunk_ref
 from andon.schema.errors import Mistake
 from andon.schema.ids import Oid
 
+STEPS = 100_000
+"""Commits between a commit and trunk that are looked at, at most."""
 TRAILERS = ("Andon-Task", "Andon-Attempt", "Andon-Change")
 _NAMED = re.compile(r"[0-9a-fA-F]{4,64}|[A-Za-z0-9][A-Za-z0-9._/@^~{}-]*")
 
@@ -36,13 +38,23 @@ async def tell(git_dir: str, name: str, target: str) -> Told | None:
     own = await _trailers(git_dir, oid)
     if own.task:
         return own
-    trunk = trunk_ref(target)
-    brought = await look(git_dir, "log", "--first-parent", "--ancestry-path", "--reverse", "--format=%H", f"{oid}..{trunk}", check=False)
-    if brought.code == 0 and brought.text:
-        landing = await _trailers(git_dir, Oid(brought.text.split("\n", 1)[0]))
+    brought = await _brought(git_dir, oid, target)
+    if brought:
+        landing = await _trailers(git_dir, brought)
         if landing.task:
             return msgspec.structs.replace(landing, commit=oid, subject=own.subject)
     return own
+
+
+async def _brought(git_dir: str, oid: Oid, target: str) -> Oid | None:
+    """The first step of trunk that holds a commit; None when trunk does not hold it."""
+    trunk = await read_ref(git_dir, trunk_ref(target)) or await read_ref(git_dir, f"refs/heads/{target}")
+    if trunk is None:
+        return None
+    after = await look(git_dir, "rev-list", "--ancestry-path", f"--max-count={STEPS}", f"{oid}..{trunk}", check=False)
+    steps = await look(git_dir, "rev-list", "--first-parent", f"--max-count={STEPS}", f"{oid}..{trunk}", check=False)
+    holding = set(after.text.split())
+    return next((Oid(step) for step in reversed(steps.text.split()) if step in holding), None)
 
 
 async def _trailers(git_dir: str, oid: Oid) -> Told:

@@ -59,9 +59,9 @@ class FlowView(msgspec.Struct, frozen=True, kw_only=True):
     per_landed: float = 0.0
     """Proofs for each landed change; 0: nothing landed yet."""
     failing: float = 0.0
-    """How likely a change fails by itself, as measured here."""
+    """How likely a change fails by itself, as measured here; 0: nothing was measured yet."""
     flaking: float = 0.0
-    """Share of trees about which a check said both yes and no."""
+    """Share of trees about which a check said both yes and no; 0: none so far."""
     proof_s: float = 0.0
     """Median seconds of a proof; 0: not known yet."""
     waits: tuple[tuple[str, int], ...] = ()
@@ -123,6 +123,8 @@ class EntryView(View, frozen=True, kw_only=True, tag="entry"):
     agent: str = ""
     landing: LandingId = LandingId("")
     """The proof that it is a member of, the shortest."""
+    held_by: str = ""
+    """The person who keeps it from landing, itself and not its line or queue; empty when nobody does."""
     expected_at: int = 0
     """When it may land, if all goes well (unix milliseconds); 0: not known."""
     priority: int = 0

@@ -1,5 +1,7 @@
 """What the steps of a landing and the moves of the target change."""
 
+import statistics
+
 from andon.core.folds.table import end_landing, forget, on, replace, with_landing, with_queue, with_repo, with_task
 from andon.core.queue import facts
 from andon.core.queue.facts import KEPT_LANDED, KEPT_LATE, KEPT_TIMES, KEPT_TRIED, Checked, Landed, Landing, Outcome, Queue
@@ -65,14 +67,21 @@ def _(state: State, event: e.LandingJudged) -> State:
     seen = next((outcome for outcome in queue.outcomes if same(outcome.members, known.members)), Outcome(members=known.members))
     if said and not (seen.passes or seen.fails):
         counts = replace(counts, trees=counts.trees + 1)
-    seconds = (state.at - known.planned_at) / 1000
     state = with_queue(
         state, known.repo, counts=counts, outcomes=learned(queue.outcomes, judged(seen, known, event)),
-        seconds=(*queue.seconds, seconds)[-KEPT_TIMES:] if said else queue.seconds, strange=() if said else queue.strange,
+        strange=() if said else queue.strange, **timed(queue, (state.at - known.planned_at) / 1000, event.result),
     )
     if event.result == "pass" and known.candidate and not known.adrift:
         return with_landing(state, event.landing, passed=True)
     return end_landing(state, event.landing)
+
+
+def timed(queue: Queue, seconds: float, result: e.Result) -> dict[str, tuple[float, ...]]:
+    """How long the proof took, beside the others that said the same."""
+    if result == "pass":
+        return {"seconds": (*queue.seconds, seconds)[-KEPT_TIMES:]}
+    usual = statistics.median(queue.seconds) if queue.seconds else 0.0
+    return {"failing": (*queue.failing, round(seconds / usual, 2))[-KEPT_TIMES:]} if result == "fail" and usual else {}
 
 
 def judged(seen: Outcome, landing: Landing, event: e.LandingJudged) -> Outcome:

@@ -186,7 +186,9 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     meetings: tuple[Meeting, ...] = ()
     counts: Counts = Counts()
     seconds: tuple[float, ...] = ()
-    """Of the latest proofs that said yes or no."""
+    """Of the latest proofs that passed."""
+    failing: tuple[float, ...] = ()
+    """Of the latest ones that failed, as shares of what a passing one took then."""
     uses: tuple[tuple[float, float], ...] = ()
     """(processor seconds, seconds) of the latest check runs."""
     moments: tuple[int, ...] = ()

@@ -1,5 +1,7 @@
 """Who stands in a merge queue, in which order, and what keeps the others from it. Pure; reads State alone."""
 
+import statistics
+
 from andon.core.queue import rates
 from andon.core.queue.facts import Landing, Outcome
 from andon.core.queue.look import Entry, Look, Running, Tried
@@ -154,11 +156,17 @@ def look(state: State, repo: Repository) -> Look:
         order=entries, clashes=frozenset((one, other) for one, other in pairs if one and other),
         tried=tuple(tried(state, repo, outcome) for outcome in repo.queue.outcomes),
         running=tuple(
-            Running(landing=landing.landing, members=keys(landing), why=landing.why)
+            Running(landing=landing.landing, members=keys(landing), why=landing.why, spent=spent(state, repo, landing))
             for landing in landings_of(state, repo) if not landing.passed
         ),
-        slots=slots(state, repo), confirm=confirmations(repo),
+        slots=slots(state, repo), confirm=confirmations(repo), soonest=rates.soonest(repo.queue.failing),
     )
+
+
+def spent(state: State, repo: Repository, landing: Landing) -> float:
+    """How long a proof has run by now, as a share of what one usually takes, in tenths; 0: not known."""
+    usual = statistics.median(repo.queue.seconds) if repo.queue.seconds else 0.0
+    return round(min(1.5, (state.at - landing.planned_at) / 1000 / usual), 1) if usual > 0 else 0.0
 
 
 def keys(of: Outcome | Landing) -> tuple[str, ...]:

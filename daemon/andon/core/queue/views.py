@@ -105,9 +105,16 @@ def flow_view(state: State, repo: Repository, queued: list[Task]) -> v.FlowView:
     return v.FlowView(
         landed=counts.landed, landed_hour=recent, sent_back=counts.sent_back, proofs=counts.proofs,
         wasted=max(counts.proofs - counts.moved - counts.blamed, 0),
-        per_landed=round(counts.proofs / counts.landed, 3) if counts.landed else 0.0, failing=round(risk(repo), 4),
-        flaking=round(flaking(repo), 4), proof_s=round(median(repo.queue.seconds), 1), waits=tuple(sorted(waits.items())),
+        per_landed=round(counts.proofs / counts.landed, 3) if counts.landed else 0.0, failing=measured_risk(repo),
+        flaking=round(flaking(repo), 4) if counts.flaky else 0.0,
+        proof_s=round(median(repo.queue.seconds), 1), waits=tuple(sorted(waits.items())),
     )
+
+
+def measured_risk(repo: Repository) -> float:
+    """How likely a change fails by itself; 0 while nothing was measured here, for then it is only a guess."""
+    counts = repo.queue.counts
+    return round(risk(repo), 4) if counts.landed + counts.culprits else 0.0
 
 
 def median(seconds: tuple[float, ...]) -> float:
@@ -133,7 +140,8 @@ def entry_view(state: State, repo: Repository, task: Task, place: int, under_way
         task=task.task, repo=repo.repo, title=task.title, position=place, state=word, why=why, since=task.queued,
         commit=work.commit if work else Oid(""), agent=attempt.agent if attempt else task.agent,
         landing=shortest.landing if shortest else LandingId(""), priority=task.priority, overtaken=task.overtaken,
-        expected_at=int(begun + pace * 1000) if begun and pace and place else 0, risk=round(risk(repo), 4),
+        expected_at=int(begun + pace * 1000) if begun and pace and place else 0, risk=measured_risk(repo),
+        held_by=task.held_by if task.held else "",
         clashes=tuple(dict.fromkeys(met)), reverts=task.reverts, files=work.paths_total if work else 0,
         insertions=work.insertions if work else 0, deletions=work.deletions if work else 0,
     )
