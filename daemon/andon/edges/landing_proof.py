@@ -108,20 +108,15 @@ async def _contained(effect: MoveTarget, beyond: _Beyond, chain: Sequence[Oid]) 
 
 async def _foreign(effect: MoveTarget, old_tree: Oid, chain: Sequence[Oid]) -> str:
     """P4, of every step."""
-    before = chain[:-1]
-    few = asyncio.Semaphore(AT_ONCE)
-    places = zip(before, effect.members, strict=True)
-    bases = await asyncio.gather(*(_bases(effect, place, member, few) for place, member in places))
     trees = [old_tree, *(step.tree for step in effect.steps)]
-    pairs: list[tuple[str, str]] = list(itertools.pairwise(trees))
-    own_pairs = [(base, member.commit) for member, own in zip(effect.members, bases, strict=True) for base in own]
-    named = iter(await resolve(effect.git_dir, [f"{one}^{{tree}}" for pair in own_pairs for one in pair]))
-    pairs += list(zip(named, named, strict=False))
-    changed = await _paths(effect, pairs)
-    at = len(effect.steps)
+    few = asyncio.Semaphore(AT_ONCE)
+    places = zip(chain[:-1], effect.members, strict=True)
+    every = asyncio.gather(*(_bases(effect, place, member, few) for place, member in places))
+    changed, bases = await asyncio.gather(_paths(effect, list(itertools.pairwise(trees))), every)
+    pairs = [(base, member.commit) for member, own in zip(effect.members, bases, strict=True) for base in own]
+    owned = iter(await _own_paths(effect, pairs))
     for n, (member, own_bases) in enumerate(zip(effect.members, bases, strict=True)):
-        own = set().union(*changed[at:at + len(own_bases)])
-        at += len(own_bases)
+        own: set[str] = set().union(*(next(owned) for _ in own_bases))
         foreign = changed[n] - own
         if foreign:
             foreign -= await _moved(effect, own_bases, trees[n], own)
@@ -129,6 +124,16 @@ async def _foreign(effect: MoveTarget, old_tree: Oid, chain: Sequence[Oid]) -> s
             more = f" and {len(foreign) - NAMED} more" if len(foreign) > NAMED else ""
             return f"P4: landing {member.task} would change what it did not change: {', '.join(sorted(foreign)[:NAMED])}{more}"
     return ""
+
+
+async def _own_paths(effect: MoveTarget, pairs: Sequence[tuple[str, str]]) -> list[set[str]]:
+    """The paths that differ between each two commits; of a few side by side, of many in one process."""
+    if len(pairs) > AT_ONCE:
+        named = iter(await resolve(effect.git_dir, [f"{one}^{{tree}}" for pair in pairs for one in pair]))
+        return await _paths(effect, list(zip(named, named, strict=False)))
+    args = ("diff-tree", "-r", "-z", "--name-only", "--no-renames")
+    found = await asyncio.gather(*(look(effect.git_dir, *args, *pair) for pair in pairs))
+    return [set(one.out.decode(errors="surrogateescape").split("\0")) - {""} for one in found]
 
 
 async def _bases(effect: MoveTarget, place: Oid, member: MergeMember, few: asyncio.Semaphore) -> list[str]:
