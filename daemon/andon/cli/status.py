@@ -5,7 +5,17 @@ from collections import Counter
 
 from andon.cli import codes, out, reach
 from andon.schema.sentences import plural
-from andon.schema.views import AnyView, FactoryView, GateView, LineView, ProblemView, QueueView, RepositoryView, SessionView, TaskView
+from andon.schema.views import (
+    AnyView,
+    FactoryView,
+    GateView,
+    LineView,
+    ProblemView,
+    QueueView,
+    RepositoryView,
+    SessionView,
+    TaskView,
+)
 
 EXAMPLES = """\
 examples:

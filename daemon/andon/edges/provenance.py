@@ -47,14 +47,16 @@ async def tell(git_dir: str, name: str, target: str) -> Told | None:
 
 
 async def _brought(git_dir: str, oid: Oid, target: str) -> Oid | None:
-    """The first step of trunk that holds a commit; None when trunk does not hold it."""
+    """The landing that brought a commit to trunk: the oldest that holds it while what it landed on does not; None when none does."""
     trunk = await read_ref(git_dir, trunk_ref(target)) or await read_ref(git_dir, f"refs/heads/{target}")
     if trunk is None:
         return None
-    after = await look(git_dir, "rev-list", "--ancestry-path", f"--max-count={STEPS}", f"{oid}..{trunk}", check=False)
-    steps = await look(git_dir, "rev-list", "--first-parent", f"--max-count={STEPS}", f"{oid}..{trunk}", check=False)
-    holding = set(after.text.split())
-    return next((Oid(step) for step in reversed(steps.text.split()) if step in holding), None)
+    fields = f"--format=%H%x00%P%x00%(trailers:key={TRAILERS[0]},valueonly,separator=%x20)"
+    shown = await look(git_dir, "log", "--ancestry-path", "--topo-order", "--reverse", f"--max-count={STEPS}", fields,
+                       f"{oid}..{trunk}", check=False)
+    rows = [line.split("\0") for line in shown.text.splitlines()]
+    holding = {oid, *(row[0] for row in rows)}
+    return next((Oid(row[0]) for row in rows if len(row) == 3 and row[2] and row[1].split()[0] not in holding), None)
 
 
 async def _trailers(git_dir: str, oid: Oid) -> Told:
