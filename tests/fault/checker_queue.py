@@ -20,7 +20,7 @@ ONCE = (
     ("revert.prepared", "commit"),
 )
 ENDS = ("target.moved", "landing.conflicted", "landing.abandoned")
-PER_HALVING, BESIDE = 2, 6
+PER_HALVING, BESIDE = 1, 3
 """Proofs that may be spent on a culprit: so many for each halving and slot, and so many beside for each slot."""
 LEAVING = ("task.landed", "entry.sent-back", "task.retry-scheduled", "task.cancelled", "task.done", "task.failed")
 
@@ -315,7 +315,7 @@ def _(scene: Scene, told: list[Row]) -> Iterator[str]:
                 size = max(len(members[one["landing"]]) for one in failed)
                 flakes = len([one for one in of(told, "flake.seen") if since < one.seq < row.seq])
                 spent = len([one for one in window if one.seq >= failed[0].seq])
-                bound = slots * (PER_HALVING * math.ceil(math.log2(size + 1)) + BESIDE + confirm * (1 + flakes))
+                bound = slots * (PER_HALVING * math.ceil(math.log2(size + 1)) + BESIDE + confirm * (1 + 2 * flakes))
                 if spent > bound:
                     yield f"{row['task']} was found among {size} with {spent} proofs, more than {bound}"
             since = row.seq

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import msgspec
 from andon import loop, main, perform, steering
 from andon.core import asks, decide
 from andon.core.queue import policy, proving, standing
+from andon.core.queue.look import Want
 from andon.core.stations import land
 from andon.edges import jobs, landing, merging, mirror, repository, salvage, three_way
 from andon.edges.check import Checks
@@ -122,6 +123,18 @@ def arrival() -> None:
     in_order = standing.in_order
     put(standing, "in_order", lambda state, repo: in_order(state, repo)[::-1])
     put(policy, "LONGEST", 1)
+
+
+@protection
+def halving() -> None:
+    """In a queue that fails the culprit is looked for from the front, one by one."""
+    wants = policy.Field.wants
+
+    def in_turn(self: policy.Field) -> Iterator[Want]:
+        for want in wants(self):
+            yield msgspec.structs.replace(want, members=self.scene.keys[: self.scene.low + 1]) if self.scene.failing else want
+
+    put(policy.Field, "wants", in_turn)
 
 
 @protection

@@ -11,6 +11,8 @@ from fault.sweep import Case, Work, run
 
 QUEUE = Plan(seed=9, branches=6, pairs=0, flaky=0, cancelled=0, held=0, outsider=0)
 ONE_BY_ONE = replace(QUEUE, branches=9, poison=0)
+LATE = 29
+"""A seed with the poison near the end."""
 CAUGHT: dict[str, tuple[tuple[str, ...], Work, str]] = {
     "token": (("start-session.act:1",), ("proper",), "started-once"),
     "probe": (("start-session.act:1",), ("ask",), "adopted-untouched"),
@@ -27,6 +29,7 @@ CAUGHT: dict[str, tuple[tuple[str, ...], Work, str]] = {
     "confirmation": ((), QUEUE, "sent-back-rightly"),
     "holding": ((), replace(QUEUE, held=1), "held-stays"),
     "arrival": ((), ONE_BY_ONE, "fair"),
+    "halving": ((), replace(QUEUE, seed=LATE, branches=14, slots=1), "few-proofs"),
     "bases": ((), replace(ONE_BY_ONE, branches=3), "no-hunk-lost"),
     "checked_out": ((), replace(ONE_BY_ONE, branches=2), "person-untouched"),
     "in_hand": ((), TAKEN, "person-untouched"),
