@@ -47,7 +47,7 @@ async def tell(git_dir: str, name: str, target: str) -> Told | None:
 
 
 async def _brought(git_dir: str, oid: Oid, target: str) -> Oid | None:
-    """The landing that brought a commit to trunk: the oldest that holds it while what it landed on does not; None when none does."""
+    """The landing that brought a commit to trunk: the oldest that holds it, on a target that did not; None when none does."""
     trunk = await read_ref(git_dir, trunk_ref(target)) or await read_ref(git_dir, f"refs/heads/{target}")
     if trunk is None:
         return None

@@ -101,3 +101,14 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     rule: str = ""
     """What allowed or refused it."""
     times: int = 1
+
+
+class Egress(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a job may go: the content of `egress.json` in its job directory, which the proxy reads."""
+
+    hosts: tuple[str, ...] = ()
+    """Names, `*.name` for those below it, `name:port`; without a port 443 and 80."""
+    rules: tuple[tuple[str, str], ...] = ()
+    """(host pattern, where it comes from: `provider anthropic`, `registry pypi`, `andon.toml`), for what is told of a request."""
+    everything: bool = False
+    """Only told, nothing refused (`network = "host"` does not come through the proxy at all)."""

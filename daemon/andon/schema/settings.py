@@ -4,6 +4,7 @@ import msgspec
 
 from andon.schema.health import Cause, Rung
 from andon.schema.ids import Digest
+from andon.schema.sandbox import Level
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,6 +186,39 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     """`propose`: after a textual conflict mergiraf, when installed, makes a proposal that the resolver may take and we prove."""
 
 
+class Walls(msgspec.Struct, frozen=True, kw_only=True):
+    """What agents and checks may reach. Inside there is the checkout, the toolchain read-only and a private home; what is named
+    here comes on top."""
+
+    level: Level = "strict"
+    """The least that agents run at; where the machine gives less, nothing starts until a person lowers it here."""
+    network: str = "allow-list"
+    """Of agents. `allow-list`: through our proxy, to the hosts named here and those of the agent's own provider; `none`: not even
+    that; `host`: the person's network, whole."""
+    hosts: tuple[str, ...] = ()
+    """Names, `*.example.org` for those below, `name:port` for a port besides 443 and 80."""
+    registries: tuple[str, ...] = ()
+    """Profiles of hosts by name: `pypi`, `npm`, `crates`, `go`, `debian`, `github`."""
+    check_network: str = "none"
+    """Of checks and setup commands, as `network`."""
+    read: tuple[str, ...] = ()
+    """Further paths that exist inside, read-only; `~` is the person's home."""
+    write: tuple[str, ...] = ()
+    """Further paths that may be written: caches."""
+    hide: tuple[str, ...] = ()
+    """Paths of the repository that agents do not see: they look empty. Checks and verifiers see them."""
+    devices: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    """Variables of the person's environment that are passed in, beside the usual ones (PATH, LANG, TERM …)."""
+    secrets: tuple[str, ...] = ()
+    """Variables that are passed in and never shown or stored: API keys by name. An agent's own provider key is always one."""
+    processes: int = 2048
+    memory_mb: int = 0
+    """Of the whole job where a cgroup can be had, else of each process; 0: no limit."""
+    file_mb: int = 8192
+    tmp_mb: int = 2048
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings of one repository, completed from defaults and the person's own."""
 
@@ -204,6 +238,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     checkout: Checkout = Checkout()
     permissions: Permissions = Permissions()
     queue: Queue = Queue()
+    sandbox: Walls = Walls()
 
     def commands(self) -> tuple[str, ...]:
         """Every shell command and argv that these settings would run, and where they publish: what a person trusts. The order is
