@@ -18,7 +18,7 @@ HOOKS, CHANNEL, GATEWAY, ASKS, ROUTE, MESSAGES, FACTS, ACCESS, EGRESS = (
     "hooks.jsonl", "channel.jsonl", "gateway.jsonl", "asks", "route.json", "messages", "facts.json", "access.jsonl", "egress.json",
 )
 """Further names: raw lines by source (`andon.schema.signals.Line`), decisions for hooks that wait, the route, marks of messages,
-what was known of the session at its start, what it tried to reach (`andon.schema.sandbox.Access`), and where it may go (`Egress`)."""
+what was known of the session at its start, what it tried to reach (`sandbox.Access`), and where it may go (`sandbox.Egress`)."""
 TOKEN_EXIT = 75
 """Exit code of a shim that found the token taken (EX_TEMPFAIL)."""
 
