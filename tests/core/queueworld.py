@@ -22,7 +22,9 @@ R = RepoId("r0")
 PLAIN = {"tests": Check(name="tests", run="make test")}
 SHORT = Line(name="build", stations=(STATIONS[0], STATIONS[3]))
 """Built, then landed: all proofs are proofs of merged trees."""
-WATCHED = Line(name="build", stations=(*SHORT.stations, Station(name="after", kind="watch", checks=("slow",))))
+QUICK = Line(name="quick", stations=(STATIONS[0], Station(name="check", kind="check", checks=("tests",)), STATIONS[3]))
+"""Only `tests` is run before landing."""
+WATCHED = Line(name="build", stations=(*QUICK.stations, Station(name="after", kind="watch", checks=("slow",))))
 SLOW = {"slow": Check(name="slow", run="make slow")}
 
 

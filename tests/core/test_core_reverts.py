@@ -103,8 +103,9 @@ def test_a_revert_goes_first_past_age_and_the_cord_of_its_line() -> None:
     assert made.landed_tasks() == ["T1", "T4", "T2", "T3"]
 
 
-def test_without_a_cord_too_a_revert_goes_before_everybody() -> None:
-    made = landed(1)
+@pytest.mark.parametrize("overtake", [0, 5])
+def test_without_a_cord_too_a_revert_goes_before_everybody(overtake: int) -> None:
+    made = landed(1, queue=Queue(overtake=overtake))
     made.give(i.HoldQueue(repo=R, because="gather", by="me"))
     made.add("ordinary", priority=99)
     made.rest()

@@ -1,40 +1,21 @@
 """The watch station: the target is proven once for all that it holds; a red one is traced to the change that made it so."""
 
-import pytest
-
 from andon.core.queue.facts import KEPT_LANDED
 from andon.schema import effects as f, events as e, inputs as i
-from andon.schema.ids import TaskId
-from andon.schema.settings import Line, Queue
+from andon.schema.settings import Line, Queue, Station
 from core.playbook import Given, nothing
-from core.queueworld import PLAIN, SHORT, SLOW, WATCHED, QueueWorld, R
+from core.queueworld import PLAIN, QUICK, SHORT, SLOW, WATCHED, QueueWorld, R
 
-T1, T2 = TaskId("T1"), TaskId("T2")
 BOTH = {**PLAIN, **SLOW}
-LINES = {"build": WATCHED, "quick": Line(name="quick", stations=SHORT.stations)}
+LINES = {"build": WATCHED, "quick": QUICK}
 
 
 def watched(count: int, red: tuple[str, ...] = (), **changes: object) -> QueueWorld:
     """So many changes in the queue of a line that watches the target with `slow`; the merged trees are proven by `tests` alone."""
     made = QueueWorld(1, red=red, **{"checks": BOTH, "lines": LINES, **changes})  # type: ignore[arg-type]  # the world's fields
-    merged = made.check
-    made.check = lambda run: merged(run) if run.check.name == "slow" or run.landing else ok(run)
     made.rest()
     made.queue_up(count)
     return made
-
-
-def ok(run: f.RunCheck) -> i.CheckRan:
-    return i.CheckRan(run=run.run, result="pass", because="ok")
-
-
-@pytest.fixture(autouse=True)
-def only_tests_at_landing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line without a check station proves merged trees with all checks; here only with `tests`, so that `slow` can find more."""
-    from andon.core.queue import standing
-
-    rule = standing.checks_of_line
-    monkeypatch.setattr(standing, "checks_of_line", lambda *args: tuple(check for check in rule(*args) if check.name == "tests"))
 
 
 def slow_runs(made: QueueWorld) -> list[str]:
@@ -60,8 +41,8 @@ def test_the_newest_target_is_proven_once_for_all_changes_that_it_holds() -> Non
 
 
 def test_a_tree_that_the_queue_has_proven_with_the_same_check_is_green_at_once() -> None:
-    made = QueueWorld(1, lines={"build": Line(name="build", stations=(*SHORT.stations, WATCHED.stations[-1].__class__(
-        name="after", kind="watch", checks=("tests",))))})
+    made = QueueWorld(1, lines={"build": Line(name="build", stations=(
+        *SHORT.stations, Station(name="after", kind="watch", checks=("tests",))))})
     made.rest()
     before = len(slow_runs(made))
     made.add()
@@ -192,7 +173,11 @@ def test_a_target_that_was_never_green_names_nobody() -> None:
     made = QueueWorld(1, checks=BOTH, lines=LINES)
     judge = made.check
     made.check = lambda run: i.CheckRan(run=run.run, result="fail", because="red") if run.check.name == "slow" else judge(run)
-    made.queue_up(3)
+    for _ in range(3):
+        made.add()
+    while len(made.landed_tasks()) < 3:
+        others = (owed for owed in made.owed() if not isinstance(owed, f.RunCheck) or owed.check.name == "tests")
+        made.give(made.answer(next(others)))
     made.rest()
     assert all(event.suspects == () for event in made.events(e.TargetRed)) and made.events(e.TargetRed)
     assert not made.state.gates and "suspected: what came before" in made.events(e.ProblemNoticed)[0].where
