@@ -12,7 +12,8 @@ from andon.schema import events as e, inputs as i, wire
 from andon.schema.ids import TaskId
 from checkoutkit import Floor, floor
 from factory import Factory, factory, git
-from fault.queue_work import Acts, Plan, play, template
+from fault.queue_play import play
+from fault.queue_work import Acts, Plan, template
 from fault.world import is_ancestor
 from landingkit import change, files_in, land
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from fault.queue_work import Plan, play
+from fault.queue_play import play
+from fault.queue_work import Plan
 
 SEEDS = range(1, 1 + int(os.environ.get("ANDON_QUEUE_SEEDS", "1")))
-"""More seeds with ANDON_QUEUE_SEEDS=20; large ones with `python tests/fault/queue_work.py`."""
+"""More seeds with ANDON_QUEUE_SEEDS=20; large ones with `python tests/fault/queue_play.py`."""
 
 
 @pytest.mark.slow
