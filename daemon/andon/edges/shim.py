@@ -24,6 +24,11 @@ if __name__ == "__main__":  # a script in isolated mode has no package around it
 
 from andon.edges.proctable import CHUNK, Process, boot_id, children, descendants, read_process, send
 
+TYPE_CHECKING = False  # typing itself would cost milliseconds
+if TYPE_CHECKING:
+    from andon.edges.bubblewrap import Refused
+    from andon.edges.walls import Walls
+
 TOKEN_EXIT, NO_JOB_EXIT, IO_EXIT = 75, 66, 74
 """Token taken; no readable job; `exit.json` could not be written."""
 OUTPUT_MB = 64
@@ -141,6 +146,8 @@ class Shim:
         self.killed: set[int] = set()
         self.log: Log | None = None
         self.output = -1
+        self.walls: Walls | None = None
+        self.sandbox_error = ""
         self.wake, wake_in = os.pipe()
         for fd in (self.wake, wake_in):
             os.set_blocking(fd, False)
@@ -155,9 +162,11 @@ class Shim:
     # --- the command -------------------------------------------------------------------------------------------------
 
     def spawn(self) -> None:
-        """Start the command in a process group of its own; a failure ends up in `because` and `error`."""
+        """Start the command within its walls, in a process group of its own; a failure ends up in `because` and `error`."""
         prctl = _prctl()
         prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        if self.job.get("sandbox") and not self._build():
+            return
         report, report_in = os.pipe()
         inside = -1
         if self.job.get("log"):
@@ -172,12 +181,46 @@ class Shim:
         os.close(report_in)
         if inside >= 0:
             os.close(inside)
+        if self.walls:
+            self._settle(self.walls)
         told = _read_all(report)
         os.close(report)
-        if told:
+        if told and self.because == "exit":
             code, _, self.error = told.decode(errors="replace").partition(" ")
             self.because, self.status = "not-started", int(code) << 8
-            os.waitpid(self.child, 0)
+            if not self.walls or not self.walls.spare:
+                os.waitpid(self.child, 0)
+
+    def _build(self) -> bool:
+        """Get the walls ready that the job asks for; False when they cannot be had."""
+        from andon.edges import bubblewrap, walls
+
+        try:
+            self.walls = walls.around(self.folder, self.job)
+            self.walls.prepare()
+        except bubblewrap.Refused as refused:
+            self._refuse(refused)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            self._refuse(bubblewrap.Refused(f"The sandbox could not be built: {error}.", "Run `andon doctor`."))
+        return self.because == "exit"
+
+    def _settle(self, built: "Walls") -> None:
+        """In the shim: until the job may begin, or its walls failed."""
+        from andon.edges import bubblewrap
+
+        try:
+            built.settle(self.child)
+        except bubblewrap.Refused as refused:
+            self._refuse(refused)
+        except OSError as error:
+            self._refuse(bubblewrap.Refused(f"The sandbox could not be built: {error}.", "Run `andon doctor`."))
+        if self.because != "exit":
+            _kill(self.child)
+
+    def _refuse(self, refused: "Refused") -> None:
+        """Without its walls the job does not run."""
+        self.sandbox_error = " ".join(filter(None, (refused.what, refused.mend)))
+        self.because, self.status, self.error = "not-started", 126 << 8, self.sandbox_error
 
     def _become(self, report: int, output: int, prctl: Callable[..., int], parent: int) -> None:
         """In the child: turn into the command. Never returns."""
@@ -188,11 +231,18 @@ class Shim:
             if os.getppid() != parent:
                 os._exit(1)
             self._connect(output)
+            if self.walls and self.walls.level == "strict":
+                stage = "bubblewrap"
+                self.walls.take_on(report)
             stage = f"working directory {self.job['cwd']}"
             os.chdir(str(self.job["cwd"]))
             argv, env = list(self.job["argv"]), dict(self.job["env"])  # type: ignore[call-overload] # plain JSON here: the shim loads no msgspec
             stage = str(argv[0])
             self._limit()
+            if self.walls:
+                stage, env = "sandbox", self.walls.env()
+                self.walls.take_on(report)
+                stage = str(argv[0])
             for one in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTTOU):
                 signal.signal(one, signal.SIG_DFL)
             os.execvpe(argv[0], argv, env)
@@ -210,7 +260,7 @@ class Shim:
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             os.dup2(output, 1)
             os.dup2(output, 2)
-        elif os.isatty(0):
+        elif os.isatty(0) and not (self.walls and self.walls.level == "strict"):  # there the witness does it
             signal.signal(signal.SIGTTOU, signal.SIG_IGN)
             try:
                 os.tcsetpgrp(0, os.getpid())
@@ -284,13 +334,21 @@ class Shim:
         self.because = because
         self.kill_at = time.monotonic() + self.grace
         for process in descendants(os.getpid()):
-            send(process, signal.SIGTERM)
+            if process.pid not in self._spare():
+                send(process, signal.SIGTERM)
             send(process, signal.SIGCONT)
+
+    def _spare(self) -> set[int]:
+        """Processes of the walls themselves: a stop is not for them."""
+        return self.walls.spare if self.walls else set()
 
     def pump(self, timeout: float | None) -> None:
         """Wait for a signal or output; take one chunk of each."""
-        watched = [self.wake] + ([self.output] if self.output >= 0 else [])
-        ready = select.select(watched, (), (), timeout)[0]
+        words = self.walls.words if self.walls else -1
+        ready = select.select([fd for fd in (self.wake, self.output, words) if fd >= 0], (), (), timeout)[0]
+        if self.walls and words in ready:
+            status = self.walls.word()
+            self.status = status if self.status is None else self.status
         if self.wake in ready:
             os.read(self.wake, CHUNK)
         if self.output in ready:
@@ -319,11 +377,12 @@ class Shim:
             if pid == 0:
                 return
             if pid != self.child:
-                if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL and self.kill_at is not None:
+                lost = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+                if lost and self.kill_at is not None and pid not in self._spare():
                     self.killed.add(pid)
                 continue
             if not os.WIFSTOPPED(status):
-                self.status = status
+                self.status = status if self.status is None else self.status
             elif os.WSTOPSIG(status) == signal.SIGTSTP and not self.suspended:
                 os.killpg(pid, signal.SIGCONT)
 
@@ -350,6 +409,8 @@ class Shim:
         that forks on and on.
         """
         calm, same, since = 0, set[int](), time.monotonic()
+        if self.walls and self.walls.spare:  # with the walls all of it falls at once
+            self.killed.update(one.pid for one in self._rest())
         while calm < 2:
             for _ in range(200):
                 direct = children()
@@ -369,16 +430,17 @@ class Shim:
                 self.pump(0.001)
 
     def _rest(self) -> list[Process]:
-        return descendants(os.getpid())
+        """What is left of the job."""
+        return [one for one in descendants(os.getpid()) if one.pid not in self._spare()]
 
     def _signal_rest(self, signum: int) -> set[int]:
         """Signal all that is left, stopping everybody first so that none forks on; who that was."""
-        rest = self._rest()
+        rest = self._rest() if signum == signal.SIGTERM else descendants(os.getpid())
         if signum == signal.SIGKILL:
             for process in rest:
                 send(process, signal.SIGSTOP)
         for process in rest:
-            if send(process, signum) and process.pid != self.child:
+            if send(process, signum) and process.pid != self.child and process.pid not in self._spare():
                 self.killed.add(process.pid)
             if signum == signal.SIGTERM:
                 send(process, signal.SIGCONT)
@@ -403,7 +465,7 @@ class Shim:
             "code": code, "signal": os.WTERMSIG(status) if status is not None and signaled else None,
             "because": self.because, "error": self.error[:2000], "seconds": round(time.monotonic() - self.begun, 3),
             "killed": len(self.killed), "truncated": bool(self.log and self.log.dropped), "max_rss_mb": round(peak, 1),
-            "cpu_s": round(spent.ru_utime + spent.ru_stime, 3),
+            "cpu_s": round(spent.ru_utime + spent.ru_stime, 3), "sandbox_error": self.sandbox_error[:2000],
         }
         write_whole(f"{self.folder}/exit.json", json.dumps(content).encode())
         return code if code is not None else 128 + (os.WTERMSIG(status) if status is not None and signaled else 0)

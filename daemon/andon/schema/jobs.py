@@ -10,6 +10,8 @@ from typing import Literal
 
 import msgspec
 
+from andon.schema.sandbox import Level, Sandbox
+
 JOB, START, EXIT, LOG, OUTBOX, INBOX, PROMPT, CONTEXT = (
     "job.json", "start", "exit.json", "log", "outbox", "inbox", "prompt.md", "context.json",
 )
@@ -19,6 +21,8 @@ HOOKS, CHANNEL, GATEWAY, ASKS, ROUTE, MESSAGES, FACTS, ACCESS, EGRESS = (
 )
 """Further names: raw lines by source (`andon.schema.signals.Line`), decisions for hooks that wait, the route, marks of messages,
 what was known of the session at its start, what it tried to reach (`sandbox.Access`), and where it may go (`sandbox.Egress`)."""
+WALLS, ACCESS = "walls.json", "access.jsonl"
+"""What stands around the job (`Walls`), and what it tried to reach (lines of `andon.schema.sandbox.Access`)."""
 TOKEN_EXIT = 75
 """Exit code of a shim that found the token taken (EX_TEMPFAIL)."""
 
@@ -39,6 +43,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     output_mb: int = 0
     grace_s: float = 3.0
     """Between SIGTERM and SIGKILL."""
+    sandbox: Sandbox | None = None
+    """The walls around it; None: none. What cannot be built ends the job with `not-started`."""
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +87,17 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True):
     max_rss_mb: float = 0.0
     cpu_s: float = 0.0
     """User and system processor seconds of the command and of all that it left behind; 0: not known."""
+    sandbox_error: str = ""
+    """Why its walls could not be built, and the mend: it did not run, and `error` says the same."""
+
+
+class Walls(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of `walls.json`: what stood around the job when it began."""
+
+    level: Level
+    tool: str = ""
+    told: tuple[str, ...] = ()
+    """What these walls do not do here, each in one sentence."""
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):

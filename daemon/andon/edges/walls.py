@@ -1,0 +1,272 @@
+# ruff: noqa: PTH100, PTH104, PTH123
+"""The walls around one job as its shim builds them, by the level asked for; stdlib only, and it must never settle for less.
+
+Theory of operation. Strict: the shim forks bwrap, which starts the witness (`inside.py`) in namespaces of its own; the witness
+waits until the doors are open, and says how the job ended. Partial: the job's own process takes Landlock and seccomp upon itself
+before it turns into the job. The shim stays outside of both. `spare` names the processes that belong to the walls: a stop
+is for the others, and the walls fall last.
+"""
+
+import json
+import os
+import select
+import signal
+import time
+from typing import Any
+
+from andon.edges import bubblewrap, inside, landlock, seccomp
+from andon.edges.bubblewrap import Refused
+from andon.edges.proctable import table
+
+BUILD_S = 30.0
+"""So long may bwrap take on a machine under load."""
+FILE = "walls.json"
+_TERMINAL = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGTERM, signal.SIGHUP,
+             signal.SIGUSR1, signal.SIGUSR2)
+"""What a key or a stop sends to everybody: bwrap ends for none of it."""
+
+
+class Walls:
+    """No walls, and what the others share."""
+
+    level = "none"
+
+    def __init__(self, folder: str, job: dict[str, Any]) -> None:
+        self.folder, self.job = folder, job
+        self.box: dict[str, Any] = job.get("sandbox") or {}
+        self.spare: set[int] = set()
+        self.words = -1
+        """Descriptor on which the walls tell of the job's end; -1: they do not."""
+        self.told: list[str] = []
+        self.tool = ""
+
+    def prepare(self) -> None:
+        """Before the fork: whatever can be refused already. Raises Refused."""
+        self.open_doors(0)
+
+    def take_on(self, report: int) -> None:
+        """In the job's own process, just before it turns into the job. Raises OSError."""
+
+    def settle(self, child: int) -> None:
+        """After the fork, in the shim: until the job may begin. Raises Refused."""
+        self.note()
+
+    def word(self) -> int | None:
+        """What lies on `words`: the job's wait status when it has ended."""
+        return None
+
+    def env(self) -> dict[str, str]:
+        """The job's environment, with its own home."""
+        given = {str(name): str(value) for name, value in dict(self.job["env"]).items()}
+        return {**given, "HOME": self.box["home"]} if self.box.get("home") else given
+
+    def limits(self) -> dict[str, int]:
+        """Of each process, in the units of the kernel."""
+        asked = self.box.get("limits") or {}
+        memory = [one for one in (int(asked.get("memory_mb") or 0), int(self.job.get("memory_mb") or 0)) if one]
+        named = {"core": 0}
+        if memory:
+            named["memory"] = min(memory) << 20
+        if asked.get("file_mb"):
+            named["file"] = int(asked["file_mb"]) << 20
+        if asked.get("processes"):
+            if os.geteuid() == 0:
+                self.told.append("The number of processes is not limited: the kernel counts none of root's.")
+            elif self.level != "strict":
+                self.told.append("The number of processes is not limited: the kernel would count all of this person's.")
+            else:
+                named["processes"] = int(asked["processes"])
+        return named
+
+    def open_doors(self, pid: int) -> None:
+        """Start the process that carries bytes, in the network of `pid` (0: ours), and wait for its doors. Raises Refused."""
+        forwards = self.box.get("forwards") or []
+        if not forwards:
+            return
+        ready, ready_in = os.pipe()
+        one = os.fork()
+        if one == 0:
+            try:
+                serve_doors(forwards, pid, ready_in)
+            finally:
+                os._exit(1)
+        self.spare.add(one)
+        os.close(ready_in)
+        said = os.read(ready, 500).decode(errors="replace")
+        os.close(ready)
+        if said != "ok":
+            raise Refused(f"A way through the walls could not be opened: {said or 'its process ended'}.",
+                          "Free the port, or choose another one.")
+
+    def note(self) -> None:
+        """Leave what stands around the job as `walls.json`, for whoever asks."""
+        content = {"level": self.level, "tool": self.tool, "told": self.told}
+        with open(f"{self.folder}/{FILE}.tmp", "w", encoding="utf-8") as file:
+            json.dump(content, file)
+        os.rename(f"{self.folder}/{FILE}.tmp", f"{self.folder}/{FILE}")
+
+
+def serve_doors(forwards: list[dict[str, Any]], pid: int, ready: int) -> None:
+    """In a process of its own: nothing of the shim's but its life and the word that the doors are open."""
+    signal.set_wakeup_fd(-1)
+    for one in (*_TERMINAL, signal.SIGCHLD):
+        signal.signal(one, signal.SIG_IGN)
+    os.setpgid(0, 0)
+    die_with_parent()
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(nowhere, fd)
+    os.dup2(ready, 3)
+    os.closerange(4, 1024)
+    from andon.edges import doors
+
+    doors.serve(forwards, pid, 3)
+
+
+class Strict(Walls):
+    """Namespaces of its own, by bubblewrap."""
+
+    level = "strict"
+
+    def prepare(self) -> None:
+        """Find the tools, put the plan and the rules where bwrap and the witness will read them."""
+        self.program = bubblewrap.find()
+        self.python, paths = bubblewrap.interpreter()
+        self.witness = os.path.abspath(inside.__file__)
+        try:
+            rules = seccomp.program(nested=bool(self.box.get("nested", True)))
+        except seccomp.Unknown as error:
+            raise Refused(f"There are no rules for this machine: {error}.", "Ask for the level partial or none here.") from None
+        words = bubblewrap.options(self.box, (*paths, self.witness))
+        plan = inside.pack(str(self.job["cwd"]), self.limits(), [str(one) for one in self.job["argv"]], self.env())
+        self.plan, self.rules, empties = held(plan), held(rules), [held(b"") for word in words if word == "@empty"]
+        names = iter(empties)
+        words = [str(next(names)) if word == "@empty" else word for word in words]
+        self.info, self.info_in = os.pipe()
+        self.complaints, self.complaints_in = os.pipe()
+        self.words, self.words_in = os.pipe()
+        self.way_out, self.way_back = os.pipe()
+        words += ["--seccomp", str(self.rules), "--info-fd", str(self.info_in)]
+        self.options = held("\0".join(words).encode(errors="surrogateescape") + b"\0")
+        self.passed = [self.plan, self.rules, *empties, self.options, self.info_in, self.words_in, self.way_out]
+
+    def take_on(self, report: int) -> None:
+        """In the child: turn into bwrap. Raises OSError."""
+        for one in _TERMINAL:
+            signal.signal(one, signal.SIG_IGN)
+        stderr = os.dup(2)
+        os.dup2(self.complaints_in, 2)
+        for fd in (*self.passed, stderr, report):
+            os.set_inheritable(fd, True)
+        numbers = (self.plan, stderr, report, self.words_in, self.way_out)
+        argv = ["bwrap", "--args", str(self.options), "--", self.python, "-I", "-S", self.witness, *(str(one) for one in numbers)]
+        env = {name: value for name, value in self.env().items() if name == "ANDON_TREE"}  # by it a lost tree is found
+        os.execve(self.program, argv, env)
+
+    def settle(self, child: int) -> None:
+        """Wait for the witness, open the doors, let the job begin."""
+        self.spare.add(child)
+        for fd in (*self.passed, self.complaints_in):
+            os.close(fd)
+        try:
+            self._await()
+            info = json.loads(drain(self.info) or "{}")
+            init = int(info["child-pid"])
+            self.spare |= {init, *offspring(init)}
+            self.open_doors(init if self.box.get("network") != "host" else 0)
+        except (ValueError, KeyError):
+            raise Refused("bubblewrap did not name its first process.", "Bring bubblewrap up to date (0.5 or newer).") from None
+        finally:
+            os.close(self.info)
+            os.close(self.complaints)
+        self.tool = "bubblewrap"
+        self.note()
+        os.write(self.way_back, b"g")
+
+    def _await(self) -> None:
+        """Until the witness says that it is there; Refused with bwrap's own words when it will not."""
+        end = time.monotonic() + BUILD_S
+        while not select.select((self.words,), (), (), max(0.0, end - time.monotonic()))[0]:
+            if time.monotonic() >= end:
+                raise Refused(f"bubblewrap did not come up within {BUILD_S:.0f} s.", "See what the machine is busy with.")
+        if os.read(self.words, 6) != b"ready\n":
+            raise bubblewrap.complaint(drain(self.complaints))
+
+    def word(self) -> int | None:
+        """The status that the witness told; it tells it whole."""
+        data = os.read(self.words, 64)
+        if not data:
+            os.close(self.words)
+            self.words = -1
+        return int(data) if data else None
+
+
+class Partial(Walls):
+    """Landlock and seccomp, for hosts without user namespaces."""
+
+    level = "partial"
+
+    def prepare(self) -> None:
+        """Ask the kernel, and word the rules."""
+        try:
+            self.rules = landlock.rules(self.box, os.ttyname(0) if os.isatty(0) else "")
+            doors, host = bool(self.box.get("forwards")), self.box.get("network") == "host"
+            self.filter = seccomp.program(nested=False, unix=False, inet="all" if host else "stream" if doors else "none")
+        except seccomp.Unknown as error:
+            raise Refused(f"There are no rules for this machine: {error}.", "Ask for the level none here.") from None
+        self.told += self.rules.told
+        self.tool = f"landlock {self.rules.abi}"
+        super().prepare()
+
+    def take_on(self, report: int) -> None:
+        """No way back from here."""
+        self.rules.enforce()
+        seccomp.load(self.filter)
+        inside.limit(self.limits())
+
+
+def around(folder: str, job: dict[str, Any]) -> Walls:
+    """The walls that this job asks for. Raises Refused for a level that nobody knows."""
+    box = job.get("sandbox")
+    level = box.get("level") if isinstance(box, dict) else "none"
+    kinds: dict[object, type[Walls]] = {"strict": Strict, "partial": Partial, "none": Walls}
+    if level not in kinds:
+        raise Refused(f"There is no level of isolation named {level}.", "Bring the factory up to date.")
+    return kinds[level](folder, job)
+
+
+def held(data: bytes) -> int:
+    """A descriptor from which exactly this can be read."""
+    fd = os.memfd_create("andon", os.MFD_CLOEXEC)
+    while data:
+        data = data[os.write(fd, data):]
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+def drain(fd: int) -> str:
+    """What lies in a pipe now."""
+    os.set_blocking(fd, False)
+    data = b""
+    try:
+        while chunk := os.read(fd, 65536):
+            data += chunk
+    except BlockingIOError:
+        pass
+    return data.decode(errors="replace")
+
+
+def offspring(pid: int) -> set[int]:
+    """The children of another process."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            return {int(one) for one in file.read().split()}
+    except OSError:  # a kernel without that file
+        return {one.pid for one in table().values() if one.parent == pid}
+
+
+def die_with_parent() -> None:
+    """End with the shim, however that ends."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
