@@ -1,9 +1,10 @@
-"""A thousand open tasks: one input stays far below what a person notices, and a cascade is not quadratic. CPU time is counted."""
+"""A thousand open tasks, a long queue: one input stays below what a person notices, no cascade is quadratic. CPU time counts."""
 
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -12,12 +13,14 @@ from andon.core.decide import decide
 from andon.core.evolve import fold
 from andon.core.pending import pending
 from andon.core.project import over_tasks, project
+from andon.core.queue import standing
 from andon.core.schedule import next_deadline
 from andon.core.state import State
-from andon.schema import events as e, inputs as i
+from andon.core.stations import land
+from andon.schema import effects as f, events as e, inputs as i
 from andon.schema.ids import AttemptId, Digest, RepoId, TaskId
-from andon.schema.settings import Check, Policy
-from core.sim import Sim, loaded, oid, settings
+from andon.schema.settings import Check, Line, Policy
+from core.sim import STATIONS, Sim, loaded, oid, settings
 
 R = RepoId("r0")
 SLOWER = 10 if sys.gettrace() else 1
@@ -102,3 +105,98 @@ def test_a_rule_that_feeds_itself_stops_the_daemon_before_it_writes(monkeypatch:
     with pytest.raises(AssertionError, match=r"deciding does not settle; last:.*task\.entered"):
         sim.give(i.AddTask(repo=R, title="a", spec="a"))
     assert sim.state.tasks == State().tasks
+
+
+# --- a long merge queue ------------------------------------------------------------------------------------------------------
+
+
+def queued(tasks: int, at_land: int) -> Sim:
+    """Many open tasks, a part of them with a change in the merge queue, four proofs at once."""
+    stations = (STATIONS[0], STATIONS[3])
+    sim = Sim(wip=6, policy=Policy(), proving=4, checks={"tests": Check(name="tests", run="make test")},
+              lines={"build": Line(name="build", stations=stations)})
+    events: list[e.Event] = []
+    for n in range(1, tasks + 1):
+        name, attempt = TaskId(f"T{n}"), AttemptId(f"T{n}.1")
+        events.append(e.TaskAdded(task=name, repo=R, title=f"task {n}", spec="do it", priority=n % 3))
+        if n <= at_land:
+            events += [
+                e.TaskEntered(task=name, station="build"),
+                e.AttemptClaimed(task=name, attempt=attempt, number=1, station="build", fence=n, agent="default", base=oid("b")),
+                e.AttemptExited(attempt=attempt, code=0),
+                e.WorkImported(attempt=attempt, commit=oid(n), tree=oid("t", n), base=oid("b"), base_tree=oid("bt"),
+                               diff=Digest("d" * 64), paths=("a",), paths_total=1),
+                e.AttemptAccepted(attempt=attempt, commit=oid(n)), e.CheckoutRemoved(attempt=attempt),
+                e.TaskEntered(task=name, station="land"),
+            ]
+    sim.state = fold(sim.state, events, sim.now)
+    sim.give(i.Ticked())
+    while merges := [effect for effect in sim.owed() if isinstance(effect, f.MergeCandidate)]:
+        sim.give(sim.answer(merges[0]))
+    return sim
+
+
+@pytest.fixture(scope="module")
+def queue() -> Sim:
+    return queued(2000, 200)
+
+
+def test_two_hundred_entries_among_two_thousand_open_tasks_are_as_they_should_be(queue: Sim) -> None:
+    assert len(queue.state.open) == 2000
+    assert [run.purpose for run in queue.state.runs.values()] == ["landing"] * 4
+    assert max(len(landing.members) for landing in queue.state.landings.values()) > 20
+
+
+def test_one_input_of_a_long_queue_takes_little(queue: Sim) -> None:
+    short, *_, long = list(queue.state.runs)
+    repo = queue.state.repos[R]
+    inputs: list[i.Input] = [
+        i.Ticked(), i.CheckRan(run=short, result="fail", because="red"), i.CheckRan(run=short, result="pass", because="ok"),
+        i.CheckRan(run=long, result="fail", because="red"),
+        i.CheckRan(run=long, result="unevaluated", because="killed", cause="lost"),
+        i.OrderQueue(task=TaskId("T150"), by="me"), i.HoldEntry(task=TaskId("T1"), because="x", by="me"),
+        i.TargetSeen(repo=R, oid=oid("a person"), tree=oid("tree")), i.HoldQueue(repo=R, because="x", by="me"),
+        i.RepositorySeen(repo=R, path=repo.path, git_dir=repo.git_dir, by="me", loaded=loaded(repo.settings), trust=False,
+                         target=repo.trunk, tree=repo.tree),
+    ]
+    took = [(type(given).__name__, cpu(partial(decide, queue.state, given, queue.now))) for given in inputs]
+    assert all(seconds < INPUT_S for _, seconds in took), took
+    assert cpu(lambda: pending(queue.state, queue.now)) < INPUT_S
+
+
+def test_a_prefix_that_lands_whole_costs_each_member_little() -> None:
+    took = {}
+    for at_land in (16, 64):
+        sim = queued(2000, at_land)
+        last = max(sim.state.landings.values(), key=lambda landing: len(landing.members))
+        run = next(run.run for run in sim.state.runs.values() if run.landing == last.landing)
+        sim.give(i.CheckRan(run=run, result="pass", because="ok"))
+        move = next(effect for effect in sim.owed() if isinstance(effect, f.MoveTarget))
+        given, members = sim.answer(move), len(last.members)
+        assert sum(isinstance(event, e.TaskDone) for event in decide(sim.state, given, sim.now)) == members
+        took[members] = cpu(partial(decide, sim.state, given, sim.now))
+    (few, short), (many, long) = sorted(took.items())
+    assert many >= 2 * few and long < 1.0 * SLOWER
+    assert long / many <= 2 * short / few, f"{took}: dearer for each member the more there are"
+
+
+def test_the_policy_is_asked_a_few_times_for_one_input_and_answers_from_memory(queue: Sim, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def look(*args: Any) -> Any:
+        asked.append(1)
+        return standing.look(*args)
+
+    monkeypatch.setattr(land, "look", look)
+    for given in (i.Ticked(), i.CheckRan(run=next(iter(queue.state.runs)), result="pass", because="ok")):
+        asked.clear()
+        decide(queue.state, given, queue.now)
+        assert len(asked) <= 6, f"{given}: the queue was looked at {len(asked)} times"
+    before = land.planned.cache_info().hits
+    decide(queue.state, i.Ticked(), queue.now)
+    assert land.planned.cache_info().hits > before
+
+
+def test_a_queue_ten_times_as_long_costs_about_ten_times_as_much() -> None:
+    took = {size: cpu(partial(decide, queued(size, size // 10).state, i.Ticked(), 2_000_000)) for size in (200, 2000)}
+    assert took[2000] / took[200] < 30, took
