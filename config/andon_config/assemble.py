@@ -109,6 +109,7 @@ def settings(leaves: Leaves) -> schema.Settings:
         **factory, agents=agents, checks=checks, lines=lines, policy=schema.Policy(**given(file.policy)),
         budget=_budget(file.budget), retry=schema.Retry(**given(file.retry)), checkout=schema.Checkout(**given(file.checkout)),
         permissions=schema.Permissions(**given(file.permissions)), queue=_queue(leaves, given(file.queue)),
+        sandbox=schema.Walls(**given(file.sandbox)),
     )
 
 

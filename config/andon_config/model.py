@@ -296,6 +296,41 @@ class QueueTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """propose: after a conflict mergiraf, when installed, makes a proposal that the resolver may take and that is proven."""
 
 
+class SandboxTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What agents and checks may reach: the checkout, the toolchain read-only, a private home, and what is named here."""
+
+    level: Literal["strict", "partial", "none"] | UnsetType = UNSET
+    """The least that they run at: namespaces of their own; Landlock and seccomp; nothing. With less nothing starts."""
+    network: Literal["none", "allow-list", "host"] | UnsetType = UNSET
+    """Of agents. allow-list: through a proxy, to the hosts named here and those of their own provider."""
+    hosts: tuple[Line, ...] | UnsetType = UNSET
+    """Hosts that may be reached: a name, "*.example.org" for those below it, "name:port"."""
+    registries: tuple[Literal["pypi", "npm", "crates", "go", "debian", "github"], ...] | UnsetType = UNSET
+    """Hosts of package registries, by name."""
+    check_network: Literal["none", "allow-list", "host"] | UnsetType = UNSET
+    """Of checks and setup commands."""
+    read: tuple[Line, ...] | UnsetType = UNSET
+    """Further paths that exist inside, read-only; "~" is your home."""
+    write: tuple[Line, ...] | UnsetType = UNSET
+    """Further paths that may be written: caches."""
+    hide: tuple[Glob, ...] | UnsetType = UNSET
+    """Paths of the repository that look empty to agents, and not to checks."""
+    devices: tuple[Line, ...] | UnsetType = UNSET
+    """Devices that exist inside: "/dev/kvm"."""
+    env: tuple[Variable, ...] | UnsetType = UNSET
+    """Variables of your environment that are passed in, beside PATH, LANG, TERM and their like."""
+    secrets: tuple[Variable, ...] | UnsetType = UNSET
+    """The same, and never shown or stored: API keys by name."""
+    processes: Annotated[int, Meta(ge=0, le=1_000_000)] | UnsetType = UNSET
+    """Processes at once; 0: no limit."""
+    memory_mb: Annotated[int, Meta(ge=0, le=4_194_304)] | UnsetType = UNSET
+    """Memory; 0: no limit."""
+    file_mb: Annotated[int, Meta(ge=0, le=67_108_864)] | UnsetType = UNSET
+    """Size of one file; 0: no limit."""
+    tmp_mb: Annotated[int, Meta(ge=16, le=1_048_576)] | UnsetType = UNSET
+    """Size of the private /tmp."""
+
+
 class SettingsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of Andon: `andon.toml` at a repository's root, or a person's own file."""
 
@@ -321,11 +356,13 @@ class SettingsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Who answers when an agent asks whether it may."""
     queue: QueueTable | UnsetType = UNSET
     """How changes land on the target, and what follows."""
+    sandbox: SandboxTable | UnsetType = UNSET
+    """What agents and checks may reach."""
     admission: AdmissionTable | UnsetType = UNSET
     """In a person's own file: when the machine takes another agent."""
 
 
 PERSONAL = ("factory.day_usd", "factory.breaker", "factory.restarts", "admission")
 """What only a person's own file may say: it holds for the whole factory."""
-JUDGING = ("checks", "policy", "lines", "stations", "queue", "checkout.setup", "checkout.keep")
+JUDGING = ("checks", "policy", "lines", "stations", "queue", "sandbox", "checkout.setup", "checkout.keep")
 """Sections that judge work: once the target commit has an andon.toml, they are taken from there."""

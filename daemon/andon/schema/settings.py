@@ -190,8 +190,8 @@ class Walls(msgspec.Struct, frozen=True, kw_only=True):
     """What agents and checks may reach. Inside there is the checkout, the toolchain read-only and a private home; what is named
     here comes on top."""
 
-    level: Level = "strict"
-    """The least that agents run at; where the machine gives less, nothing starts until a person lowers it here."""
+    level: Level = "none"
+    """The least that agents and checks run at; where the machine gives less, nothing starts until a person lowers it here."""
     network: str = "allow-list"
     """Of agents. `allow-list`: through our proxy, to the hosts named here and those of the agent's own provider; `none`: not even
     that; `host`: the person's network, whole."""
@@ -217,6 +217,15 @@ class Walls(msgspec.Struct, frozen=True, kw_only=True):
     """Of the whole job where a cgroup can be had, else of each process; 0: no limit."""
     file_mb: int = 8192
     tmp_mb: int = 2048
+
+    def openings(self) -> tuple[str, ...]:
+        """What is let through beyond the walls as they stand by default: part of what a person trusts."""
+        said = (("host", self.hosts), ("registry", self.registries), ("read", self.read), ("write", self.write),
+                ("device", self.devices), ("variable", self.env), ("secret", self.secrets))
+        told = [f"sandbox {word}: {value}" for word, values in said for value in values]
+        told += [f"sandbox network: {self.network}"] if self.network == "host" else []
+        told += [f"sandbox network of checks: {self.check_network}"] if self.check_network != "none" else []
+        return tuple(told)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -255,7 +264,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         told += ["allow everything that no pattern names"] if self.permissions.default == "allow" else []
         told += [f"publish: {self.queue.publish} {self.queue.remote}"] if self.queue.publish != "none" else []
         told += [f"merge driver {name}" for name in sorted(self.queue.drivers)]
-        return tuple(told)
+        return (*told, *self.sandbox.openings())
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
