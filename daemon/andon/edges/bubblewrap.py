@@ -1,4 +1,4 @@
-# ruff: noqa: PTH110, PTH114, PTH118, PTH120, PTH123
+# ruff: noqa: PTH110, PTH114, PTH115, PTH118, PTH120, PTH123
 """Words for `bwrap`: the walls that a sandbox asks for as its options; stdlib only (the shim uses it), and it must never run a job.
 
 Options are handed over by a descriptor, not on the command line, which everybody on the machine may read.
@@ -52,8 +52,11 @@ def options(box: dict[str, Any], extra: tuple[str, ...] = ()) -> list[str]:
     words += ["--proc", "/proc", "--dev", "/dev", "--size", str(SHM_MB << 20), "--tmpfs", "/dev/shm", *size, "--tmpfs", "/tmp"]
     for path in extra:
         words += ["--ro-bind", path, path]
-    for source, target, write, optional in binds:
-        words += _mount(source, target, write, optional, writable)
+    for number, (source, target, write, optional) in enumerate(binds):
+        if os.path.islink(source) and source == target and not write:
+            words += _link(source, number, binds, writable)
+        else:
+            words += _mount(source, target, write, optional, writable)
     for path in box.get("hide") or ():
         words += _hide(path, binds, writable)
     return [*words, "--remount-ro", "/"]
@@ -78,11 +81,27 @@ def _mount(source: str, target: str, write: bool, optional: bool, writable: list
     return [kind, source, target]
 
 
+def _link(source: str, number: int, binds: list[tuple[str, str, bool, bool]], writable: list[str]) -> list[str]:
+    """A link stays a link when what it leads to exists inside: programs look about them from where they really are."""
+    plain = [inside for outside, inside, _, _ in binds if outside == inside]
+    if any(_below(source, inside) for outside, inside, _, _ in binds[:number] if outside == inside and not os.path.islink(outside)):
+        return []
+    straight(source, writable)
+    to = os.path.normpath(os.path.join(os.path.dirname(source), os.readlink(source)))
+    if any(_below(to, one) for one in plain if one != source):
+        return ["--symlink", os.readlink(source), source]
+    return _mount(source, source, False, True, writable)
+
+
+def _below(path: str, top: str) -> bool:
+    return path == top or path.startswith(f"{top.rstrip('/')}/")
+
+
 def _hide(path: str, binds: list[tuple[str, str, bool, bool]], writable: list[str]) -> list[str]:
     """An empty file or folder over it; nothing when the host has nothing there."""
     source = path
     for outside, inside, _, _ in binds:
-        if path == inside or path.startswith(f"{inside.rstrip('/')}/"):
+        if _below(path, inside):
             source = outside + path[len(inside.rstrip("/")):]
     try:
         facts = os.lstat(source)
@@ -126,6 +145,8 @@ def complaint(text: str) -> Refused:
     if _read("/proc/sys/kernel/unprivileged_userns_clone") == "0" or _read("/proc/sys/user/max_user_namespaces") == "0":
         return Refused(f"This kernel's user namespaces are switched off ({said}).",
                        "Switch them on: `sudo sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000`.")
+    if "unknown option" in low:
+        return Refused(f"This bubblewrap is too old ({said}).", "Bring it up to date: 0.7 or newer is needed.")
     if "namespace" in low or "clone" in low:
         return Refused(f"New namespaces are refused here ({said}): a container's seccomp profile does that.",
                        "Run the factory outside the container, or give it `--security-opt seccomp=unconfined`.")

@@ -42,7 +42,8 @@ _SAME = {"io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427,
          "fsconfig": 431, "fsmount": 432, "fspick": 433, "mount_setattr": 442}
 """Numbers that are the same on every machine."""
 NEVER = ("add_key", "request_key", "keyctl", "bpf", "perf_event_open", "userfaultfd", "kexec_load", "kexec_file_load",
-         "init_module", "finit_module", "delete_module", "open_by_handle_at", "acct", "swapon", "swapoff", "reboot", "syslog", "quotactl")
+         "init_module", "finit_module", "delete_module",
+         "open_by_handle_at", "acct", "swapon", "swapoff", "reboot", "syslog", "quotactl")
 """Refused (EPERM): the kernel's keyrings, which no namespace divides, and what a job never needs."""
 ABSENT = ("io_uring_setup", "io_uring_enter", "io_uring_register")
 """As if the kernel had them not (ENOSYS): io_uring makes sockets and connects them past every rule here."""
