@@ -299,7 +299,7 @@ class Audit:
             self.check((member.task, member.commit) not in self.heads, f"{member.task} landed twice")
             self.heads.add((member.task, member.commit))
             self.moved[member.task] = end
-        for check in self.settings[planned.repo].checks:
+        for check in self.wanted(planned.repo, [member.task for member in members]):
             told = self.checked.get((event.landing, check))
             run = self.runs.get(told.run) if told else None
             proven = told is not None and told.result == "pass" and run is not None and run.tree == merged.tree
@@ -309,6 +309,15 @@ class Audit:
         for name, others in self.members.items():
             if name in self.landings and others[: len(members)] == members:
                 self.members[name] = others[len(members):]
+
+    def wanted(self, repo: str, tasks: list[TaskId]) -> set[str]:
+        """The checks that the merged tree of these tasks must pass."""
+        settings, names = self.settings[repo], set[str]()
+        for task in tasks:
+            line = settings.lines.get(self.tasks[task].line)
+            told = [station.checks or tuple(settings.checks) for station in line.stations if station.kind == "check"] if line else []
+            names |= {name for checks in told or [tuple(settings.checks)] for name in checks}
+        return names
 
     def finish(self) -> "Audit":
         """Everything has ended: nothing may be left behind."""

@@ -51,8 +51,8 @@ class QueueWorld(Sim):
         self.head: dict[Oid, str] = {}
         self.holds: dict[Oid, frozenset[str]] = {}
         """Of a commit or a tree: its heads."""
-        self.reverted: dict[str, str] = {}
-        """Of a reverting head: the one that it takes out."""
+        self.reverted: dict[str, tuple[str, bool]] = {}
+        """Of a reverting head: the one that it takes out, or puts back in."""
         super().__init__(seed, proving=slots, **{**base, **changes})
         self.holds[self.trunk[R]] = self.holds[oid("tree", self.trunk[R])] = frozenset()
         self.merge, self.check, self.work = self.join, self.judge, self.commit
@@ -94,7 +94,8 @@ class QueueWorld(Sim):
         steps, at = [], onto
         for member in members:
             name = self.head[member.commit]
-            held = self.holds[at] - {self.reverted[name]} if name in self.reverted else self.holds[at] | {name}
+            head, is_in = self.reverted.get(name, (name, True))
+            held = self.holds[at] | {head} if is_in else self.holds[at] - {head}
             at = oid("merge", at, member.commit)
             self.holds[at] = held
             steps.append(e.MergedStep(task=member.task, commit=at, tree=self.tree_of(held)))
@@ -137,8 +138,9 @@ class QueueWorld(Sim):
         assert effect.tree in self.passed, f"lands untested: {sorted(new)}"
         assert not self.broken(new), f"lands broken: {sorted(new)}"
         heads = {self.head[member.commit] for member in effect.members}
-        made = new ^ self.holds[effect.old]
-        assert made == {self.reverted.get(name, name) for name in heads}, "a result is applied to members it was not made with"
+        made, moved = new ^ self.holds[effect.old], {self.reverted.get(name, (name, True))[0] for name in heads}
+        odd = made != moved if not heads & set(self.reverted) else not made <= moved
+        assert not odd, "a result is applied to members it was not made with"
         built = self.build(effect.old, effect.members, effect.green)
         if built != (effect.new, effect.steps):
             return "built once more, the candidate comes out otherwise"
@@ -151,7 +153,8 @@ class QueueWorld(Sim):
             assert isinstance(made, i.RevertMade)
             name = f"{effect.task}.0"
             self.head[made.commit] = name
-            (self.reverted[name],) = self.holds[effect.landed] - self.holds[effect.before]
+            changed = self.holds[effect.landed] ^ self.holds[effect.before]
+            self.reverted[name] = next(((head, head in self.holds[effect.before]) for head in changed), (name, False))
             return made
         return super().answer(effect)
 
@@ -276,7 +279,12 @@ class QueueWorld(Sim):
             for gate in sorted(self.state.gates.values(), key=lambda gate: gate.gate):
                 options = {"unevaluated": "run-again", "failure": "retry", "red": "keep"}
                 self.give(i.AnswerGate(gate=gate.gate, option=options[gate.kind], because="go on", bound=gate.bound, by="me"))
-            assert next_deadline(self.state, self.now) or self.owed() or self.state.gates or not self.state.open, self.whys()
+            orphans = [name for name in self.state.open if any("cancel this" in told for told in self.why(name))]
+            for task in orphans:
+                self.give(i.CancelTask(task=task, by="me"))
+            if any("is being watched" in told for name in self.state.open for told in self.why(name)):
+                self.outsider()
+            assert orphans or next_deadline(self.state, self.now) or self.owed() or self.state.gates or not self.state.open, self.whys()
         raise AssertionError(f"it does not end: {self.whys()}")
 
     def whys(self) -> dict[str, tuple[str, ...]]:
