@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -55,6 +55,8 @@ class Item(msgspec.Struct):
     done: "asyncio.Future[list[e.Event]] | None" = None
     effect: f.Effect | None = None
     """The effect that it answers."""
+    call: bool = False
+    """Nothing was given: somebody asks whether the loop goes round."""
 
 
 class Loop:
@@ -80,6 +82,9 @@ class Loop:
         self._snapshot_seq = state.seq
         self._saving: asyncio.Task[None] | None = None
         self._stopping = False
+        self._calls: list[asyncio.Future[None]] = []
+        self._resting = False
+        """The ledger cannot be written, and the loop waits for that to change: it is well, and knows what it waits for."""
         self._ticked = 0
         """When time was last looked at: a deadline before it has been answered, whatever became of it."""
 
@@ -107,16 +112,44 @@ class Loop:
         assert item.done is not None
         return await item.done
 
+    async def alive(self) -> None:
+        """Returns once the loop has come round: what waited before was decided and written. For a watchdog; decides nothing."""
+        if self._resting or self._stopping:
+            return
+        call = asyncio.get_running_loop().create_future()
+        self._calls.append(call)
+        self._inputs.put_nowait(Item(i.Ticked(), call=True))
+        await call
+
+    def _answer_calls(self) -> None:
+        calls, self._calls = self._calls, []
+        for call in calls:
+            if not call.done():
+                call.set_result(None)
+
+    @contextlib.contextmanager
+    def _rest(self) -> Iterator[None]:
+        """For the time of a wait that we chose."""
+        self._resting = True
+        self._answer_calls()
+        try:
+            yield
+        finally:
+            self._resting = False
+
     # --- running -----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Until `stop`. With a broken ledger it only serves views."""
         self._publish()
         if self.problem is not None:
-            await asyncio.Event().wait()
+            with self._rest():
+                await asyncio.Event().wait()
         self._start_owed()
         while not self._stopping:
-            await self._take(await self._next())
+            if items := await self._next():
+                await self._take(items)
+            self._answer_calls()
 
     def stop(self) -> None:
         """Take no further inputs; what is in flight is cancelled and is owed again at the next start."""
@@ -136,6 +169,7 @@ class Loop:
                 due = True
         while len(items) < GROUP and not self._inputs.empty():
             items.append(self._inputs.get_nowait())
+        items = [item for item in items if not item.call]
         return [*items, Item(i.Ticked())] if due else items
 
     async def _take(self, items: list[Item]) -> None:
@@ -217,7 +251,8 @@ class Loop:
         await self._record_fault(fault)
         pause = REOPEN_S[0]
         while True:
-            await asyncio.sleep(pause)
+            with self._rest():
+                await asyncio.sleep(pause)
             pause = min(pause * 2, REOPEN_S[1])
             try:
                 self.state = replay(self.state, await self.store.reopen())

@@ -29,6 +29,7 @@ from andon.edges.clock import Clock
 from andon.edges.gateway import Gateway
 from andon.edges.lock import Lock
 from andon.edges.machine import Machine
+from andon.edges.notify import Manager
 from andon.edges.process import boot_id
 from andon.edges.proving import Proving
 from andon.edges.server import Server
@@ -53,6 +54,8 @@ VERBS = (sys.executable, "-P", "-m", "andon_agents.verbs_server")
 """The server with the agents' own verbs, as an agent's MCP client starts it."""
 STARTING = (e.TaskAdded, e.AttemptClaimed, e.AttemptExited, e.AttemptLost, e.SessionResumed)
 """Events around which an agent starts: then it counts how much room the machine has."""
+START_S = 900.0
+"""Longest that a service manager is asked to wait for the ledger to be read."""
 LOG_BYTES = 8 * 1024 * 1024
 log = logging.getLogger("andon")
 
@@ -70,7 +73,7 @@ def run_daemon(layout: Layout) -> int:
     logging.getLogger("watchfiles").setLevel(logging.WARNING)
     with Lock.take(layout):
         try:
-            asyncio.run(Daemon(layout).live())
+            asyncio.run(Daemon(layout, Manager.found()).live())
         except BaseExceptionGroup as group:
             raise (told_by(group) or group) from None
     return 0
@@ -125,8 +128,8 @@ class Left(Exception):
 class Daemon:
     """One life of the daemon."""
 
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+    def __init__(self, layout: Layout, manager: Manager) -> None:
+        self._layout, self._manager = layout, manager
         self._leaving = asyncio.Event()
         self._because = ""
 
@@ -137,6 +140,7 @@ class Daemon:
 
     async def live(self) -> None:
         """From the ledger to the last word."""
+        self._manager.starting(START_S)
         store, tmux = await Store.open(self._layout), Tmux(self._layout)
         try:
             await self._serve(store, await load_state(store), tmux)
@@ -165,7 +169,7 @@ class Daemon:
             performer = Performer(layout, blobs, tmux, proving, tools, loop.give, watch, steering, gateway)
             office = Office(layout, loop, blobs, tmux, group, version(), load_repository, load_person, self.leave)
             eyes = Eyes(layout, loop, office, performer, watch)
-            server = Server(layout, office)
+            server = Server(layout, office, inherited=self._manager.socket_at(layout.socket))
             loop.perform = performer.perform
             machine = Machine(layout.home, lambda: loop.state.factory.admission, loop.give)
             forecasting = Forecasting(layout, loop)
@@ -185,8 +189,12 @@ class Daemon:
                 tasks.append(group.create_task(supervise("forecast", forecasting.run), name="forecast"))
                 tasks.append(group.create_task(supervise("gateway", gateway.run), name="gateway"))
                 tasks.append(group.create_task(self._look(loop, office, eyes), name="look"))
-            log.info("running, %d events, %d open tasks", state.seq, len(state.open))
+            told = f"{loop.mode}, {state.seq} events, {len(state.open)} open tasks"
+            log.info("%s", told)
+            signs = self._manager.report(server.ready, (loop.alive, store.alive), told)
+            tasks.append(group.create_task(signs, name="service manager"))
             await self._leaving.wait()
+            self._manager.leaving(self._because)
             await self._drain(loop)
             if not live_attempts(loop.state):  # nobody is left who was given its address
                 await gateway.stop()

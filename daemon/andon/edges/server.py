@@ -82,8 +82,10 @@ class Server:
     """The server edge. `serve` until cancelled; `publish` after each durable batch."""
 
     def __init__(self, layout: Layout, office: Office, *, peer: Callable[[socket.socket], int] | None = None,
-                 stall_s: float = STALL_S) -> None:
+                 stall_s: float = STALL_S, inherited: socket.socket | None = None) -> None:
+        """`inherited`: a socket that a service manager listens on for us at this very path; it is neither made nor taken away."""
         self.layout = layout
+        self._inherited = inherited
         self.office = office
         self.stall_s = stall_s
         self.ready = asyncio.Event()
@@ -106,8 +108,9 @@ class Server:
 
     async def serve(self) -> None:
         """Listen until cancelled. Mistake when another daemon answers on the socket or the directory is not ours alone."""
-        listening = claim(self.layout.socket)
-        inode = self.layout.socket.stat().st_ino
+        kept = self._inherited
+        listening = kept.dup() if kept else claim(self.layout.socket)
+        inode = 0 if kept else self.layout.socket.stat().st_ino
         try:
             async with asyncio.TaskGroup() as group:
                 server = await asyncio.start_unix_server(

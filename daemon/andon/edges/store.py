@@ -135,6 +135,19 @@ class Store:
             self._wake.set()
             return await waiting.done
 
+    async def alive(self) -> None:
+        """Returns once the writer has taken a question in line and SQLite's own thread has answered it; what it is never says more.
+
+        A store that refuses appends has said so and why: it answers at once.
+        """
+        if self._closing or self.mode != "running":
+            return
+        asked = _Append([], 0, asyncio.get_running_loop().create_future())
+        self._queue.append(asked)
+        self._wake.set()
+        with suppress(Mistake):
+            await asked.done
+
     async def append_fault(self, events: Sequence[Event], at: int) -> list[Recorded]:
         """Record a storage fault while the store refuses everything else, in the room that the ballast gave back.
 
@@ -247,19 +260,23 @@ class Store:
     async def _commit(self, group: list[_Append]) -> None:
         if self._db is None or self.mode != "running":
             return self._reject(group)
-        seq, prev, rows, answers = self.seq, self.hash, [], []
+        seq, prev, rows, answers = self.seq, self.hash, list[Row](), []
         for waiting in group:
             chained = _chain(waiting.said, waiting.at, seq, prev)
             rows += [row for row, _ in chained]
             answers.append([recorded for _, recorded in chained])
-            seq, prev = rows[-1].seq, rows[-1].hash
-        point("store.commit")
+            if chained:
+                seq, prev = rows[-1].seq, rows[-1].hash
+        if rows:
+            point("store.commit")
         try:
-            await self._db.execute_fetchall(ledger_file.insert(len(rows)), ledger_file.values(rows))
+            statement = ledger_file.insert(len(rows)) if rows else "SELECT 1"
+            await self._db.execute_fetchall(statement, ledger_file.values(rows))
         except sqlite3.Error as error:
             await self._fault(error)
             return self._reject(group)
-        point("store.committed")
+        if rows:
+            point("store.committed")
         self.seq, self.hash = seq, prev
         for waiting, answer in zip(group, answers, strict=True):
             if not waiting.done.done():
