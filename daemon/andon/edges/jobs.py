@@ -19,6 +19,7 @@ from typing import TypeVar
 import msgspec
 
 from andon.edges import process, shim
+from andon.edges.notify import BUS, apart
 from andon.edges.spawn import spawn
 from andon.schema.clean import clean
 from andon.schema.errors import Mistake
@@ -152,18 +153,28 @@ async def start_detached(folder: Path) -> Seen:
     """
     if not isinstance(seen := probe(folder), NotStarted):
         return seen
+    code, said = await _detach((*apart(), *shim_argv(folder)), folder)
+    if apart() and isinstance(probe(folder), NotStarted):  # no scope to be had: better among our own processes than not at all
+        code, said = await _detach(shim_argv(folder), folder)
+    if code not in (0, TOKEN_EXIT):
+        raise Mistake(f"The command could not be started: {said or f'exit code {code}'}", where=str(folder))
+    return probe(folder)
+
+
+async def _detach(argv: tuple[str, ...], folder: Path) -> tuple[int | None, str]:
+    """Start a shim that leaves us; its starter's exit code and last words."""
+    env = {"PATH": os.environ.get("PATH", os.defpath)}
+    if apart():
+        env |= {key: os.environ[key] for key in BUS if key in os.environ}
     try:
         starter = await spawn(
-            *shim_argv(folder), "--detach", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE, env={"PATH": os.environ.get("PATH", os.defpath)}, start_new_session=True)
+            *argv, "--detach", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE, env=env, start_new_session=True)
     except OSError as error:
         raise Mistake(f"The command could not be started: {error.strerror}", where=str(folder)) from error
     point("jobs.spawned")
     _, told = await starter.communicate()
-    if starter.returncode not in (0, TOKEN_EXIT):
-        text = clean(told.decode(errors="replace")).strip()[-500:] or f"exit code {starter.returncode}"
-        raise Mistake(f"The command could not be started: {text}", where=str(folder))
-    return probe(folder)
+    return starter.returncode, clean(told.decode(errors="replace")).strip()[-500:]
 
 
 async def stop(folder: Path, grace: float | None = None) -> Ended | Lost | NotStarted:
