@@ -1,6 +1,7 @@
 """What no text may say and no code may open: destructive commands in what people read, network doors in the daemon."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,11 @@ CHANNELS = {
 """Where an agent is spoken to by its own API, or speaks to us."""
 PROBES = {"daemon/andon/edges/gateway.py"}
 """Asks our own gateway on loopback whether it is there."""
+WALLS = {
+    "daemon/andon/edges/doors.py",  # ports of a job's own loopback, in the job's own network
+    "daemon/andon/edges/attacks.py", "daemon/andon/edges/attempts.py",  # a server of the attack matrix, and who must not reach it
+}
+"""Speak and listen on loopback alone: every address in them is that one."""
 
 
 def sources() -> list[Path]:
@@ -87,8 +93,11 @@ def test_sockets_are_opened_in_few_places_and_only_on_this_machine() -> None:
     opening = ("AF_INET", "create_connection", "open_connection", "asyncio.start_server", "create_server", "getaddrinfo",
                "create_datagram")
     found = [f"{path.relative_to(ROOT)}: {word}" for path in sources() for word in opening
-             if str(path.relative_to(ROOT)) not in DOWNLOADS | PROBES and word in path.read_text()]
+             if str(path.relative_to(ROOT)) not in DOWNLOADS | PROBES | WALLS and word in path.read_text()]
     assert found == []
+    for name in WALLS:
+        text = (ROOT / name).read_text()
+        assert set(re.findall(r'"\d+\.\d+\.\d+\.\d+"|"::[^"]*"|"localhost"|"0\.0[^"]*"', text)) == {'"127.0.0.1"'}, name
     for name in PROBES:
         assert 'open_connection("127.0.0.1"' in (ROOT / name).read_text()
 

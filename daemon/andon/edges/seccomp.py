@@ -14,7 +14,8 @@ _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 _NUMBER, _ARCH, _ARGUMENT = 0, 4, 16
 _X32 = 0x40000000
-AF_UNIX, AF_INET, AF_INET6, AF_NETLINK = 1, 2, 10, 16
+UNIX, INET, INET6, NETLINK = 1, 2, 10, 16
+"""Families of sockets."""
 _STREAM, _DATAGRAM, _TYPE_BITS = 1, 2, 0xF
 TIOCSTI, TIOCLINUX = 0x5412, 0x541C
 _NAMESPACES = 0x7E020080
@@ -113,15 +114,15 @@ def _requests() -> list[Step]:
 
 def _families(unix: bool, inet: str) -> list[Step]:
     """Sockets by family; netlink only to ask for routes and addresses."""
-    plain = ([AF_UNIX] if unix else []) + ([AF_INET, AF_INET6] if inet == "all" else [])
-    streams = [AF_INET, AF_INET6] if inet == "stream" else []
+    plain = ([UNIX] if unix else []) + ([INET, INET6] if inet == "all" else [])
+    streams = [INET, INET6] if inet == "stream" else []
     netlink = [_load(_ARGUMENT + 16), (_EQUAL, 1, 0, 0), _refuse(errno.EPERM)]  # protocol 0 is NETLINK_ROUTE
     stream = [*_masked(1, _TYPE_BITS), (_EQUAL, 1, 0, _STREAM), _refuse(errno.EACCES)]
-    known = [(AF_UNIX, errno.EPERM), (AF_INET, errno.EACCES), (AF_INET6, errno.EACCES)]
+    known = [(UNIX, errno.EPERM), (INET, errno.EACCES), (INET6, errno.EACCES)]
     refused = [(family, number) for family, number in known if family not in plain + streams]
     steps: list[Step] = []
     rest = len(refused) * 2 + 1  # refusals with their own errno, then the one for all other families
-    blocks: list[tuple[list[int], list[Step]]] = [(plain, []), (streams, stream), ([AF_NETLINK], netlink)]
+    blocks: list[tuple[list[int], list[Step]]] = [(plain, []), (streams, stream), ([NETLINK], netlink)]
     tail = [step for family, number in refused for step in ((_EQUAL, 0, 1, family), _refuse(number))]
     tail.append(_refuse(errno.EAFNOSUPPORT))
     for families, checks in reversed(blocks):
