@@ -1,21 +1,30 @@
 """The worst that merge queues did to their users, one by one: each is prevented here by a test that is named for it."""
 
+import asyncio
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from andon.edges.blobs import Blobs
+from andon.edges.check import Checks
+from andon.edges.proving import Proving
 from andon.schema import events as e, inputs as i, wire
-from andon.schema.ids import TaskId
-from checkoutkit import Floor, floor
+from andon.schema.effects import RunCheck
+from andon.schema.ids import Digest, Oid, RunId, TaskId
+from andon.schema.settings import Check
+from checkoutkit import REPO, Floor, floor
 from factory import Factory, factory, git
 from fault.queue_play import play
 from fault.queue_work import Acts, Plan, template
 from fault.world import is_ancestor
+from gitkit import tree
 from landingkit import change, files_in, land
+from support import wait_for
 
 ROOT = Path(__file__).parents[2]
 HERE, BY_HAND = "tests/e2e/test_queue_incidents.py", "tests/e2e/test_queue_by_hand.py"
@@ -33,6 +42,7 @@ PREVENTED: dict[int, tuple[str, ...]] = {
         "tests/edges/test_landing.py::test_a_refusal_says_where_trunk_is_and_moves_nothing"),
     7: (f"{PROMISES}::test_what_was_accepted_is_what_was_tested_is_what_landed",),
     8: ("tests/edges/test_proving.py::test_a_slot_holds_exactly_the_tree_and_is_used_again",
+        f"{HERE}::test_a_run_that_nobody_wants_any_more_is_gone_before_another_has_its_place",
         "tests/edges/test_merging.py::test_the_order_of_candidates_built_at_once_does_not_matter"),
     9: ("tests/fault/test_queue_sweep.py::test_killed_at_a_step_of_the_queue_it_lands_the_same_and_harms_nobody",
         f"{PROMISES}::test_an_accepted_change_is_in_exactly_one_place"),
@@ -173,6 +183,23 @@ def test_the_check_sees_the_merged_tree_and_not_that_of_the_target(plant: Factor
         plant.until_state(task, "done")
     lines = seen.read_text().splitlines()
     assert "one.txt two.txt " in lines and all(".txt" in line for line in lines), lines  # the target has neither
+
+
+async def test_a_run_that_nobody_wants_any_more_is_gone_before_another_has_its_place(shop: Floor) -> None:
+    checks, seen = Checks(shop.layout, Proving(shop.layout), Blobs(shop.layout)), shop.layout.home / "seen"
+    stubborn = f"trap 'sleep 0.3; echo last words >> late.txt; exit 1' TERM; echo $$ > {seen}; while :; do sleep 0.05; done"
+    one = RunCheck(run=RunId("R1"), repo=REPO, git_dir=str(shop.git_dir), commit=shop.base, tree=Oid(tree(shop.person, shop.base)),
+                   check=Check(name="c", run=stubborn), definition=Digest("d"))
+    first = asyncio.ensure_future(checks.run(one))
+    await wait_for(lambda: seen.exists() and seen.read_text().strip(), 20, what="the first run")
+    pid = int(seen.read_text())
+    look = Check(name="c", run=f"! test -e /proc/{pid} && ! test -e late.txt")
+    second = asyncio.ensure_future(checks.run(msgspec.structs.replace(one, run=RunId("R2"), check=look)))
+    while not first.done():  # as often as the loop looks
+        first.cancel()
+        await asyncio.sleep(0.02)
+    assert first.cancelled() and (await second).result == "pass"
+    assert not list(shop.layout.jobs.iterdir())
 
 
 async def test_a_change_from_an_old_base_takes_nothing_back_that_landed_before_it(shop: Floor) -> None:

@@ -256,6 +256,7 @@ def _(view: View) -> Iterator[str]:
             locked = path.suffix == ".lock" and not path.name.startswith(".") and path.name != "daemon.lock"
             if locked or any(path.match(pattern) for pattern in TEMPORARY):
                 yield str(path)
+    yield from (f"{path} of a check run stays" for path in (view.scene.home / "jobs").glob("R*"))
 
 
 # --- work ------------------------------------------------------------------------------------------------------------

@@ -5,8 +5,9 @@ import contextlib
 import json
 import os
 import shlex
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -49,21 +50,24 @@ class Checks:
 
     async def run(self, effect: RunCheck) -> CheckRan:
         """Prove one check. A run that a killed daemon left behind was ended by `sweep`; it is simply run again."""
+        folder: Path | None = None
         try:
-            async with self._proving.slot(
-                effect.repo, effect.git_dir, effect.commit, effect.tree, keep=effect.checkout.keep, slots=effect.slots,
-                landing=effect.landing,
-            ) as slot:
-                folder = self._folder(effect)
-                seen = await self._execute(effect, slot, folder)
-                touched = await self._proving.tampered(slot)
-        except Mistake as error:
-            told = f"{error.problem.what} {error.problem.where}".strip()
-            return CheckRan(run=effect.run, result="unevaluated", because=told[:500], cause="storage", tail=str(error)[:TAIL_CHARS])
-        point("run-check.ended")
-        ran = await asyncio.to_thread(self._conclude, effect, folder, seen, touched)
-        await self._forget(folder)
-        return ran
+            try:
+                async with self._proving.slot(
+                    effect.repo, effect.git_dir, effect.commit, effect.tree, keep=effect.checkout.keep, slots=effect.slots,
+                    landing=effect.landing,
+                ) as slot:
+                    folder = self._folder(effect)
+                    seen = await self._execute(effect, slot, folder)
+                    touched = await self._proving.tampered(slot)
+            except Mistake as error:
+                told = f"{error.problem.what} {error.problem.where}".strip()[:500]
+                return CheckRan(run=effect.run, result="unevaluated", because=told, cause="storage", tail=str(error)[:TAIL_CHARS])
+            point("run-check.ended")
+            return await asyncio.to_thread(self._conclude, effect, folder, seen, touched)
+        finally:  # also of a run that nobody wants any more; should something still run there, the next start looks after it
+            if folder is not None and not isinstance(jobs.probe(folder), jobs.Running):
+                await whole(self._forget(folder))
 
     async def sweep(self) -> int:
         """End check runs that a killed daemon left behind, before anything else is started. How many there were."""
@@ -98,7 +102,7 @@ class Checks:
             ended = True
         finally:
             if not ended:
-                await asyncio.shield(jobs.stop(folder, 0.5))
+                await whole(jobs.stop(folder, 0.5))
         return seen.exit if isinstance(seen, jobs.Ended) else Exit(because="stopped", signal=9)
 
     def _conclude(self, effect: RunCheck, folder: Path, seen: Exit, touched: tuple[str, ...]) -> CheckRan:
@@ -130,6 +134,14 @@ class Checks:
             return ()
         base = msgspec.json.decode(self._blobs.get(effect.base_names), type=list[str])
         return tuple(sorted(set(base) - set(names)))[:LOST_SHOWN]
+
+
+async def whole(ending: Coroutine[Any, Any, object]) -> None:
+    """Done to its end, however often the run is cancelled meanwhile: the slot is not another's before its processes are gone."""
+    task = asyncio.ensure_future(ending)
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(task)
 
 
 def report_of(folder: Path) -> Path:
