@@ -315,7 +315,8 @@ class Audit:
         settings, names = self.settings[repo], set[str]()
         for task in tasks:
             line = settings.lines.get(self.tasks[task].line)
-            told = [station.checks or tuple(settings.checks) for station in line.stations if station.kind == "check"] if line else []
+            stations = [station for station in line.stations if station.kind == "check"] if line else []
+            told = [station.checks or tuple(settings.checks) for station in stations]
             names |= {name for checks in told or [tuple(settings.checks)] for name in checks}
         return names
 

@@ -284,7 +284,8 @@ class QueueWorld(Sim):
                 self.give(i.CancelTask(task=task, by="me"))
             if any("is being watched" in told for name in self.state.open for told in self.why(name)):
                 self.outsider()
-            assert orphans or next_deadline(self.state, self.now) or self.owed() or self.state.gates or not self.state.open, self.whys()
+            goes_on = orphans or next_deadline(self.state, self.now) or self.owed() or self.state.gates
+            assert goes_on or not self.state.open, self.whys()
         raise AssertionError(f"it does not end: {self.whys()}")
 
     def whys(self) -> dict[str, tuple[str, ...]]:
