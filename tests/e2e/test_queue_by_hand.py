@@ -101,8 +101,10 @@ def test_a_commit_on_the_target_is_noticed_and_what_lands_next_contains_it(shop:
     assert (shop.repo / f"notes/{task}.md").exists() and git(shop.repo, "status", "--porcelain") == ""
 
 
-@pytest.mark.parametrize("whole", [False, True])
-async def test_a_commit_in_the_very_moment_of_the_advance_leaves_nothing_of_ours_staged(tmp_path: Path, whole: bool) -> None:
+@pytest.mark.parametrize(("whole", "lost"), [(False, False), (True, False), (False, True)])
+async def test_a_commit_in_the_very_moment_of_the_advance_leaves_nothing_of_ours_staged(
+    tmp_path: Path, whole: bool, lost: bool,
+) -> None:
     shop = floor(tmp_path, FILES)
     old = shop.base
     trunk = await land(shop, change(shop, {"poem.txt": "violets\n", "landed.txt": "landed\n", "list.txt": None}))
@@ -114,6 +116,8 @@ async def test_a_commit_in_the_very_moment_of_the_advance_leaves_nothing_of_ours
     git(shop.person, "add", "mine.txt")
     git(shop.person, "commit", "-qm", "In that moment", *([] if whole else ["--", "mine.txt"]))
     mine = person(shop.person)["refs"]["refs/heads/main"]
+    if lost:  # a git that had read the index before wrote it without theirs
+        git(shop.person, "update-index", "--force-remove", "mine.txt")
     seen = await landing.mirror_target(shop.mirror(trunk))
     assert not seen.advanced and git(shop.person, "rev-parse", "main") == mine
     assert git(shop.person, "status", "--porcelain") == "" and (shop.person / "mine.txt").read_text() == "my own\n"

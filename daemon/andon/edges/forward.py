@@ -205,13 +205,18 @@ async def _mend(common: Path, journal: Journal, hold: int) -> None:
 
 
 async def _give_way(common: Path, journal: Journal, tip: Oid, hold: int) -> None:
-    """The person committed between git's files and its branch: what their commit did not take in is taken away again."""
+    """The person committed while git was at it: what their commit did not take in is taken away again. A git that had read the
+    index before them wrote it without what they committed; where their file is still as committed, the index is told so."""
     if not await is_ancestor(common, journal.old, tip) or await is_ancestor(common, journal.new, tip):
         return
-    theirs = {path.name for path in await _paths(common, msgspec.structs.replace(journal, new=tip))}
+    own = msgspec.structs.replace(journal, new=tip)
+    theirs = await _compare(common, own)
+    committed = {path.name for key in theirs.__struct_fields__ for path in getattr(theirs, key)}
     state, index = await _compare(common, journal), await _index(journal)
-    left = {key: tuple(path for path in getattr(state, key) if path.name not in theirs) for key in state.__struct_fields__}
+    left = {key: tuple(path for path in getattr(state, key) if path.name not in committed) for key in state.__struct_fields__}
     await _go_back(journal, _State(**left), index, hold)
+    lost = [path for path in theirs.ours if _entry(index, path) == _want(path, new=False)]
+    await _tell(own, index, [(path, _want(path, new=True)) for path in lost], hold)
 
 
 async def _go_on(journal: Journal, state: _State, index: dict[str, str], hold: int) -> None:
