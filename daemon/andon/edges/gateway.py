@@ -1,4 +1,4 @@
-"""The gateway's process from the daemon's side: start it when it is wanted, find it again, give sessions their addresses.
+"""The gateway's process from the daemon's side: start it when it is wanted, find it again, give sessions their ways out.
 
 It knows no provider and no key: a route says where an attempt's calls go, and the credentials stay in the agent's own requests. The
 process runs detached under a shim, as check runs do, so it outlives a daemon; a daemon that starts finds it by its port and token.
@@ -22,8 +22,9 @@ from andon.edges import jobs, process
 from andon.edges.durable import private_dir, unwritable, write_file
 from andon.schema.errors import Mistake
 from andon.schema.ids import AttemptId
-from andon.schema.jobs import EXIT, LOG, ROUTE, START, Job, Route
-from andon.schema.layout import Layout
+from andon.schema.jobs import EGRESS, EXIT, LOG, ROUTE, START, Job, Route
+from andon.schema.layout import SOCKET_PATH_LIMIT, Layout
+from andon.schema.sandbox import Egress
 
 LOCK, PORT, TOKEN = "lock", "port", "token"
 """Names in the gateway's directory."""
@@ -35,6 +36,8 @@ STARTS, WITHIN_S = 5, 600.0
 """So often may it be started in so many seconds; then it is left down, and `ensure` says None."""
 ROUTE_BYTES = 16 * 1024
 """A longer route is none."""
+_NAME = 8
+"""Characters of a job's directory of sockets."""
 _PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
@@ -89,9 +92,49 @@ class Gateway:
                 raise unwritable(error, "the route of a session could not be written", file) from error
         return f"{base}/a/{attempt}/{route.token}"
 
+    async def egress(self, job: str, egress: Egress) -> Path:
+        """The socket of this job's proxy, which lets it go where `egress` says; there on return, and again whenever the gateway
+        was killed. It goes with the job: when its end is written, or by `close`.
+
+        Raises Mistake when it cannot be had: the job has no way out then.
+        """
+        file = self._place.job(job) / EGRESS
+        try:
+            private_dir(file.parent)
+            write_file(file, msgspec.json.encode(egress))
+        except OSError as error:
+            raise unwritable(error, "where a job may go could not be written", file) from error
+        if await self.ensure() is None or not await self._control("PUT", job):
+            raise Mistake("The proxy for a job could not be had.", where=str(self._folder / LOG),
+                          mend="Read that log. Without it the job reaches nothing outside its sandbox.")
+        return socket_of(self._place, job)
+
+    async def close(self, job: str) -> None:
+        """Take this job's way out away, with all connections through it. Harmless when there is none."""
+        with contextlib.suppress(OSError):
+            (self._place.job(job) / EGRESS).unlink(missing_ok=True)
+        await self._control("DELETE", job)
+
+    @property
+    def models(self) -> Path:
+        """The socket on which the gateway takes model calls, as on its port: where a door of a sandbox leads to. It is there
+        while the gateway runs."""
+        return models_of(self._place)
+
+    async def _control(self, method: str, job: str) -> bool:
+        """Whether the gateway did this with a job's way out."""
+        with contextlib.suppress(OSError, ValueError):
+            folder = self._place.gateway
+            port, token = int((folder / PORT).read_text()), (folder / TOKEN).read_text().strip()
+            async with asyncio.timeout(START_S):
+                return (await _said(port, method, f"/_/{token}/egress/{job}")).startswith(b"HTTP/1.1 200 ")
+        return False
+
     async def run(self) -> None:
-        """Keep it running once it was wanted: it is started again when it dies. Returns when it failed too often. Waits on the
-        process itself, so it costs nothing meanwhile."""
+        """Keep it running once it was wanted, by this daemon or the one before: it is started again when it dies. Returns when it
+        failed too often. Waits on the process itself, so it costs nothing meanwhile."""
+        if isinstance(jobs.probe(self._folder), jobs.Running):  # agents that outlived a daemon still talk through it
+            self._wanted.set()
         await self._wanted.wait()
         while await self.ensure():
             await jobs.wait(self._folder)
@@ -147,15 +190,41 @@ def probe_of(token: str) -> tuple[str, str]:
     return f"/_/{token}", hashlib.sha256(f"gateway {token}".encode()).hexdigest()
 
 
+def sockets_of(place: Layout) -> Path:
+    """The directory of the sockets that lead out of sandboxes: short enough for every path in it."""
+    folder = place.runtime / "e"
+    if len(os.fsencode(folder)) + 1 + _NAME + len("/p~") <= SOCKET_PATH_LIMIT:
+        return folder
+    name = hashlib.sha256(os.fsencode(place.home)).hexdigest()[:12]
+    return Path(f"/tmp/andon-{os.getuid()}-{name}/e")
+
+
+def socket_of(place: Layout, job: str) -> Path:
+    """The socket of a job's proxy, alone in a directory that can be bound into a sandbox."""
+    return sockets_of(place) / hashlib.sha256(job.encode()).hexdigest()[:_NAME] / "p"
+
+
+def models_of(place: Layout) -> Path:
+    """The socket of the model gateway, alone in a directory that can be bound into every sandbox."""
+    return sockets_of(place) / "models" / "m"
+
+
 async def _knows(port: int, path: str, answer: str) -> bool:
     """Whether a GET of this path gives that answer: another program that took the port would not."""
+    said = await _said(port, "GET", path)
+    return said.startswith(b"HTTP/1.1 200 ") and said.endswith(answer.encode())
+
+
+async def _said(port: int, method: str, path: str) -> bytes:
+    """What the program on this port of ours answers, cut."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode())
+        length = "Content-Length: 0\r\n" if method != "GET" else ""
+        writer.write(f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{length}Connection: close\r\n\r\n".encode())
         said = await reader.read(4096)
         while len(said) < 4096 and (more := await reader.read(4096 - len(said))):
             said += more
-        return said.startswith(b"HTTP/1.1 200 ") and said.endswith(answer.encode())
+        return said
     finally:
         writer.close()
         with contextlib.suppress(OSError):

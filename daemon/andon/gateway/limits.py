@@ -20,3 +20,26 @@ KEEP_S = 30.0
 """An idle connection to a provider is kept so long."""
 DRAIN_S = 10.0
 """After SIGTERM, calls under way have so long to end."""
+
+WAYS = 512
+"""Jobs with a way out at once; one more is refused."""
+CONNECTIONS, WAITING = 256, 768
+"""Of one job through its way out: at once; and how many more wait their turn. Beyond them one is answered 503."""
+CHUNK = 64 * 1024
+"""What is read at once. A connection keeps a few of them each way, whatever is sent."""
+HEAD_S, WAIT_S = 20.0, 60.0
+"""To say a request or a greeting, from its first moment; to get a turn."""
+PAUSE_S = 300.0
+"""A connection may say nothing between two requests so long, and so long may its one side speak on when the other has ended."""
+SILENT_S = 3600.0
+"""Neither side says a word for so long: it is closed. Models think long."""
+RESOLVE_S, LOOKUPS = 15.0, 4
+"""To find a name's addresses; how many names of one job are asked for at once."""
+ACCESS_BYTES = 2**20
+"""Size of `access.jsonl` from which repeats are no longer written; from twice that nothing is."""
+ACCESS_KINDS = 500
+"""Different hosts of one job that are told one by one."""
+TOLD_S, TOLD_MOST_S = 2.0, 600.0
+"""Repeats are told together, after this, then twice that, and so on up to the other."""
+QUIET_S = 2.0
+"""At the end: a connection that said nothing for so long is not waited for."""

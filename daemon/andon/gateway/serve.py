@@ -10,23 +10,27 @@ import resource
 import secrets
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from aiohttp import web
 
 from andon.edges.durable import private_dir, write_file
-from andon.edges.gateway import LOCK, PORT, TOKEN, probe_of
+from andon.edges.gateway import LOCK, PORT, TOKEN, models_of, probe_of
 from andon.schema.layout import layout
 
 from .forward import Forward, bare, session
 from .limits import DRAIN_S, HEADER_BYTES, HEADERS
 from .routes import Routes
 from .scribe import Scribe
+from .ways import Ways, listening
 
 TAKEN = 75
 """Exit code when another one runs (EX_TEMPFAIL)."""
 PORTS, FIRST, TRIES = 12_000, 20_000, 50
 """A factory's first port comes from its home, outside the range that kernels give away; the next free of so many is taken."""
+RESOLVERS = 64
+"""Threads that may wait for names: one job cannot take them all."""
 SWITCH_S = 0.0002
 """So long may the scribe's thread hold the interpreter when a stream wants it."""
 IDLE_S = 3600.0
@@ -54,22 +58,29 @@ async def serve(home: Path) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     scribe = Scribe(place.jobs)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(RESOLVERS, thread_name_prefix="resolver"))
+    token = _token(folder)
+    ways = Ways(place, scribe, token)
     async with session() as client:
-        forward = Forward(Routes(place.jobs), scribe, client, probe_of(_token(folder)))
-        runner = _runner(forward)
+        forward = Forward(Routes(place.jobs), scribe, client, probe_of(token))
+        runner = _runner(forward, ways)
         await runner.setup()
+        await ways.restore()
+        await web.SockSite(runner, listening(models_of(place))).start()
         port = await _listen(runner, folder, home)
         write_file(folder / PORT, f"{port}\n".encode())
         await stop.wait()
         forward.draining = True
-        await runner.cleanup()
+        await asyncio.gather(runner.cleanup(), ways.drain())
     scribe.close()
     os.close(lock)
     return 0
 
 
-def _runner(forward: Forward) -> web.AppRunner:
+def _runner(forward: Forward, ways: Ways) -> web.AppRunner:
     app = web.Application()
+    for method in ("PUT", "DELETE"):
+        app.router.add_route(method, "/_/{token}/egress/{name}", ways.control)
     app.router.add_route("*", "/{rest:.*}", forward.handle)
     app.on_response_prepare.append(bare)
     return web.AppRunner(
