@@ -7,20 +7,22 @@ EffectFailed; nothing is raised across this wall but cancellation and broken inv
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
-from andon.edges import checkout, homes, jobs, landing, merging, mirror, publish, revert, salvage
+from andon.edges import checkout, enclose, homes, jobs, landing, merging, mirror, publish, revert, salvage
 from andon.edges.blobs import Blobs
 from andon.edges.check import Checks
+from andon.edges.git import git
 from andon.edges.proving import Proving
 from andon.edges.surroundings import attempt_env
 from andon.edges.tmux import Tmux, TmuxError
 from andon.edges.watch import Watch
 from andon.schema import effects as f, inputs as i
-from andon.schema.agent import Adapter, Assignment, Launch, Profile, Supervised
+from andon.schema.agent import Adapter, Assignment, Launch, Profile, Seed, Supervised
 from andon.schema.errors import Mistake, Problem
 from andon.schema.faults import point
 from andon.schema.ids import AttemptId, Digest, Oid, session_name
@@ -36,6 +38,8 @@ SCREEN_LINES = 500
 LAST_LOOKS_S = (0.05, 0.2, 0.0)
 """Pauses after each look at a last screen that was still empty."""
 
+OURS = tuple(Path(str(resources.files(name))).parent for name in ("andon", "andon_agents"))
+"""Where our own programs lie that a session calls: its hooks and its server of verbs."""
 Emit = Callable[[i.Input], None]
 AdapterFor = Callable[[AgentSettings], Adapter]
 
@@ -132,7 +136,19 @@ class Performer:
         adapter = self._adapter(effect.agent)
         profile = adapter.profile() if isinstance(adapter, Supervised) else Profile()
         gateway = await self._address(effect, profile, env)
-        await asyncio.to_thread(self._lay_out, effect, folder, adapter, env, gateway)
+        doors = enclose.Doors()
+        if effect.walls.level != "none":
+            await self._sign(effect)
+        await asyncio.to_thread(self._lay_out, effect, folder, adapter, env, gateway, doors)
+
+    async def _sign(self, effect: f.StartSession) -> None:
+        """Within walls the person's own git settings do not exist: their name goes into the private home, for commits."""
+        asked = [await git("config", "--get", f"user.{key}", cwd=Path(effect.repository), trusted=True, check=False)
+                 for key in ("name", "email")]
+        name, email = asked[0].text or "andon", asked[1].text or "andon@localhost"
+        home = self._layout.session_home(effect.attempt)
+        told = "".join(f"\t{key} = {msgspec.json.encode(value).decode()}\n" for key, value in (("name", name), ("email", email)))
+        await asyncio.to_thread(homes.lay, home, (Seed(path=".gitconfig", text=f"[user]\n{told}"),), copies=False)
 
     def _adapter(self, agent: AgentSettings) -> Adapter:
         """The adapter of a configured agent; a wrong setting is no fault that passes."""
@@ -156,7 +172,8 @@ class Performer:
             self._emit(i.TroubleSeen(key="gateway", problem=mistake.problem))
             return ""
 
-    def _lay_out(self, effect: f.StartSession, folder: Path, adapter: Adapter, env: dict[str, str], gateway: str) -> None:
+    def _lay_out(self, effect: f.StartSession, folder: Path, adapter: Adapter, env: dict[str, str], gateway: str,
+                 doors: enclose.Doors) -> None:
         """Everything on disk that the shim and the agent read."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         prompt_file, home = folder / PROMPT, self._layout.session_home(effect.attempt)
@@ -176,7 +193,12 @@ class Performer:
         (folder / ASKS).mkdir(exist_ok=True, mode=0o700)
         (folder / FACTS).write_bytes(msgspec.json.encode(facts_of(launch, adapter, effect.resume)))
         kept = {key: value for key, value in env.items() if key not in launch.drop}
-        jobs.write_job(folder, Job(name=effect.attempt, argv=launch.argv, cwd=effect.path, env={**kept, **launch.env}))
+        box, inside = enclose.agent(
+            effect.walls, job=folder, checkout=Path(effect.path), home=home, git_dir=effect.git_dir, argv=launch.argv,
+            env={**kept, **launch.env}, ours=OURS, doors=doors, keys=profile_keys(adapter),
+        )
+        inside |= launch.env
+        jobs.write_job(folder, Job(name=effect.attempt, argv=launch.argv, cwd=effect.path, env=inside, sandbox=box))
 
     def _tell_facts(self, attempt: AttemptId, folder: Path) -> None:
         """What was known of the session when it was started, by whichever daemon."""
@@ -299,6 +321,12 @@ def facts_of(launch: Launch, adapter: Adapter, resume: str) -> Facts:
         conversation=launch.conversation or resume, channel=launch.channel, interactive=launch.interactive,
         metered="unmetered" if metered == "unmetered" else "", notes=launch.notes,
     )
+
+
+def profile_keys(adapter: Adapter) -> tuple[str, ...]:
+    """The variables by which an agent's provider knows its person."""
+    profile = adapter.profile() if isinstance(adapter, Supervised) else Profile()
+    return (*profile.keys, *([profile.base_variable] if profile.base_variable else []))
 
 
 class Refusal(Mistake):

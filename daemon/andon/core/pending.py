@@ -108,6 +108,7 @@ def start(state: State, attempt: Attempt) -> f.Effect | None:
         agent=agent, path=attempt.path, base=attempt.base, port=attempt.port, ports=attempt.ports,
         try_=tries_of(state, attempt.attempt, "start-session"), sitting=attempt.sitting, resume=attempt.resume,
         whole=whole_prompt(task, attempt) if attempt.resume else "", repository=repo.path,
+        git_dir=repo.git_dir, walls=repo.settings.sandbox,
     )
 
 
@@ -162,7 +163,7 @@ def run_owes(state: State, run: Run, at: int) -> Iterator[f.Effect]:
     yield f.RunCheck(
         run=run.run, repo=run.repo, git_dir=repo.git_dir, commit=run.commit, tree=run.tree, check=known,
         definition=run.definition, checkout=repo.settings.checkout, base_names=names, landing=run.purpose == "landing",
-        slots=slots(state, repo),
+        slots=slots(state, repo), walls=repo.settings.sandbox,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from andon.edges import evidence, jobs, report, salvage
+from andon.edges import enclose, evidence, jobs, report, salvage
 from andon.edges.process import MARKER
 from andon.edges.proving import Proving
 from andon.schema.clean import clean
@@ -25,6 +25,8 @@ from andon.schema.layout import Layout
 from andon.schema.sentences import plural
 
 TAIL_CHARS = 3500
+REPORTS = "out"
+"""The one folder of a run's directory that the code under test may write to, beside its TMPDIR."""
 LOST_SHOWN = 50
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "USER", "LOGNAME", "SHELL", "TZ", "PIP_INDEX_URL", "SSL_CERT_FILE", "NODE_PATH")
 """What a check gets of the daemon's environment; everything else is left out."""
@@ -93,8 +95,14 @@ class Checks:
         return self._layout.job(f"{effect.run}-{number}")
 
     async def _execute(self, effect: RunCheck, slot: Path, folder: Path) -> Exit:
-        jobs.write_job(folder, job_of(effect, slot, folder))
-        (folder / "tmp").mkdir(exist_ok=True)
+        job = job_of(effect, slot, folder)
+        for name in ("tmp", REPORTS):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        box, env = await asyncio.to_thread(
+            enclose.check, effect.walls, job=folder, slot=slot, git_dir=effect.git_dir, env=job.env, doors=enclose.Doors(),
+            commands=(*effect.checkout.setup, effect.check.run),
+        )
+        jobs.write_job(folder, msgspec.structs.replace(job, env=env, sandbox=box))
         ended = False
         try:
             await jobs.start_detached(folder)
@@ -146,7 +154,7 @@ async def whole(ending: Coroutine[Any, Any, object]) -> None:
 
 def report_of(folder: Path) -> Path:
     """Where a run is asked to leave its report: outside the checkout, so nothing committed can lie there."""
-    return folder / "report"
+    return folder / REPORTS / "report"
 
 
 def job_of(effect: RunCheck, slot: Path, folder: Path) -> Job:

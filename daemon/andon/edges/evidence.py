@@ -12,12 +12,13 @@ from andon.schema.jobs import Exit
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 RESULTS = {"pass": "PASSED", "fail": "FAILED", "unevaluated": "WARNED"}
-ISOLATION = "none"
-"""Sandbox level of the run: a clean checkout, but no walls around the code under test. `checkout` says how the agent's was made."""
 
 
 def statement(effect: RunCheck, ran: CheckRan, seen: Exit | None) -> bytes:
-    """The canonical JSON of the statement about one run. Subject is the commit and its tree."""
+    """The canonical JSON of the statement about one run. Subject is the commit and its tree.
+
+    `isolation` is the level of the walls that the run had: with less than what was asked for it would not have run.
+    """
     configuration = [
         {"name": f"check {effect.check.name}", "digest": {"sha256": effect.definition}},
         *({"name": name, "digest": {"sha256": digest}} for name, digest in (("log", ran.log), ("report", ran.report)) if digest),
@@ -32,7 +33,7 @@ def statement(effect: RunCheck, ran: CheckRan, seen: Exit | None) -> bytes:
             "passed": ran.passed, "failed": ran.failed, "skipped": ran.skipped, "failedTests": list(ran.failing),
             "lostTests": list(ran.lost_tests), "configuration": configuration, "command": effect.check.run,
             "exit": msgspec.to_builtins(seen)["code"] if seen else None, "milliseconds": round(ran.seconds * 1000),
-            "isolation": ISOLATION, "checkout": effect.checkout.isolation, "signed": False, "run": effect.run,
+            "isolation": effect.walls.level, "checkout": effect.checkout.isolation, "signed": False, "run": effect.run,
             "environment": {"system": platform.platform(), "python": sys.version.split()[0], "machine": platform.machine()},
         },
     }

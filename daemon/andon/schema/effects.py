@@ -7,7 +7,7 @@ import msgspec
 
 from andon.schema.ids import AttemptId, Digest, LandingId, Oid, RepoId, RunId, TaskId
 from andon.schema.landing_events import MergedStep
-from andon.schema.settings import AgentSettings, Check, Checkout
+from andon.schema.settings import AgentSettings, Check, Checkout, Walls
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -84,6 +84,9 @@ class StartSession(Step, frozen=True, kw_only=True, tag="start-session"):
     """The conversation to go on with."""
     whole: str = ""
     """With `resume`: the prompt for an agent that turns out not to have that conversation."""
+    git_dir: str = ""
+    """The person's repository: its objects are borrowed, read-only."""
+    walls: Walls = Walls()
 
     @property
     def key(self) -> str:
@@ -193,6 +196,7 @@ class RunCheck(Effect, frozen=True, kw_only=True, tag="run-check"):
     """Landings go first."""
     slots: int = 1
     """Check runs at once in this repository."""
+    walls: Walls = Walls()
 
     @property
     def key(self) -> str:

@@ -1,0 +1,170 @@
+"""Says what stands around a job: which paths, doors and variables exist inside of its walls; must never build a wall itself.
+
+Theory of operation. Inside there is the toolchain and the borrowed objects, read-only; the checkout, a private home and TMPDIR; and
+of the job's directory only what the job speaks through. The rest of the machine does not exist. Between an agent and the world
+stand two doors: the model gateway and the proxy, each a unix socket of ours that a port of the job's own loopback leads to.
+"""
+
+import os
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from andon.edges.sandbox import base_binds, locate, reached, toolchain_binds
+from andon.schema.errors import Mistake
+from andon.schema.jobs import ASKS, CHANNEL, CONTEXT, HOOKS, INBOX, OUTBOX, PROMPT
+from andon.schema.sandbox import LEVELS, Bind, Forward, Limits, Sandbox
+from andon.schema.settings import Walls
+
+PASSED = ("PATH", "LANG", "LANGUAGE", "TERM", "COLORTERM", "TZ", "USER", "LOGNAME", "SHELL", "PWD", "TMPDIR", "HOME")
+"""Variables that exist inside as they are outside (HOME is the private one); `LC_…` and our own `ANDON_…` too."""
+TOOLS = ("sh", "bash", "env", "git", "python3", "node", "npm", "make", "cc")
+"""Programs that are looked for on the PATH: what they need exists inside, read-only."""
+PROXY_PORT = 3128
+"""Of the job's own loopback, where the proxy seems to listen."""
+WORDS = 200
+"""Words of a command that are looked at for programs."""
+
+
+class Doors(msgspec.Struct, frozen=True, kw_only=True):
+    """What leads out of a job's walls; empty paths: no such door."""
+
+    proxy: str = ""
+    """Unix socket of the proxy."""
+    gateway: str = ""
+    """Unix socket of the model gateway."""
+    gateway_port: int = 0
+    """The port that the gateway's address names."""
+
+
+def agent(walls: Walls, *, job: Path, checkout: Path, home: Path, git_dir: str, argv: tuple[str, ...], env: Mapping[str, str],
+          ours: Iterable[Path], doors: Doors, keys: Iterable[str] = ()) -> tuple[Sandbox | None, dict[str, str]]:
+    """What stands around an agent's session, and its environment inside. None: no walls are asked for.
+
+    Raises Mistake when the machine gives less than what is asked for.
+    """
+    if walls.level == "none":
+        return None, dict(env)
+    refuse_less(walls)
+    for place in (home, *(job / name for name in (OUTBOX, INBOX, ASKS, "tmp"))):
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for name in (HOOKS, CHANNEL):
+        (job / name).touch(mode=0o600)
+    binds = [
+        *toolchain(argv, env), *(Bind(source=str(path)) for path in ours), *objects_of(Path(git_dir)),
+        Bind(source=str(checkout), write=True), Bind(source=str(home), write=True),
+        *(Bind(source=str(job / name), write=True) for name in (OUTBOX, ASKS, "tmp", HOOKS, CHANNEL)),
+        *(Bind(source=str(job / name), optional=True) for name in (INBOX, PROMPT, CONTEXT)),
+        *said(walls),
+    ]
+    forwards, reach = ways_out(walls.network, doors)
+    inside = environment(env, walls, keys, job=job, home=home) | reach
+    hidden = tuple(str(checkout / path) for path in walls.hide if not set(path) & set("*?["))
+    return Sandbox(
+        level=walls.level, binds=(*binds, *(Bind(source=one.socket) for one in forwards)), hide=hidden, home=str(home),
+        network="host" if walls.network == "host" else "none", forwards=forwards, limits=limits(walls), nested=True, terminal=True,
+    ), inside
+
+
+def check(walls: Walls, *, job: Path, slot: Path, git_dir: str, commands: Iterable[str], env: Mapping[str, str],
+          doors: Doors) -> tuple[Sandbox | None, dict[str, str]]:
+    """What stands around a check run: the clean checkout, a place for its report, and the toolchain that its commands name."""
+    if walls.level == "none":
+        return None, dict(env)
+    refuse_less(walls)
+    for name in ("tmp", "out", "home"):
+        (job / name).mkdir(exist_ok=True, mode=0o700)
+    words = [word for command in commands for word in words_of(command)]
+    binds = [
+        *toolchain(("sh", *words), env), *objects_of(Path(git_dir)), Bind(source=str(slot), write=True),
+        *(Bind(source=str(job / name), write=True) for name in ("tmp", "out", "home")), *said(walls),
+    ]
+    forwards, reach = ways_out(walls.check_network, doors)
+    inside = environment(env, walls, (), job=job, home=job / "home") | reach
+    return Sandbox(
+        level=walls.level, binds=(*binds, *(Bind(source=one.socket) for one in forwards)), home=str(job / "home"),
+        network="host" if walls.check_network == "host" else "none", forwards=forwards, limits=limits(walls), nested=True,
+        terminal=False,
+    ), inside
+
+
+def refuse_less(walls: Walls) -> None:
+    """Raise Mistake when this machine gives less than the level that is asked for."""
+    best = reached(walls.level)
+    if LEVELS.index(best.level) < LEVELS.index(walls.level):
+        raise Mistake(f"walls of level {walls.level} are asked for, and this machine gives {best.level}: {best.because}",
+                      where="[sandbox] in andon.toml", mend=f"{best.mend} Or lower `level` there; `andon doctor` looks again.")
+
+
+# --- what exists inside --------------------------------------------------------------------------------------------------
+
+
+def toolchain(argv: Iterable[str], env: Mapping[str, str]) -> list[Bind]:
+    """What these programs need, and the usual tools, as far as the machine has them; each path once."""
+    path = env.get("PATH", os.defpath)
+    found = {bind.source: bind for bind in base_binds()}
+    for word in dict.fromkeys((*argv, *TOOLS)):
+        place = locate(word, path)
+        if place and os.access(place, os.X_OK) and not Path(place).is_dir():
+            found |= {bind.source: bind for bind in toolchain_binds(word, path) if bind.source not in found}
+    return list(found.values())
+
+
+def words_of(command: str) -> list[str]:
+    """Words of a shell command that may name a program."""
+    try:
+        words = shlex.split(command, comments=True)
+    except ValueError:
+        words = command.split()
+    return [word for word in words[:WORDS] if "/" in word or word.replace("-", "").replace("_", "").replace(".", "").isalnum()]
+
+
+def objects_of(git_dir: Path) -> list[Bind]:
+    """The object store that checkouts borrow from, and those that it borrows from in turn, read-only."""
+    found: list[Path] = []
+    waiting = [git_dir / "objects"]
+    while waiting and len(found) < 16:
+        place = waiting.pop()
+        if place in found or not place.is_dir():
+            continue
+        found.append(place)
+        alternates = place / "info" / "alternates"
+        if alternates.is_file():
+            waiting += [(place / line).resolve() for line in alternates.read_text(errors="replace").splitlines() if line]
+    return [Bind(source=str(place)) for place in found]
+
+
+def said(walls: Walls) -> list[Bind]:
+    """What the settings name beyond that. What this machine does not have is left out."""
+    return [
+        *(Bind(source=str(Path(path).expanduser()), optional=True) for path in walls.read),
+        *(Bind(source=str(Path(path).expanduser()), write=True, optional=True) for path in (*walls.write, *walls.devices)),
+    ]
+
+
+def environment(env: Mapping[str, str], walls: Walls, keys: Iterable[str], *, job: Path, home: Path) -> dict[str, str]:
+    """The variables that exist inside: the usual ones, those that the settings name, and the agent's own `keys`."""
+    named = {*PASSED, *walls.env, *walls.secrets, *keys}
+    kept = {key: value for key, value in env.items() if key in named or key.startswith(("LC_", "ANDON_"))}
+    return {**kept, "HOME": str(home), "TMPDIR": str(job / "tmp")}
+
+
+def ways_out(network: str, doors: Doors) -> tuple[tuple[Forward, ...], dict[str, str]]:
+    """The doors, and the variables by which programs find them."""
+    if network == "host":
+        return (), {}
+    forwards = [Forward(port=doors.gateway_port, socket=doors.gateway)] if doors.gateway and doors.gateway_port else []
+    if network != "allow-list" or not doors.proxy:
+        return tuple(forwards), {}
+    forwards.append(Forward(port=PROXY_PORT, socket=doors.proxy))
+    address = f"http://127.0.0.1:{PROXY_PORT}"
+    names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+    near = "127.0.0.1,localhost,::1"
+    return tuple(forwards), {**dict.fromkeys(names, address), "NO_PROXY": near, "no_proxy": near, "NODE_USE_ENV_PROXY": "1"}
+
+
+def limits(walls: Walls) -> Limits:
+    """What a job may use."""
+    return Limits(processes=walls.processes, memory_mb=walls.memory_mb, file_mb=walls.file_mb, tmp_mb=walls.tmp_mb)

@@ -1,0 +1,57 @@
+"""A fleet within walls: agents build, checks prove, changes land, and nothing else of the machine can be reached."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from andon.edges.sandbox import reached
+from andon.schema import events as e
+from e2e.test_queue import job, project
+from factory import Factory, factory, git
+
+pytestmark = pytest.mark.skipif(reached("strict").level != "strict", reason=reached("strict").because or "no bubblewrap")
+STRICT = '[sandbox]\nlevel = "strict"\n'
+
+
+@pytest.fixture
+def plant(tmp_path: Path) -> Iterator[Factory]:
+    with factory(tmp_path / "f") as made:
+        yield made
+
+
+def test_a_change_is_built_and_proven_within_walls_and_lands(plant: Factory, tmp_path: Path) -> None:
+    path = project(tmp_path / "repo", STRICT)
+    repo = plant.register(path)
+    task = job(plant, repo, "echo x > made/n0")
+    plant.until_state(task, "done", "failed", "waiting", deadline=40)
+    assert plant.task(task).state == "done", "\n".join(str(row.event) for row in plant.events()[-14:])
+    assert "made/n0" in git(path, "ls-tree", "-r", "--name-only", "refs/andon/trunk/main")
+
+
+def test_an_agent_sees_nothing_of_the_machine_but_its_own(plant: Factory, tmp_path: Path) -> None:
+    path = project(tmp_path / "repo", STRICT)
+    secret = tmp_path / "secret"
+    secret.write_text("the person's own\n")
+    repo = plant.register(path)
+    tries = [f"cat {secret}", f"cat {plant.layout.home}/ledger.db", f"cat {plant.layout.jobs}/T1.1/job.json", "cat ~/.ssh/id_rsa",
+             f"git -C {path} update-ref refs/heads/main HEAD", "test $(ls /proc | grep -c '^[0-9]') -gt 40",
+             f"grep -q . {path}/README.md"]
+    plants = "\n".join(f"touch {place}/planted 2> /dev/null || true" for place in (path, tmp_path, "/usr", plant.layout.home))
+    script = "\n".join(f"if {one} > /dev/null 2>&1; then echo '{n}' >> made/reached; fi" for n, one in enumerate(tries))
+    task = job(plant, repo, f"echo none > made/reached\n{script}\n{plants}")
+    plant.until_state(task, "done", "failed", "waiting", deadline=40)
+    assert git(path, "show", "refs/andon/trunk/main:made/reached") == "none"
+    assert not [place for place in (path, tmp_path, Path("/usr"), plant.layout.home) if (place / "planted").exists()]
+
+
+def test_the_code_under_test_reaches_nothing_either_and_the_evidence_says_so(plant: Factory, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("the person's own\n")
+    path = project(tmp_path / "repo", f'{STRICT}[checks.walls]\nrun = "! cat {secret} && ! test -e {plant.layout.home}/ledger.db"\n')
+    repo = plant.register(path)
+    task = job(plant, repo, "echo x > made/n0")
+    plant.until_state(task, "done", "failed", "waiting", deadline=60)
+    assert plant.task(task).state == "done"
+    runs = [row.event for row in plant.events() if isinstance(row.event, e.RunFinished) and row.event.result == "pass"]
+    assert runs and all('"isolation":"strict"' in plant.blob(run.evidence) for run in runs)
