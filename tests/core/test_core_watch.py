@@ -210,3 +210,13 @@ def test_the_same_suspect_is_said_once_and_green_clears_what_was_said() -> None:
     made.outsider()
     made.rest()
     assert not made.state.repos[R].queue.red and made.task("T2").outcome == "done"
+
+
+def test_a_released_cord_has_the_red_target_looked_at_anew() -> None:
+    made = watched(1, red=("T1",))
+    made.rest()
+    assert made.events(e.TargetRed)
+    before = slow_runs(made)
+    (line,) = {event.line for event in made.events(e.CordPulled)}
+    made.give(i.ReleaseCord(repo=R, line=line))
+    assert slow_runs(made) == [*before, made.trunk[R]]

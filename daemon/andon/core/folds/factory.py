@@ -80,4 +80,5 @@ def _(state: State, event: e.CordPulled) -> State:
 
 @on(e.CordReleased)
 def _(state: State, event: e.CordReleased) -> State:
-    return replace(state, cords=without(state.cords, cord_key(event.repo, event.line)))
+    state = replace(state, cords=without(state.cords, cord_key(event.repo, event.line)))
+    return with_queue(state, event.repo, watched=())
