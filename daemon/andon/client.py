@@ -201,6 +201,14 @@ def start_daemon(layout: Layout, *, seconds: float = START_S) -> socket.socket:
     """Start the daemon, detached from this terminal, and return a connection once it answers. DaemonDown when it does not."""
     import subprocess
 
+    from andon import served
+
+    if served.installed(layout):  # its own unit is the daemon: a second one beside it would only find the lock taken
+        served.start(layout)
+        if (sock := _reach(layout)) is None:
+            raise DaemonDown("the service was started and its socket does not answer", where=str(layout.socket),
+                             mend="`andon service status` says what is there")
+        return sock
     # -P: never import from the directory a person happens to stand in.
     argv = [sys.executable, "-P", "-m", "andon.cli.main", "daemon"]
     try:

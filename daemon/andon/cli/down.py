@@ -3,6 +3,7 @@
 import argparse
 import time
 
+from andon import served
 from andon.cli import codes, reach
 from andon.client import Client, connect, running
 from andon.schema import wire
@@ -35,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
         live = len(reach.of(SessionView, client.views()))
         pid = client.welcome.pid
         client.ask(wire.Shutdown(because=args.because))
+        served.stop(layout)  # a door that its manager holds open would let the next caller start it again
         _see_gone(client, pid)
     until = time.monotonic() + LEAVE_S
     while running(layout):

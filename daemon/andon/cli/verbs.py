@@ -20,6 +20,7 @@ _TABLE = (
     ("init", "Set up", "put the repository you stand in under the factory"),
     ("up", "Set up", "start the daemon"),
     ("down", "Set up", "stop the daemon; agents go on"),
+    ("service", "Set up", "the daemon as a service of yours: install, status, remove"),
     ("trust", "Set up", "trust the commands that a repository brings"),
     ("agents", "Set up", "agents: programs, logins, limits, pages, conformance"),
     ("config", "Set up", "settings with their origin, their check, their schema"),
