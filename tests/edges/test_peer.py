@@ -9,11 +9,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from andon.edges import jobs, peer, shim
 from andon.edges.doorway import claim
+from andon.schema import wire
 from andon.schema.jobs import Job
+from andon.schema.layout import layout
+from fakeoffice import FakeDaemon, FakeOffice
 from support import wait_until
 
 CONNECT = "import socket,sys;s=socket.socket(socket.AF_UNIX);s.connect(sys.argv[1]);sys.stdin.read()"
@@ -177,3 +181,21 @@ def test_an_orphan_of_a_session_is_known_by_its_marker(door: Door) -> None:
 
 def test_the_shim_is_known_by_the_name_that_it_is_started_by() -> None:
     assert jobs.shim_argv(Path("/x"))[3] == str(Path(shim.__file__).absolute()) and shim.__file__.endswith("/andon/edges/shim.py")
+
+
+ANSWER = (
+    "import socket,sys;s=socket.socket(socket.AF_UNIX);s.settimeout(20);s.connect(sys.argv[1])\n"
+    "s.sendall(sys.argv[2].encode()+b'\\n');sys.stdout.buffer.write(s.recv(1<<16))"
+)
+
+
+@ONLY_LINUX
+def test_the_daemon_answers_the_person_and_refuses_an_agent_before_it_says_anything() -> None:
+    place, hello = layout(), msgspec.json.encode(wire.Hello()).decode()
+    argv = [sys.executable, "-I", "-S", "-c", ANSWER, str(place.socket), hello]
+    with FakeDaemon(place, FakeOffice()):
+        mine = subprocess.run(argv, capture_output=True, check=True, text=True).stdout
+        env = {**os.environ, "ANDON_TREE": str(place.job("T3.1"))}
+        theirs = subprocess.run(argv, capture_output=True, check=False, text=True, env=env).stdout
+    assert '"type":"welcome"' in mine
+    assert '"type":"refused"' in theirs and "the agent of T3.1" in theirs

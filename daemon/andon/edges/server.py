@@ -18,6 +18,7 @@ from typing import Protocol
 
 import msgspec
 
+from andon.edges import peer
 from andon.edges.doorway import claim, login_of, peer_uid
 from andon.edges.encoded import Encoded, RawChanges, RawSnapshot, encoder
 from andon.schema import ids, wire
@@ -143,6 +144,10 @@ class Server:
         if uid != os.getuid():
             return Problem(what="this factory belongs to somebody else", where=str(self.layout.socket),
                            mend="start a factory of your own with `andon up`")
+        told = peer.refusal(peer.who(writer.get_extra_info("socket")), self.layout.jobs)
+        if told:
+            return Problem(what=f"this program may not speak for the person: {told}", where=str(self.layout.socket),
+                           mend="use a shell of your own; an agent says what it has to say with `andon agent`")
         client.by = login_of(uid)
         if len(self._clients) >= CLIENTS_LIMIT:
             return Problem(what=f"{CLIENTS_LIMIT} faces are connected already", where=str(self.layout.socket),
