@@ -222,7 +222,7 @@ def _believed(out: bytes, left: bytes, right: bytes, path: str) -> bytes:
 
 async def _run(argv: Sequence[str], home: Path, path: str) -> None:
     """Run the tool with an environment that leads nowhere but into its scratch directory; nothing of it is left afterwards."""
-    env = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(home), "TMPDIR": str(home), "PWD": str(home), "LC_ALL": "C.UTF-8",
+    env = {"PATH": os.environ.get("PATH", os.defpath), **dict.fromkeys(("HOME", "TMPDIR", "PWD"), str(home)), "LC_ALL": "C.UTF-8",
            "GIT_CEILING_DIRECTORIES": str(home.parent), "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
     try:
         process = await spawn("sh", "-c", _LIMITED, *argv, cwd=home, env=env, stdin=asyncio.subprocess.DEVNULL,
