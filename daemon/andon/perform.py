@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -21,6 +22,7 @@ from andon.edges.proving import Proving
 from andon.edges.surroundings import attempt_env
 from andon.edges.tmux import Tmux, TmuxError
 from andon.edges.watch import Watch
+from andon.gateway.profiles import allowed
 from andon.schema import effects as f, inputs as i
 from andon.schema.agent import Adapter, Assignment, Launch, Profile, Seed, Supervised
 from andon.schema.errors import Mistake, Problem
@@ -28,6 +30,7 @@ from andon.schema.faults import point
 from andon.schema.ids import AttemptId, Digest, Oid, session_name
 from andon.schema.jobs import ASKS, CONTEXT, FACTS, OUTBOX, PROMPT, Answer, Facts, Job
 from andon.schema.layout import Layout
+from andon.schema.sandbox import Egress
 from andon.schema.settings import AgentSettings
 from andon.steering import Steering
 
@@ -49,6 +52,15 @@ class Address(Protocol):
 
     async def address(self, attempt: AttemptId, upstream: str) -> str:
         """The address that stands before this provider for this session; empty when there can be none."""
+        ...
+
+    async def egress(self, job: str, egress: Egress) -> Path:
+        """The unix socket of a job's way out, which lets it go where `egress` says."""
+        ...
+
+    @property
+    def models(self) -> Path:
+        """The unix socket on which the gateway takes model calls."""
         ...
 
 
@@ -139,7 +151,18 @@ class Performer:
         doors = enclose.Doors()
         if effect.walls.level != "none":
             await self._sign(effect)
+            doors = await self._doors(effect, profile, gateway)
         await asyncio.to_thread(self._lay_out, effect, folder, adapter, env, gateway, doors)
+
+    async def _doors(self, effect: f.StartSession, profile: Profile, gateway: str) -> enclose.Doors:
+        """What leads out of the session's walls: to the model gateway, and through the proxy to the hosts that it may reach."""
+        walls, proxy = effect.walls, ""
+        if walls.network == "allow-list":
+            upstream = urlsplit(effect.agent.upstream or profile.upstream)
+            provider = (upstream.netloc,) if upstream.hostname and not gateway else ()
+            proxy = str(await self._gateway.egress(effect.attempt, allowed((*walls.hosts, *provider), walls.registries)))
+        port = urlsplit(gateway).port if gateway else None
+        return enclose.Doors(proxy=proxy, gateway=str(self._gateway.models) if port else "", gateway_port=port or 0)
 
     async def _sign(self, effect: f.StartSession) -> None:
         """Within walls the person's own git settings do not exist: their name goes into the private home, for commits."""

@@ -55,3 +55,17 @@ def test_the_code_under_test_reaches_nothing_either_and_the_evidence_says_so(pla
     assert plant.task(task).state == "done"
     runs = [row.event for row in plant.events() if isinstance(row.event, e.RunFinished) and row.event.result == "pass"]
     assert runs and all('"isolation":"strict"' in plant.blob(run.evidence) for run in runs)
+
+
+def test_an_agent_reaches_the_hosts_of_its_list_through_the_proxy_and_no_other(plant: Factory, tmp_path: Path) -> None:
+    path = project(tmp_path / "repo", STRICT + 'hosts = ["127.0.0.1:9"]\n')
+    repo = plant.register(path)
+    ask = 'python3 -c "import urllib.request; urllib.request.urlopen(\'http://{}/\', timeout=10)" 2>&1 | grep -o "{}" > made/{} || true'
+    script = "\n".join(ask.format(host, said, name) for host, said, name in (
+        ("evil.example", "403", "other"), ("127.0.0.1:9", "502", "listed"), ("127.0.0.1:10", "403", "port")))
+    task = job(plant, repo, f"unset NO_PROXY no_proxy\n{script}")
+    plant.until_state(task, "done", "failed", "waiting", deadline=60)
+    told = {name: git(path, "show", f"refs/andon/trunk/main:made/{name}") for name in ("other", "listed", "port")}
+    assert told == {"other": "403", "listed": "502", "port": "403"}
+    access = (plant.layout.jobs / "T1.1" / "access.jsonl").read_text()
+    assert '"what":"evil.example:80"' in access and '"allowed":false' in access
