@@ -62,7 +62,8 @@ PREVENTED: dict[int, tuple[str, ...]] = {
     17: (f"{PROMISES}::test_a_tree_is_proved_once_and_a_failing_one_once_more_for_each_confirmation",
          f"{PROMISES}::test_a_queue_ends_within_its_bound_of_runs"),
     18: (f"{HERE}::test_a_check_that_fails_at_first_on_every_tree_holds_nobody_up_and_blames_nobody",),
-    19: (f"{PROMISES}::test_what_could_not_be_evaluated_neither_lands_nor_rejects_anything",
+    19: (f"{HERE}::test_a_lock_that_an_ended_git_left_in_a_slot_does_not_stop_the_queue",
+         f"{PROMISES}::test_what_could_not_be_evaluated_neither_lands_nor_rejects_anything",
          f"{POLICY}::test_proofs_that_can_change_nothing_any_more_are_cancelled"),
     20: ("tests/core/test_core_land.py::test_a_landing_without_any_check_asks_a_person",
          "tests/core/test_core_land.py::test_a_line_without_a_check_station_still_proves_the_merged_tree_with_all_checks"),
@@ -200,6 +201,17 @@ async def test_a_run_that_nobody_wants_any_more_is_gone_before_another_has_its_p
         await asyncio.sleep(0.02)
     assert first.cancelled() and (await second).result == "pass"
     assert not list(shop.layout.jobs.iterdir())
+
+
+@pytest.mark.parametrize("lock", ["HEAD.lock", "index.lock"])
+async def test_a_lock_that_an_ended_git_left_in_a_slot_does_not_stop_the_queue(shop: Floor, lock: str) -> None:
+    proving = Proving(shop.layout)
+    here = REPO, shop.git_dir, shop.base, Oid(tree(shop.person, shop.base))
+    async with proving.slot(*here) as place:
+        pass
+    place.with_name(f"{place.name}.git").joinpath(lock).touch()
+    async with proving.slot(*here) as place:
+        assert (place / "a.txt").read_text() == "a\n"
 
 
 async def test_a_change_from_an_old_base_takes_nothing_back_that_landed_before_it(shop: Floor) -> None:

@@ -110,6 +110,7 @@ class Proving:
         return tuple(sorted(item[3:] for item in seen.items))
 
     async def _ready(self, path: Path, common: Path, commit: Oid, tree: Oid, keep: tuple[str, ...], hold: int) -> None:
+        await asyncio.to_thread(_unlock, path)
         try:
             if await asyncio.to_thread(self._stands, path, common):
                 await self._switch(path, common, commit, tree, keep, hold)
@@ -144,6 +145,12 @@ class Proving:
 
 def _aside(path: Path) -> Path:
     return path.with_name(f"{path.name}.git")
+
+
+def _unlock(path: Path) -> None:
+    """Whoever holds the slot knows that no git of ours is at work in it: locks are left by one that was ended."""
+    for lock in _aside(path).glob("*.lock"):
+        lock.unlink(missing_ok=True)
 
 
 def _lay(path: Path, common: Path) -> None:
