@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from andon.edges import jobs, process, shim
+from andon.edges import jobs, process, sandbox, shim
 from andon.edges.blobs import Blobs
 from andon.edges.check import Checks
 from andon.edges.proving import Proving
@@ -23,15 +23,22 @@ from andon.schema import jobs as names
 from andon.schema.effects import RunCheck
 from andon.schema.ids import Digest, Oid, RunId
 from andon.schema.jobs import Exit, Job, Started
+from andon.schema.sandbox import Bind, Level, Sandbox
 from andon.schema.settings import Check, Checkout
 from checkoutkit import REPO, floor
 from gitkit import tree
 from support import wait_until
 
 PYTHON = sys.executable
+WALLED: dict[Path, Level] = {}
+"""Jobs whose walls are not none."""
+at_every_level = pytest.mark.parametrize("job", ["none", "strict", "partial"], indirect=True)
 
 
 def make(folder: Path, *argv: str, **more: object) -> Path:
+    if folder in WALLED:
+        binds = (*sandbox.toolchain_binds(PYTHON, ""), Bind(source=str(folder.parent), write=True))
+        more["sandbox"] = Sandbox(level=WALLED[folder], binds=binds)
     settings: dict[str, object] = {
         "name": folder.name, "argv": argv, "cwd": "/", "log": True, "grace_s": 0.3,
         "env": {"PATH": os.environ["PATH"], "ANDON_TREE": str(folder)}, **more,
@@ -55,9 +62,12 @@ def run(folder: Path) -> Exit:
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Iterator[Path]:
+def job(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     folder = tmp_path / "job"
+    if getattr(request, "param", "none") != "none":
+        WALLED[folder] = request.param
     yield folder
+    WALLED.pop(folder, None)
     left = process.by_marker(str(folder))
     asyncio.run(process.end_marked(str(folder), 0.0))
     assert left == [], "a process of the job survived"
@@ -123,6 +133,7 @@ def test_a_shim_killed_at_any_moment_leaves_each_file_whole_or_absent(tmp_path: 
     assert len(states) > 1, "the kills were all at the same moment"
 
 
+@at_every_level
 def test_code_output_and_environment_are_the_commands_own(job: Path) -> None:
     end = run(make(job, *sh('cat; echo "$A"; echo err >&2; pwd; env | wc -l; exit 3'), cwd="/usr",
                    env={"A": "é x", "PATH": os.environ["PATH"]}))
@@ -130,11 +141,13 @@ def test_code_output_and_environment_are_the_commands_own(job: Path) -> None:
     assert (job / "log").read_text() == "é x\nerr\n/usr\n3\n"  # A, PATH and the PWD that sh itself sets
 
 
+@at_every_level
 def test_a_signal_is_told_as_a_signal(job: Path) -> None:
     end = run(make(job, *sh("kill -SEGV $$")))
     assert (end.code, end.signal, end.because) == (None, signal.SIGSEGV, "exit")
 
 
+@at_every_level
 @pytest.mark.parametrize(("argv", "cwd", "code", "words"), [
     (("no-such-command",), "/", 127, "no-such-command: No such file"),
     (("/etc/passwd",), "/", 126, "/etc/passwd: Permission denied"),
@@ -150,6 +163,7 @@ def test_a_command_that_cannot_run_is_told_as_not_started(
     assert words in end.error
 
 
+@at_every_level
 def test_a_command_that_ignores_term_is_killed_after_its_grace(job: Path) -> None:
     one = launch(make(job, *sh("trap '' TERM; echo ready; while :; do sleep 0.05; done")))
     ready(job)
@@ -160,6 +174,7 @@ def test_a_command_that_ignores_term_is_killed_after_its_grace(job: Path) -> Non
     assert (ended(job).because, ended(job).signal) == ("stopped", signal.SIGKILL)
 
 
+@at_every_level
 def test_a_second_term_does_not_wait_for_the_grace(job: Path) -> None:
     one = launch(make(job, *sh("trap '' TERM; echo ready; while :; do sleep 0.05; done"), grace_s=60.0))
     ready(job)
@@ -168,6 +183,7 @@ def test_a_second_term_does_not_wait_for_the_grace(job: Path) -> None:
     assert ended(job).because == "stopped"
 
 
+@at_every_level
 def test_a_command_that_ends_well_on_term_keeps_its_code(job: Path) -> None:
     one = launch(make(job, *sh("trap 'echo bye; exit 5' TERM; echo ready; while :; do sleep 0.02; done"), grace_s=10.0))
     ready(job)
@@ -200,11 +216,13 @@ if len(sys.argv) > 1: time.sleep(600)
 """
 
 
+@at_every_level
 def test_a_daemonised_child_does_not_outlive_the_command_and_is_counted(job: Path) -> None:
     end = run(make(job, PYTHON, "-c", DAEMON))
     assert (end.code, end.because, end.killed) == (0, "exit", 1)
 
 
+@at_every_level
 def test_a_daemonised_child_does_not_outlive_a_stop(job: Path) -> None:
     one = launch(make(job, PYTHON, "-c", DAEMON, "stay"))
     ready(job)
@@ -223,6 +241,7 @@ time.sleep(600)
 """
 
 
+@at_every_level
 def test_fifty_children_that_ignore_term_do_not_outlive_a_stop(job: Path) -> None:
     one = launch(make(job, PYTHON, "-c", FIFTY))
     ready(job)
@@ -244,11 +263,13 @@ for _ in range(int(sys.argv[1])):
 """
 
 
+@at_every_level
 def test_children_that_respawn_themselves_all_the_time_do_not_outlive_the_command(job: Path) -> None:
     end = run(make(job, PYTHON, "-c", RESPAWN, "4"))
     assert end.killed >= 4 and end.error == "" and end.seconds < 10
 
 
+@at_every_level
 def test_the_tree_is_suspended_goes_on_and_can_be_stopped_while_suspended(job: Path) -> None:
     one = launch(make(job, *sh("(while :; do sleep 0.01; done) & echo ready; while :; do sleep 0.01; done")))
     ready(job)
@@ -268,6 +289,7 @@ def test_the_tree_is_suspended_goes_on_and_can_be_stopped_while_suspended(job: P
     assert ended(job).because == "stopped"
 
 
+@at_every_level
 def test_past_its_time_limit_the_tree_is_ended_and_the_file_says_timeout(job: Path) -> None:
     end = run(make(job, *sh("sleep 60 & sleep 60"), seconds=0.2))
     assert end.because == "timeout" and 0.2 <= end.seconds < 5
@@ -291,6 +313,7 @@ def test_a_flood_is_bounded_in_memory_too(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_bytes().endswith(b"000999" * 1000) and log.dropped == 6_000_000 - 100_000
 
 
+@at_every_level
 def test_output_within_the_limit_is_kept_to_the_byte(job: Path) -> None:
     end = run(make(job, PYTHON, "-c", "import sys; sys.stdout.buffer.write(bytes(range(256)) * 4096)", output_mb=1))
     assert not end.truncated
@@ -304,6 +327,7 @@ def test_a_full_disk_under_the_log_is_told_and_the_command_ends_as_it_would(job:
     assert end.code == 2 and "No space left" in end.error
 
 
+@at_every_level
 def test_memory_past_the_limit_fails_the_command(job: Path) -> None:
     end = run(make(job, PYTHON, "-S", "-c", "x = bytearray(600 << 20)", memory_mb=300))
     assert end.code == 1 and b"MemoryError" in (job / "log").read_bytes()
@@ -333,6 +357,7 @@ def test_waiting_costs_no_processor_time(job: Path) -> None:
     assert end.seconds >= 0.5 and end.cpu_s < 0.2
 
 
+@at_every_level
 def test_a_daemonised_child_counts_although_its_parent_never_waited_for_it(job: Path) -> None:
     end = run(make(job, PYTHON, "-S", "-c", DETACHED))
     assert end.code == 0 and end.cpu_s >= 0.3
@@ -357,6 +382,7 @@ def test_an_exit_file_of_an_older_release_has_no_processor_time() -> None:
     assert msgspec.json.decode(b'{"code": 0, "seconds": 1.5}', type=Exit).cpu_s == 0.0
 
 
+@at_every_level
 def test_output_still_in_the_pipe_when_a_background_child_is_ended_is_kept(job: Path) -> None:
     end = run(make(job, *sh("sleep 60 & echo last words")))
     assert (job / "log").read_text() == "last words\n" and end.killed == 1

@@ -5,6 +5,7 @@ Options are handed over by a descriptor, not on the command line, which everybod
 """
 
 import os
+import re
 import stat
 import sys
 from typing import Any
@@ -14,6 +15,10 @@ PLACES = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 """Where it is looked for after PATH."""
 ALWAYS = ("--unshare-all", "--unshare-user", "--die-with-parent", "--cap-drop", "ALL", "--clearenv", "--hostname", "andon")
 """`--unshare-all` alone would go on without a user namespace where there is none."""
+GUEST = 1000
+"""Who root is inside."""
+DATA = "@"
+"""A word that begins so stands for a descriptor from which the rest can be read."""
 SHM_MB = 512
 """Of /dev/shm."""
 
@@ -59,7 +64,15 @@ def options(box: dict[str, Any], extra: tuple[str, ...] = ()) -> list[str]:
             words += _mount(source, target, write, optional, writable)
     for path in box.get("hide") or ():
         words += _hide(path, binds, writable)
-    return [*words, "--remount-ro", "/"]
+    return [*words, *(_nobody_special(box) if os.geteuid() == 0 else []), "--remount-ro", "/"]
+
+
+def _nobody_special(box: dict[str, Any]) -> list[str]:
+    """Root is somebody else inside: a kernel lets no root without powers make user namespaces, and agents refuse to be root."""
+    users = "".join(f"{line}\n" for line in _read("/etc/passwd").splitlines())
+    if not re.search(rf"^[^:]*:[^:]*:{GUEST}:", users, re.MULTILINE):
+        users += f"agent:x:{GUEST}:{GUEST}::{box.get('home') or '/tmp'}:/bin/sh\n"
+    return ["--uid", str(GUEST), "--gid", str(GUEST), "--ro-bind-data", DATA + users, "/etc/passwd"]
 
 
 def _bind(one: dict[str, Any]) -> tuple[str, str, bool, bool]:
@@ -110,7 +123,7 @@ def _hide(path: str, binds: list[tuple[str, str, bool, bool]], writable: list[st
     straight(source, writable)
     if stat.S_ISDIR(facts.st_mode):
         return ["--perms", "0555", "--size", "4096", "--tmpfs", path, "--remount-ro", path]
-    return ["--ro-bind-data", "@empty", path]
+    return ["--ro-bind-data", DATA, path]
 
 
 def straight(path: str, writable: list[str]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from andon.edges import bubblewrap, landlock, seccomp
 from andon.edges.bubblewrap import Refused
-from andon.edges.walls import held
+from andon.edges.walls import described, held
 from andon.schema.sandbox import LEVELS, Bind, Level, Reached
 
 PROBE_S = 5.0
@@ -69,8 +69,9 @@ def try_bubblewrap() -> str:
     python, extra = bubblewrap.interpreter()
     box = {"binds": [{"source": one.source, "optional": True} for one in base_binds()]}
     try:
-        fds = [held(seccomp.program())]
-        words = [*bubblewrap.options(box, extra), "--seccomp", str(fds[0])]
+        words, fds = described(bubblewrap.options(box, extra))
+        fds.append(held(seccomp.program()))
+        words += ["--seccomp", str(fds[-1])]
     except seccomp.Unknown as error:
         raise Refused(f"There are no rules for this machine: {error}.", "Ask for `none` here.") from None
     try:
@@ -159,14 +160,12 @@ def _needs(argv0: str, path_env: str, depth: int) -> Iterator[str]:
 
 
 def _way(path: str) -> Iterator[str]:
-    """Each link that stands on this path, the paths between, and last where it ends."""
+    """Each link that stands on this path, and last where it ends."""
     here = path
     for _ in range(HOPS):
         link = next((place for place in _prefixes(here) if place.is_symlink()), None)
         if link is None:
             break
-        if str(link) != here:
-            yield here
         yield str(link)
         target = os.path.normpath(link.parent / link.readlink())
         here = target + here[len(str(link)):]
@@ -197,7 +196,7 @@ def _files(path: str) -> Iterator[str]:
     elif above:  # shared with everything else of this person
         yield path
         yield from (str(one) for one in (above / "lib").glob("python3*/site-packages"))
-        yield str(above / "lib/node_modules")
+        yield from (str(one) for one in (above / "lib/node_modules",) if one.exists())
     elif place.parent not in homes and place.is_file() and not place.is_symlink():
         yield str(place.parent)
     yield path

@@ -382,7 +382,8 @@ class Shim:
                     self.killed.add(pid)
                 continue
             if not os.WIFSTOPPED(status):
-                self.status = status if self.status is None else self.status
+                judged = self.walls.judge(status) if self.walls else status
+                self.status = judged if self.status is None else self.status
             elif os.WSTOPSIG(status) == signal.SIGTSTP and not self.suspended:
                 os.killpg(pid, signal.SIGCONT)
 
@@ -410,7 +411,7 @@ class Shim:
         """
         calm, same, since = 0, set[int](), time.monotonic()
         if self.walls and self.walls.spare:  # with the walls all of it falls at once
-            self.killed.update(one.pid for one in self._rest())
+            self.killed.update(one.pid for one in self._rest() if self._survivor(one))
         while calm < 2:
             for _ in range(200):
                 direct = children()
@@ -433,6 +434,10 @@ class Shim:
         """What is left of the job."""
         return [one for one in descendants(os.getpid()) if one.pid not in self._spare()]
 
+    def _survivor(self, one: Process) -> bool:
+        """Whether it outlived the command: neither the command itself nor a part of its walls."""
+        return one.pid != self.child and one.pid not in self._spare() and not (self.walls and one.parent in self.walls.starters)
+
     def _signal_rest(self, signum: int) -> set[int]:
         """Signal all that is left, stopping everybody first so that none forks on; who that was."""
         rest = self._rest() if signum == signal.SIGTERM else descendants(os.getpid())
@@ -440,7 +445,7 @@ class Shim:
             for process in rest:
                 send(process, signal.SIGSTOP)
         for process in rest:
-            if send(process, signum) and process.pid != self.child and process.pid not in self._spare():
+            if send(process, signum) and self._survivor(process):
                 self.killed.add(process.pid)
             if signum == signal.SIGTERM:
                 send(process, signal.SIGCONT)

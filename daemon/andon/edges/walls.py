@@ -35,6 +35,8 @@ class Walls:
         self.folder, self.job = folder, job
         self.box: dict[str, Any] = job.get("sandbox") or {}
         self.spare: set[int] = set()
+        self.starters: set[int] = set()
+        """Who has the job itself as its child, when that is not the shim."""
         self.words = -1
         """Descriptor on which the walls tell of the job's end; -1: they do not."""
         self.told: list[str] = []
@@ -54,6 +56,10 @@ class Walls:
     def word(self) -> int | None:
         """What lies on `words`: the job's wait status when it has ended."""
         return None
+
+    def judge(self, status: int) -> int:
+        """The job's wait status from that of the process that the shim started, when `words` told none."""
+        return status
 
     def env(self) -> dict[str, str]:
         """The job's environment, with its own home."""
@@ -139,16 +145,15 @@ class Strict(Walls):
             raise Refused(f"There are no rules for this machine: {error}.", "Ask for the level partial or none here.") from None
         words = bubblewrap.options(self.box, (*paths, self.witness))
         plan = inside.pack(str(self.job["cwd"]), self.limits(), [str(one) for one in self.job["argv"]], self.env())
-        self.plan, self.rules, empties = held(plan), held(rules), [held(b"") for word in words if word == "@empty"]
-        names = iter(empties)
-        words = [str(next(names)) if word == "@empty" else word for word in words]
+        words, data = described(words)
+        self.plan, self.rules = held(plan), held(rules)
         self.info, self.info_in = os.pipe()
         self.complaints, self.complaints_in = os.pipe()
         self.words, self.words_in = os.pipe()
         self.way_out, self.way_back = os.pipe()
         words += ["--seccomp", str(self.rules), "--info-fd", str(self.info_in)]
         self.options = held("\0".join(words).encode(errors="surrogateescape") + b"\0")
-        self.passed = [self.plan, self.rules, *empties, self.options, self.info_in, self.words_in, self.way_out]
+        self.passed = [self.plan, self.rules, *data, self.options, self.info_in, self.words_in, self.way_out]
 
     def take_on(self, report: int) -> None:
         """In the child: turn into bwrap. Raises OSError."""
@@ -172,7 +177,8 @@ class Strict(Walls):
             self._await()
             info = json.loads(drain(self.info) or "{}")
             init = int(info["child-pid"])
-            self.spare |= {init, *offspring(init)}
+            self.starters = offspring(init)
+            self.spare |= {init, *self.starters}
             self.open_doors(init if self.box.get("network") != "host" else 0)
         except (ValueError, KeyError):
             raise Refused("bubblewrap did not name its first process.", "Bring bubblewrap up to date (0.5 or newer).") from None
@@ -192,12 +198,19 @@ class Strict(Walls):
         if os.read(self.words, 6) != b"ready\n":
             raise bubblewrap.complaint(drain(self.complaints))
 
+    def judge(self, status: int) -> int:
+        """The witness was ended by its own job: bwrap says by what."""
+        code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 0
+        return code - 128 if code > 128 else status
+
     def word(self) -> int | None:
         """The status that the witness told; it tells it whole."""
         data = os.read(self.words, 64)
         if not data:
             os.close(self.words)
-            self.words = -1
+            self.starters: set[int] = set()
+        """Who has the job itself as its child, when that is not the shim."""
+        self.words = -1
         return int(data) if data else None
 
 
@@ -233,6 +246,12 @@ def around(folder: str, job: dict[str, Any]) -> Walls:
     if level not in kinds:
         raise Refused(f"There is no level of isolation named {level}.", "Bring the factory up to date.")
     return kinds[level](folder, job)
+
+
+def described(words: list[str]) -> tuple[list[str], list[int]]:
+    """The words with data as numbers of descriptors, and those."""
+    data = {at: held(word[1:].encode()) for at, word in enumerate(words) if word.startswith(bubblewrap.DATA)}
+    return [str(data.get(at, word)) for at, word in enumerate(words)], list(data.values())
 
 
 def held(data: bytes) -> int:
