@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import h11
@@ -23,7 +24,7 @@ from . import hello
 from .allow import NOTHING, Rules, Target, host_of, target_of
 from .dial import Dial, Refused, lookups
 from .limits import CHUNK, CONNECTIONS, HEAD_S, PAUSE_S, WAIT_S, WAITING
-from .relay import Watchdog, carry, shut
+from .relay import Watchdog, carry, linger, shut
 from .told import Told
 from .wire import Wire, ambiguity, carried, plain
 
@@ -36,9 +37,9 @@ _BROKEN = (h11.ProtocolError, OSError)
 class Way:
     """One job's proxy."""
 
-    def __init__(self, folder: Path, dial: Dial, told: Told) -> None:
+    def __init__(self, folder: Path, dial: Dial, told: Told, full: Callable[[], bool] = lambda: False) -> None:
         self._file = folder / EGRESS
-        self._dial, self._told = dial, told
+        self._dial, self._told, self._full = dial, told, full
         self._stamp: tuple[int, int, int] | None = None
         self._rules = NOTHING
         self._turn, self._lookups = asyncio.Semaphore(CONNECTIONS), lookups()
@@ -62,12 +63,13 @@ class Way:
         """A connection of the job, to its end."""
         task, watch = asyncio.current_task(), Watchdog(writer)
         assert task is not None
-        crowded = len(self.live) >= CONNECTIONS + WAITING
+        crowded = len(self.live) >= CONNECTIONS + WAITING or self._full()
         self.live[task] = watch
         try:
             wire = Wire(h11.SERVER, reader, writer)
             if crowded:
-                raise Refused(503, f"More than {CONNECTIONS + WAITING} connections of this job are open.", "too many at once")
+                raise Refused(503, "Too many connections are open; at most so many of one job: "
+                                   f"{CONNECTIONS + WAITING}.", "too many at once")
             async with asyncio.timeout(WAIT_S):
                 await self._turn.acquire()
             try:
@@ -78,6 +80,7 @@ class Way:
             self.tell(refused.what, False, refused.rule)
             with contextlib.suppress(*_BROKEN):
                 await wire.send(*plain(refused.status, refused.words))
+                await linger(reader, writer)
         except (TimeoutError, asyncio.CancelledError):
             writer.transport.abort()
         finally:
@@ -167,6 +170,7 @@ class Client:
         if self._wire.http.our_state in (h11.SEND_RESPONSE, h11.IDLE):
             with contextlib.suppress(*_BROKEN):
                 await self._wire.send(*plain(refused.status, refused.words))
+                await linger(self._wire.reader, self._wire.writer)
         else:
             self._wire.writer.transport.abort()
 

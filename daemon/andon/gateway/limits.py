@@ -33,6 +33,8 @@ PAUSE_S = 300.0
 """A connection may say nothing between two requests so long, and so long may its one side speak on when the other has ended."""
 SILENT_S = 3600.0
 """Neither side says a word for so long: it is closed. Models think long."""
+LAST_S, LAST_BYTES = 2.0, 8 * 2**20
+"""A client that is refused is heard out so long and so far, so that it hears the refusal."""
 RESOLVE_S, LOOKUPS = 15.0, 4
 """To find a name's addresses; how many names of one job are asked for at once."""
 ACCESS_BYTES = 2**20

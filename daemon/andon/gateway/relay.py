@@ -6,7 +6,7 @@ goes on; a break of one breaks both.
 
 import asyncio
 
-from .limits import CHUNK, HEAD_S, PAUSE_S, SILENT_S
+from .limits import CHUNK, HEAD_S, LAST_BYTES, LAST_S, PAUSE_S, SILENT_S
 
 
 class Watchdog:
@@ -78,3 +78,17 @@ async def shut(writer: asyncio.StreamWriter) -> None:
             await writer.wait_closed()
     except OSError:  # a TimeoutError is one
         writer.transport.abort()
+
+
+async def linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """After a last word that the other side must hear: end ours, and hear it out for a moment. To close on what it still says
+    would take our word away again."""
+    left = LAST_BYTES
+    try:
+        async with asyncio.timeout(LAST_S):
+            if writer.can_write_eof():
+                writer.write_eof()
+            while left > 0 and (data := await reader.read(CHUNK)):
+                left -= len(data)
+    except OSError:  # a TimeoutError is one
+        return

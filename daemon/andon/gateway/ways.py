@@ -9,6 +9,7 @@ import errno
 import hmac
 import os
 import re
+import resource
 import socket
 from pathlib import Path
 
@@ -21,13 +22,14 @@ from andon.schema.layout import Layout
 
 from .dial import Dial
 from .egress import Way
-from .limits import CHUNK, DRAIN_S, QUIET_S, WAYS
+from .limits import CHUNK, DRAIN_S, QUIET_S, STREAMS, WAYS
 from .scribe import Scribe
 from .told import Told
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """Of a job."""
-BACKLOG = 512
+BACKLOG = 1024
+"""Who finds it full is sent away by the kernel: as many as a job may have at once fit."""
 
 
 class Ways:
@@ -38,6 +40,9 @@ class Ways:
         self._dial = dial or Dial()
         self._open: dict[str, tuple[Way, asyncio.Server]] = {}
         self._busy = asyncio.Lock()
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._most = max(64, (most - 2 * STREAMS - WAYS) // 2)
+        """Connections of all jobs together: two descriptors each, and the model calls keep theirs."""
 
     async def control(self, request: web.Request) -> web.Response:
         """`PUT` and `DELETE` of `/_/<token>/egress/<job>`, by the daemon."""
@@ -63,7 +68,7 @@ class Ways:
             if len(self._open) >= WAYS:
                 return False
             folder = self._place.job(name)
-            way = Way(folder, self._dial, Told(self._scribe, folder))
+            way = Way(folder, self._dial, Told(self._scribe, folder), self._full)
             server = await asyncio.start_unix_server(way.meet, sock=listening(path), limit=CHUNK, backlog=BACKLOG)
             self._open[name] = (way, server)
             return True
@@ -92,6 +97,9 @@ class Ways:
         tasks = [task for way, _ in self._open.values() for task in way.live]
         if tasks:
             await asyncio.wait(tasks, timeout=1.0)
+
+    def _full(self) -> bool:
+        return sum(len(way.live) for way, _ in self._open.values()) >= self._most
 
     def _busy_ones(self) -> list[asyncio.Task[None]]:
         """The connections on which something was said just now."""
