@@ -398,7 +398,7 @@ def _(view: View) -> Iterator[str]:
             if done.returncode != 0:
                 yield f"the check fails on {ref} at {oid[:12]}"
         finally:
-            shutil.rmtree(room)
+            shutil.rmtree(room, ignore_errors=True)
 
 
 @invariant("person-untouched")
