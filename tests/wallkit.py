@@ -76,8 +76,8 @@ def ready(job: Path) -> None:
 def mutated(patch: str) -> Callable[[Path], tuple[str, ...]]:
     """A shim with a guard taken away: `patch` is run with its modules loaded."""
     rooms = str(Path(shim.__file__).parents[2])
-    code = (f"import sys; sys.path.append({rooms!r})\n"
-            f"from andon.edges import bubblewrap, inside, landlock, seccomp, shim, walls\n{patch}\nsys.exit(shim.main(sys.argv[1:]))")
+    load = f"import sys; sys.path.append({rooms!r})\nfrom andon.edges import bubblewrap, inside, landlock, seccomp, shim, walls"
+    code = f"{load}\n{patch}\nsys.exit(shim.main(sys.argv[1:]))"
     return lambda job: (PYTHON, "-I", "-S", "-c", code, str(job))
 
 
@@ -86,8 +86,8 @@ class Screen:
 
     def __init__(self, job: Path) -> None:
         self.master, slave = pty.openpty()
-        self.shim = subprocess.Popen((PYTHON, "-I", "-S", "-c", CONTROL, *jobs.shim_argv(job)), stdin=slave, stdout=slave, stderr=slave,
-                                     env={})
+        argv = (PYTHON, "-I", "-S", "-c", CONTROL, *jobs.shim_argv(job))
+        self.shim = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, env={})
         os.close(slave)
         os.set_blocking(self.master, False)
         self.text = ""
