@@ -62,8 +62,9 @@ class Scene:
 
 def git(repo: Path, *args: str, stdin: str = "", check: bool = True) -> str:
     """The output of a git command; empty when it fails and `check` is off."""
-    done = subprocess.run(("git", "-C", str(repo), "-c", "gc.auto=0", *args), input=stdin, capture_output=True, text=True, errors="surrogateescape",
-                          timeout=120, check=False, env={**os.environ, **CLEAN})
+    argv = ("git", "-C", str(repo), "-c", "gc.auto=0", *args)
+    done = subprocess.run(argv, input=stdin, capture_output=True, text=True, errors="surrogateescape", timeout=120, check=False,
+                          env={**os.environ, **CLEAN})
     if done.returncode != 0 and check:
         raise AssertionError(f"git {' '.join(args)} in {repo}: {done.stderr}")
     return done.stdout.strip() if done.returncode == 0 else ""
