@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from andon.edges import checkout, enclose, homes, jobs, landing, merging, mirror, publish, revert, salvage
+from andon.edges import beneath, checkout, enclose, homes, jobs, landing, merging, mirror, publish, revert, salvage
 from andon.edges.blobs import Blobs
 from andon.edges.check import Checks
 from andon.edges.git import git
@@ -38,6 +38,7 @@ GIT_AT_ONCE = 4
 """Deeds that are mostly git, at once."""
 STARTS_AT_ONCE = 4
 SCREEN_LINES = 500
+FACTS_BYTES = 64 * 1024
 LAST_LOOKS_S = (0.05, 0.2, 0.0)
 """Pauses after each look at a last screen that was still empty."""
 
@@ -217,7 +218,8 @@ class Performer:
         (folder / FACTS).write_bytes(msgspec.json.encode(facts_of(launch, adapter, effect.resume)))
         kept = {key: value for key, value in env.items() if key not in launch.drop}
         box, inside = enclose.agent(
-            effect.walls, job=folder, checkout=Path(effect.path), home=home, git_dir=effect.git_dir, argv=launch.argv,
+            effect.walls, job=folder, checkout=Path(effect.path), home=home, git_dir=effect.git_dir,
+            argv=(*launch.argv, *launch.programs, *self._tools.hook[:1], *self._tools.verbs[:1]),
             env={**kept, **launch.env}, ours=OURS, doors=doors, keys=profile_keys(adapter),
         )
         inside |= launch.env
@@ -226,7 +228,7 @@ class Performer:
     def _tell_facts(self, attempt: AttemptId, folder: Path) -> None:
         """What was known of the session when it was started, by whichever daemon."""
         with contextlib.suppress(OSError, msgspec.MsgspecError):
-            facts = msgspec.json.decode((folder / FACTS).read_bytes(), type=Facts)
+            facts = msgspec.json.decode(beneath.read(folder, FACTS, FACTS_BYTES), type=Facts)
             self._emit(i.ConversationSeen(
                 attempt=attempt, conversation=facts.conversation, channel=facts.channel, interactive=facts.interactive,
                 metered=facts.metered,

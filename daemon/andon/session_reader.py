@@ -15,7 +15,7 @@ import msgspec
 
 from andon.core import monitor
 from andon.core.state import Attempt
-from andon.edges import jobs
+from andon.edges import beneath, jobs
 from andon.edges.lines import Tail, aside, decode
 from andon.edges.transcript import Transcript, named
 from andon.edges.tree import Look, Root
@@ -215,7 +215,7 @@ def _git_dir(checkout: Path) -> Path | None:
             return None
         if place.is_dir():
             return place
-        told = place.read_text(errors="replace")[:1000] if place.stat().st_size < 1000 else ""
+        told = beneath.read(checkout, ".git", 1000).decode(errors="replace")
     except OSError:
         return None
     named_ = Path(told.removeprefix("gitdir:").strip())

@@ -17,7 +17,7 @@ import msgspec
 
 from andon.core.assertions import asserted
 from andon.core.judging.screens import matches, rules_for
-from andon.edges import checkout, jobs, keyboard, shim
+from andon.edges import beneath, checkout, jobs, keyboard, shim
 from andon.edges.tmux import Tmux
 from andon.schema import effects as f, inputs as i
 from andon.schema.agent import Channel
@@ -222,8 +222,7 @@ def _told(folder: Path, text: str) -> str:
     """By which raw lines of the session these words are seen to have arrived; empty when by none."""
     wanted = msgspec.json.encode(text[:400])[1:-1]
     for name, how in ((CHANNEL, "api"), (HOOKS, "hook")):
-        with contextlib.suppress(OSError), (folder / name).open("rb") as file:
-            file.seek(max(0, file.seek(0, 2) - RECEIPT_BYTES))
-            if wanted in file.read(RECEIPT_BYTES):
+        with contextlib.suppress(OSError):
+            if wanted in beneath.tail(folder, name, RECEIPT_BYTES):
                 return how
     return ""

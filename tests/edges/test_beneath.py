@@ -19,7 +19,7 @@ SECRET = b"the person's own\n"
 def root(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder of an agent beside a secret, seen by the system call and by the walk that stands in for it."""
     monkeypatch.setattr(beneath.kernel, "there", request.param == "kernel" and beneath.kernel.there)
-    place = tmp_path / "root"
+    place = tmp_path / "ours"
     (place / "in" / "deep").mkdir(parents=True)
     (place / "in" / "deep" / "file").write_bytes(b"content\n")
     (tmp_path / "secret").write_bytes(SECRET)
@@ -94,7 +94,7 @@ def test_a_name_that_leads_outside_is_refused(root: Path, name: str) -> None:
 def test_a_link_on_the_way_is_not_followed_whichever_part_it_is(root: Path, tmp_path: Path) -> None:
     (root / "way").symlink_to(tmp_path)
     (tmp_path / "rootlink").symlink_to(root)
-    for place, name in ((root, "way/secret"), (root, "way/root/in/deep/file"), (tmp_path / "rootlink", "in/deep/file")):
+    for place, name in ((root, "way/secret"), (root, "way/ours/in/deep/file"), (tmp_path / "rootlink", "in/deep/file")):
         with pytest.raises(OSError) as refused:
             beneath.read(place, name, 100)
         assert refused.value.errno in (errno.ELOOP, errno.ENOTDIR, errno.EXDEV)

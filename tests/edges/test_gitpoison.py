@@ -319,4 +319,5 @@ def test_the_daemon_has_one_place_that_starts_git() -> None:
     edges = Path(module.__file__).parent
     texts = {path.name: path.read_text() for path in edges.glob("*.py")}
     starters = {name for name, text in texts.items() if re.search(r"create_subprocess|subprocess\.(run|Popen|check)", text)}
-    assert {name for name in starters if re.search(r'["\']git["\']', texts[name])} == {"git.py"}
+    attacking = {"attacks.py", "attempts.py"}  # play the agent against our own walls, in a repository made for that
+    assert {name for name in starters if re.search(r'["\']git["\']', texts[name])} - attacking == {"git.py"}

@@ -4,6 +4,7 @@ import hashlib
 import re
 from pathlib import Path
 
+from andon.edges import withheld
 from andon.edges.durable import TEMPORARY, private_dir, sync_dir, unwritable, write_file
 from andon.schema.errors import Mistake
 from andon.schema.ids import Digest
@@ -17,12 +18,15 @@ class Blobs:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
+        withheld.keep(layout.home)
 
     def put(self, data: bytes) -> Digest:
-        """Keep `data` and name it by its sha256. Durable on return; a second put of the same data writes nothing.
+        """Keep `data` without secrets and name what is kept by its sha256. Durable on return; the same again writes nothing.
 
-        A blob that went bad on disk is replaced by the good data. Raises Mistake when it cannot be written.
+        What cannot be looked through for secrets is not kept: a note stands in its place. A blob that went bad on disk is
+        replaced by the good data. Raises Mistake when it cannot be written.
         """
+        data = withheld.data(data)
         digest = Digest(hashlib.sha256(data).hexdigest())
         path = self._layout.blob(digest)
         try:
@@ -41,6 +45,9 @@ class Blobs:
         except OSError as error:
             raise Mistake(f"Blob {digest[:12]} cannot be read: {error.strerror}.", where=str(path)) from error
         if hashlib.sha256(data).hexdigest() != digest:
+            if withheld.is_tombstone(digest):
+                raise Mistake(f"Blob {digest[:12]} was forgotten at a person's wish: it held a secret.", where=str(path),
+                              mend="It cannot be brought back; its name still stands in the evidence.")
             raise Mistake(
                 f"Blob {digest[:12]} is not what its name says: it was changed on disk.", where=str(path),
                 mend="Do not rely on it. Put the file back from a backup, or prove again.",

@@ -12,6 +12,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
+import msgspec
+
+from andon.edges import withheld
 from andon.edges.lines import append
 from andon.schema.agent import Channel, SessionFacts
 from andon.schema.ids import AttemptId
@@ -93,6 +96,7 @@ class Channels:
         file, count = facts.job / CHANNEL, 0
         try:
             async for line in channel.lines():
+                line = msgspec.structs.replace(line, data=withheld.struct(line.data))
                 append(file, line)
                 self._hand(facts.attempt, line)
                 count += 1

@@ -11,10 +11,9 @@ from typing import Any, Protocol
 
 import msgspec
 
-from andon.edges import enclose, evidence, jobs, report, salvage
+from andon.edges import beneath, enclose, evidence, jobs, report, salvage, withheld
 from andon.edges.process import MARKER
 from andon.edges.proving import Proving
-from andon.schema.clean import clean
 from andon.schema.effects import RunCheck
 from andon.schema.errors import Mistake
 from andon.schema.faults import point
@@ -25,6 +24,7 @@ from andon.schema.layout import Layout
 from andon.schema.sentences import plural
 
 TAIL_CHARS = 3500
+LOG_BYTES = 256 * 2**20
 REPORTS = "out"
 """The one folder of a run's directory that the code under test may write to, beside its TMPDIR."""
 LOST_SHOWN = 50
@@ -119,7 +119,7 @@ class Checks:
         if touched and found.result == "pass":
             because = f"the run changed {plural(len(touched), 'tracked file')}: {', '.join(touched[:3])}"
             found = msgspec.structs.replace(found, result="unevaluated", cause="tampered", because=because)
-        log = (folder / LOG).read_bytes() if (folder / LOG).is_file() else b""
+        log = _log_of(folder)
         names = json.dumps(list(found.names)).encode()
         ran = CheckRan(
             run=effect.run, result=found.result, because=found.because, cause=found.cause, passed=found.passed,
@@ -134,7 +134,7 @@ class Checks:
     def _keep_report(self, folder: Path) -> Digest:
         """The report as a blob; nothing when it cannot be read."""
         path = report_of(folder)
-        return Digest("") if report.readable(path) else self._blobs.put(path.read_bytes())
+        return Digest("") if report.readable(path) else self._blobs.put(report.content(path))
 
     def _lost(self, effect: RunCheck, names: tuple[str, ...]) -> tuple[str, ...]:
         """Tests that pass on the base and not here."""
@@ -150,6 +150,16 @@ async def whole(ending: Coroutine[Any, Any, object]) -> None:
     while not task.done():
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.shield(task)
+
+
+def _log_of(folder: Path) -> bytes:
+    """What the run printed; a note when something else was put in its place."""
+    try:
+        return beneath.tail(folder, LOG, LOG_BYTES)
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        return f"[the log cannot be read: {error.strerror}]\n".encode()
 
 
 def report_of(folder: Path) -> Path:
@@ -172,4 +182,4 @@ def job_of(effect: RunCheck, slot: Path, folder: Path) -> Job:
 
 def tail_of(told: str, log: bytes) -> str:
     """What a retry packet quotes: the first failures in their own words, else the end of the log."""
-    return told[:TAIL_CHARS] if told else clean(log[-20_000:].decode(errors="replace"))[-TAIL_CHARS:]
+    return told[:TAIL_CHARS] if told else withheld.text(log[-20_000:].decode(errors="replace"))[-TAIL_CHARS:]

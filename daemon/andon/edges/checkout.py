@@ -297,7 +297,7 @@ async def _elsewhere(effect: ImportWork, path: Path, known: Marker, head: Oid) -
 
 
 def _loose_branch(agent: Path, branch: str) -> str:
-    said = read_plain(agent / "refs" / "heads" / branch).decode(errors="replace").strip()
+    said = read_plain(agent / "refs" / "heads" / branch, root=agent).decode(errors="replace").strip()
     return said if re.fullmatch(r"[0-9a-f]{40,64}", said) else ""
 
 

@@ -1,13 +1,14 @@
-"""Views as the bytes that go over the operator's socket, made once for all clients; must never know who gets them."""
+"""Views as the bytes that go over the operator's socket, made once for all clients; must never know who gets them.
+
+Secrets stay behind here: whatever a face is told passes this module.
+"""
 
 from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from andon.edges import withheld
 from andon.schema.views import AnyView
-
-encoder = msgspec.json.Encoder()
-"""Writes every message of the socket."""
 
 
 class RawSnapshot(msgspec.Struct, tag_field="type", tag="snapshot"):
@@ -22,6 +23,21 @@ class RawChanges(msgspec.Struct, tag_field="type", tag="changes"):
 
     views: list[msgspec.Raw]
     gone: tuple[str, ...]
+
+
+class Encoder:
+    """Writes every message of the socket, without secrets."""
+
+    def __init__(self) -> None:
+        self._plain = msgspec.json.Encoder()
+
+    def encode(self, message: object) -> bytes:
+        """The message as JSON. Views that are already encoded were looked through then."""
+        told = self._plain.encode(message)
+        return told if isinstance(message, RawSnapshot | RawChanges) else withheld.data(told)
+
+
+encoder = Encoder()
 
 
 class Encoded:

@@ -22,6 +22,7 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
+from andon.edges import withheld
 from andon.edges.spawn import reap, uncut
 from andon.schema.errors import Mistake
 from andon.schema.ids import Oid
@@ -96,7 +97,8 @@ class GitFailed(Mistake):
     def __init__(self, args: Sequence[str], output: Output, where: str) -> None:
         lines = [line for line in output.err.splitlines() if line.strip()] or [f"exit code {output.code}"]
         fatal = [line for line in lines if line.startswith(("fatal:", "error:"))] or lines
-        super().__init__(f"git {args[0]} failed: {fatal[0]}"[:500], where=f"{where}: git {' '.join(args)}"[:500],
+        super().__init__(withheld.text(f"git {args[0]} failed: {fatal[0]}")[:500],
+                         where=withheld.text(f"{where}: git {' '.join(args)}")[:500],
                          mend="Look at the repository with `git status` and `git fsck`; when it is well, try again.")
         self.output = output
 

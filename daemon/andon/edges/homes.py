@@ -5,10 +5,9 @@ A home outlives the sittings of one attempt, so that a conversation can be gone 
 
 import contextlib
 import os
-import shutil
 from pathlib import Path, PurePosixPath
 
-from andon.edges import shim
+from andon.edges import beneath
 from andon.schema.agent import Seed
 from andon.schema.errors import Mistake
 
@@ -28,13 +27,11 @@ def lay(home: Path, seeds: tuple[Seed, ...], *, copies: bool) -> list[str]:
         place = _within(home, seed.path)
         if os.path.lexists(place) and not seed.always:
             continue
-        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if seed.copy:
-            if not copies or not _copied(Path(seed.copy).expanduser(), place, seed.mode):
+            if not copies or not _copied(Path(seed.copy).expanduser(), home, seed):
                 missing.append(seed.copy)
             continue
-        shim.write_whole(str(place), seed.text.encode())
-        place.chmod(seed.mode)
+        _laid(home, seed, seed.text.encode())
     return missing
 
 
@@ -50,13 +47,20 @@ def _within(home: Path, name: str) -> Path:
     return place
 
 
-def _copied(source: Path, place: Path, mode: int) -> bool:
+def _laid(home: Path, seed: Seed, data: bytes) -> None:
+    try:
+        if above := str(PurePosixPath(seed.path).parent):
+            beneath.make_folders(home, above)
+        beneath.write_whole(home, seed.path, data, seed.mode)
+    except OSError as error:
+        raise Mistake(f"{home / seed.path} cannot be written: {error.strerror}", where=str(home),
+                      mend="an agent may have put something in its place: look, then retry the task") from error
+
+
+def _copied(source: Path, home: Path, seed: Seed) -> bool:
     """Whether a person's regular file was copied."""
     with contextlib.suppress(OSError):
         if source.is_file() and source.stat().st_size <= COPY_LIMIT:
-            aside = place.with_name(f".{place.name}.tmp")
-            shutil.copyfile(source, aside)
-            aside.chmod(mode)
-            aside.rename(place)
+            _laid(home, seed, source.read_bytes())
             return True
     return False

@@ -10,7 +10,6 @@ import itertools
 import os
 import re
 import signal
-import stat
 import sys
 import time
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import TypeVar
 
 import msgspec
 
-from andon.edges import process, shim
+from andon.edges import beneath, process, shim, withheld
 from andon.edges.notify import BUS, apart
 from andon.edges.spawn import spawn
 from andon.schema.clean import clean
@@ -28,8 +27,8 @@ from andon.schema.jobs import EXIT, INBOX, JOB, OUTBOX, START, TOKEN_EXIT, Answe
 
 MESSAGES, MESSAGE_BYTES, ENTRIES = 100, 64 * 1024, 10_000
 """At most: messages a read, bytes of one, directory entries looked at."""
-RECORD_BYTES = 64 * 1024
-"""At most: bytes of `start` and `exit.json`."""
+RECORD_BYTES, JOB_BYTES = 64 * 1024, 16 * 1024 * 1024
+"""At most: bytes of `start` and `exit.json`; of `job.json`."""
 SITTING = "sitting"
 """The file that says which sitting a job directory belongs to; absent in the first."""
 KILL_S = shim.GIVE_UP_S + 2.0
@@ -94,7 +93,7 @@ def begin_sitting(folder: Path, sitting: int) -> None:
     Only one whose job is over is moved: a directory of this sitting, or one that still runs, stays.
     """
     mark = folder / SITTING
-    known = int(mark.read_text()) if mark.is_file() else 1
+    known = _sitting(folder)
     if sitting == 1 or (folder.is_dir() and (known >= sitting or isinstance(probe(folder), Running))):
         return
     if folder.is_dir():
@@ -104,10 +103,17 @@ def begin_sitting(folder: Path, sitting: int) -> None:
     shim.write_whole(str(mark), str(sitting).encode())
 
 
+def _sitting(folder: Path) -> int:
+    """Which sitting a job directory belongs to, as its mark says."""
+    with contextlib.suppress(OSError, ValueError):
+        return int(beneath.read(folder, SITTING, 20))
+    return 1
+
+
 def read_job(folder: Path) -> Job | None:
     """The job as written, or None."""
     with contextlib.suppress(OSError, msgspec.MsgspecError):
-        return msgspec.json.decode((folder / JOB).read_bytes(), type=Job)
+        return msgspec.json.decode(beneath.read(folder, JOB, JOB_BYTES), type=Job)
     return None
 
 
@@ -246,73 +252,45 @@ def read_outbox(folder: Path, after: int) -> list[Said]:
 def hear(folder: Path, after: int) -> Heard:
     """The same with the count of files that were no message."""
     try:
-        box = os.open(folder / OUTBOX, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return Heard()
-    try:
-        with os.scandir(box) as entries:
+        with beneath.folder(folder, OUTBOX) as box, os.scandir(box) as entries:
             names = [entry.name for entry in itertools.islice(entries, ENTRIES)]
-        numbers = sorted(int(name[:-5]) for name in names if re.fullmatch(r"[1-9][0-9]{0,8}\.json", name))
-        wanted = [n for n in numbers if n > after]
-        said: list[Said] = []
-        malformed = 0
-        for n in wanted:
-            if len(said) == MESSAGES:
-                break
-            message = _read_message(box, n)
-            malformed += message is None
-            said += [message] if message else []
-        return Heard(said=tuple(said), malformed=malformed)
+            numbers = sorted(int(name[:-5]) for name in names if re.fullmatch(r"[1-9][0-9]{0,8}\.json", name))
+            return _messages(box, [n for n in numbers if n > after])
     except OSError:
         return Heard()
-    finally:
-        os.close(box)
+
+
+def _messages(box: int, wanted: list[int]) -> Heard:
+    said: list[Said] = []
+    malformed = 0
+    for n in wanted:
+        if len(said) == MESSAGES:
+            break
+        message = _read_message(box, n)
+        malformed += message is None
+        said += [message] if message else []
+    return Heard(said=tuple(said), malformed=malformed)
 
 
 def _read_message(box: int, n: int) -> Said | None:
     with contextlib.suppress(OSError, msgspec.MsgspecError, UnicodeError):
-        data = _read_plain(f"{n}.json", MESSAGE_BYTES, box)
-        said = msgspec.json.decode(data, type=Said) if data is not None else None
-        if said and said.n == n:
-            options = tuple(clean(one) for one in said.options[:20])
-            return msgspec.structs.replace(said, text=clean(said.text), commit=clean(said.commit)[:200], options=options)
+        said = msgspec.json.decode(beneath.read(box, f"{n}.json", MESSAGE_BYTES), type=Said)
+        if said.n == n:
+            options = tuple(withheld.text(one) for one in said.options[:20])
+            text, commit = withheld.text(said.text), withheld.text(said.commit)[:200]
+            return msgspec.structs.replace(said, text=text, commit=commit, options=options)
     return None
 
 
 def write_answer(folder: Path, answer: Answer) -> None:
     """Put the answer into the inbox, whole; the same answer again changes nothing."""
-    box = os.open(folder / INBOX, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    aside = f".{answer.n}.tmp"
-    try:
-        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=box)
-        try:
-            os.write(fd, msgspec.json.encode(answer))
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+    with beneath.folder(folder, INBOX) as box:
+        beneath.write_whole(box, f"{answer.n}.json", msgspec.json.encode(answer))
         point("deliver-answer.written")
-        os.rename(aside, f"{answer.n}.json", src_dir_fd=box, dst_dir_fd=box)
-        os.fsync(box)
-    finally:
-        os.close(box)
 
 
 def _read(path: Path, kind: type[T]) -> T | None:
     """A record of ours, or None when it is absent or not one."""
     with contextlib.suppress(OSError, msgspec.MsgspecError):
-        data = _read_plain(str(path), RECORD_BYTES)
-        return msgspec.json.decode(data, type=kind) if data is not None else None
+        return msgspec.json.decode(beneath.read(path.parent, path.name, RECORD_BYTES), type=kind)
     return None
-
-
-def _read_plain(name: str, limit: int, folder: int | None = None) -> bytes | None:
-    """A regular file with one name and at most `limit` bytes; None when it is anything else. Raises OSError when absent."""
-    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-    try:
-        facts = os.fstat(fd)
-        if not stat.S_ISREG(facts.st_mode) or facts.st_size > limit:
-            return None
-        data = os.read(fd, limit + 1)
-        return data if len(data) <= limit else None
-    finally:
-        os.close(fd)

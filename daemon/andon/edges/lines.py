@@ -9,13 +9,12 @@ The `Bell` says which watched folders have news. It costs one wake-up for all th
 import asyncio
 import contextlib
 import os
-import stat
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from andon.edges import inotify
+from andon.edges import beneath, inotify, withheld
 from andon.edges.watch import Watch
 from andon.schema.signals import Line
 
@@ -42,13 +41,11 @@ def append(path: Path, line: Line, limit: int = FILE_BYTES) -> bool:
     if len(data) > LINE_BYTES or b"\n" in data[:-1]:
         return False
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+        fd = beneath.opened(path.parent, path.name, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     except OSError:
         return False
     try:
         facts = os.fstat(fd)
-        if not stat.S_ISREG(facts.st_mode):
-            return False
         written = os.write(fd, data)
         if written < len(data):  # the disk is full: what stands there is closed off, so that the next line is whole again
             os.write(fd, b"\n")
@@ -68,10 +65,15 @@ def aside(path: Path) -> Path:
 
 
 class Tail:
-    """One growing file, read on from `offset`. Made for a file that may not be there yet."""
+    """One growing file, read on from `offset`. Made for a file that may not be there yet; its lines come without secrets.
 
-    def __init__(self, path: Path, offset: int = 0) -> None:
+    No link is followed below `root`, which is the file's own folder unless another is given.
+    """
+
+    def __init__(self, path: Path, offset: int = 0, root: Path | None = None) -> None:
         self.path, self.offset = path, offset
+        self._root = path.parent if root is None else root
+        self._name = str(path.relative_to(self._root))
         self.skipped = 0
         """Lines that were too long."""
         self.more = False
@@ -86,13 +88,11 @@ class Tail:
         """The whole lines since the last time, at most `limit` bytes of them (but one line may be longer). Never raises."""
         self.more = False
         try:
-            fd = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            fd = beneath.opened(self._root, self._name)
         except OSError:
             return []
         try:
             facts = os.fstat(fd)
-            if not stat.S_ISREG(facts.st_mode):
-                return []
             self._notice(facts)
             if facts.st_size <= self.offset:
                 return []
@@ -126,7 +126,7 @@ class Tail:
         if self._inside:
             self._inside, rows = False, rows[1:]
             self.skipped += 1
-        return [row for row in rows if row.strip()]
+        return [withheld.data(row) for row in rows if row.strip()]
 
 
 class Bell:

@@ -21,6 +21,7 @@ from typing import Literal
 
 import msgspec
 
+from andon.edges import withheld
 from andon.edges.control import Control, TmuxError
 from andon.edges.spawn import spawn
 from andon.edges.tmux import HUB, server_argv
@@ -127,7 +128,7 @@ class PaneWatch:
 
     def _picture(self, rows: list[str], width: int, height: int, cursor: tuple[int, int] | None, *, alive: bool) -> PaneIs:
         """The screen, or its last written rows when fewer are wanted."""
-        cleaned = [clean_row(row) for row in rows[:height]]
+        cleaned = _without_secrets([clean_row(row) for row in rows[:height]], width)
         used = max((n for n, row in enumerate(cleaned, 1) if row.strip()), default=0)
         used = max(used, cursor[1] + 1 if cursor else 0)
         first = max(0, used - self._limit) if self._limit else 0
@@ -247,7 +248,16 @@ def cleaned(rows: Sequence[str]) -> tuple[str, ...]:
     last = len(rows)
     while last and not rows[last - 1].strip():
         last -= 1
-    return tuple(row if row.isprintable() else clean(row).replace("\n", " ").replace("\t", " ") for row in rows[:last])
+    plain = tuple(row if row.isprintable() else clean(row).replace("\n", " ").replace("\t", " ") for row in rows[:last])
+    return withheld.redactor().rows(plain, max(map(len, plain), default=0))
+
+
+def _without_secrets(rows: list[str], width: int) -> list[str]:
+    """The coloured rows of a screen; one that holds a secret, or a part of one, comes without colours and with dots for it."""
+    plain = tuple(clean(row) for row in rows)
+    kept = withheld.redactor().rows(plain, width)
+    return rows if kept is plain else [row if one is before or one == before else one
+                                       for row, before, one in zip(rows, plain, kept, strict=True)]
 
 
 def _heed_nothing(kind: str, rest: bytes) -> None:

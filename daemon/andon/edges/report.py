@@ -1,6 +1,7 @@
 """Reads what a check run left: exit, JUnit or SARIF. Three-valued: what cannot be read is unevaluated, never a pass."""
 
 import json
+import stat
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import ParseError
@@ -8,7 +9,7 @@ from xml.etree.ElementTree import ParseError
 import msgspec
 from junitparser import Error, Failure, JUnitXml, JUnitXmlError, Skipped, TestCase
 
-from andon.schema.clean import clean
+from andon.edges import beneath, withheld
 from andon.schema.events import Result
 from andon.schema.jobs import Exit
 from andon.schema.sentences import plural
@@ -64,7 +65,7 @@ def judge_exit(check: Check, seen: Exit) -> Verdict | None:
     if seen.because == "stopped":
         return unevaluated("lost", "it was stopped from outside")
     if seen.because == "not-started" or seen.code in (126, 127):
-        return unevaluated("missing-tool", f"exit {seen.code}: {clean(seen.error) or 'a command was not found'}")
+        return unevaluated("missing-tool", f"exit {seen.code}: {withheld.text(seen.error) or 'a command was not found'}")
     if seen.code == SETUP_EXIT:
         return unevaluated("setup", "a setup command failed")
     if seen.code is None or seen.code >= FIRST_SIGNAL:
@@ -75,13 +76,17 @@ def judge_exit(check: Check, seen: Exit) -> Verdict | None:
 
 def readable(report: Path) -> str:
     """Why a report cannot be read; empty when it can."""
-    try:
-        size = report.lstat().st_size
-    except OSError:
+    seen = beneath.facts(report.parent, report.name)
+    if seen is None:
         return "it left no report"
-    if report.is_symlink() or not report.is_file():
+    if not stat.S_ISREG(seen.st_mode):
         return "its report is no plain file"
-    return f"its report has {size} bytes, more than are read" if size > REPORT_BYTES else ""
+    return f"its report has {seen.st_size} bytes, more than are read" if seen.st_size > REPORT_BYTES else ""
+
+
+def content(report: Path) -> bytes:
+    """What the run left. Raises OSError when it cannot be read: it may have been swapped since `readable`."""
+    return beneath.read(report.parent, report.name, REPORT_BYTES)
 
 
 # --- JUnit -----------------------------------------------------------------------------------------------------------
@@ -93,9 +98,9 @@ def judge_junit(check: Check, seen: Exit, report: Path) -> Verdict:
     if flaw:
         return unevaluated("unreadable-report", f"{flaw} (exit code {seen.code})")
     try:
-        cases = cases_of(JUnitXml.fromfile(str(report)))
-    except (JUnitXmlError, ParseError, ValueError, TypeError, AttributeError) as error:
-        return unevaluated("unreadable-report", f"its report is no JUnit XML: {clean(str(error))[:200]}")
+        cases = cases_of(JUnitXml.fromstring(content(report)))
+    except (JUnitXmlError, ParseError, ValueError, TypeError, AttributeError, OSError) as error:
+        return unevaluated("unreadable-report", f"its report is no JUnit XML: {withheld.text(str(error))[:200]}")
     count = tally(cases)
     if count.passed + count.failed < check.minimum_tests:
         ran = f"{plural(count.passed + count.failed, 'test')} ran, {count.skipped} skipped; at least {check.minimum_tests} must run"
@@ -130,11 +135,11 @@ def tally(cases: list[TestCase]) -> Verdict:
     failing: dict[str, str] = {}
     skipped: set[str] = set()
     for case in cases:
-        name = clean(f"{case.classname or ''}::{case.name or ''}")[:300]
+        name = withheld.text(f"{case.classname or ''}::{case.name or ''}")[:300]
         results = case.result if isinstance(case.result, list) else [case.result] if case.result else []
         bad = next((result for result in results if isinstance(result, Failure | Error)), None)
         if bad is not None:
-            failing.setdefault(name, clean(str(bad.text or bad.message or ""))[-1500:])
+            failing.setdefault(name, withheld.text(str(bad.text or bad.message or ""))[-1500:])
         elif any(isinstance(result, Skipped) for result in results):
             skipped.add(name)
         else:
@@ -156,9 +161,9 @@ def judge_sarif(seen: Exit, report: Path) -> Verdict:
     if flaw:
         return unevaluated("unreadable-report", f"{flaw} (exit code {seen.code})")
     try:
-        found = [result for run in json.loads(report.read_text())["runs"] for result in run.get("results") or ()]
+        found = [result for run in json.loads(content(report))["runs"] for result in run.get("results") or ()]
         errors = [sarif_line(result) for result in found if is_error(result)]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as error:
         return unevaluated("unreadable-report", f"its report is no SARIF: {type(error).__name__}")
     if errors:
         return Verdict(
@@ -183,4 +188,4 @@ def sarif_line(result: dict[str, Any]) -> str:
     physical = places[0].get("physicalLocation", {})
     where = physical.get("artifactLocation", {}).get("uri", "?")
     line = physical.get("region", {}).get("startLine", "?")
-    return clean(f"{where}:{line} {result.get('ruleId', '')} {result.get('message', {}).get('text', '')}")[:300]
+    return withheld.text(f"{where}:{line} {result.get('ruleId', '')} {result.get('message', {}).get('text', '')}")[:300]

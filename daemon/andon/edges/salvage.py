@@ -20,14 +20,16 @@ from typing import Any
 
 import msgspec
 
-from andon.edges import marker
+from andon.edges import beneath, marker
 from andon.edges.git import FETCH, common_lock, drop_ref, git, look, make_git_dir, read_ref
-from andon.edges.scratch import Scratch, head_of, kinds, linked, mentioned, own_objects, read_plain, scratch
+from andon.edges.scratch import FILES_LIMIT, Scratch, head_of, kinds, linked, mentioned, own_objects, read_plain, scratch
 from andon.schema.errors import Mistake
 from andon.schema.faults import point
 from andon.schema.ids import AttemptId, Oid
 from andon.schema.layout import Layout
 
+INDEX_BYTES = 512 * 2**20
+"""An index of an agent's that is larger is not read."""
 TIPS_LIMIT = 2_000
 """Commits beside HEAD that one snapshot may have to name; more is refused, and nothing is removed."""
 
@@ -330,9 +332,10 @@ def _leftovers(layout: Layout) -> list[Path]:
 
 
 def _copy_index(agent: Path, copy: Path) -> bool:
-    for path in (agent / "index", *agent.glob("sharedindex.*")):
-        if path.is_file() and not path.is_symlink():
-            shutil.copyfile(path, copy if path.name == "index" else copy.parent / path.name)
+    for name in ("index", *(name for name in beneath.names(agent, ".", FILES_LIMIT) if name.startswith("sharedindex."))):
+        with contextlib.suppress(OSError):
+            data = beneath.read(agent, name, INDEX_BYTES)
+            (copy if name == "index" else copy.parent / name).write_bytes(data)
     return copy.exists()
 
 

@@ -10,14 +10,13 @@ import contextlib
 import os
 import re
 import shutil
-import stat
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
-from andon.edges import marker
+from andon.edges import beneath, marker
 from andon.edges.git import Output, git, make_git_dir, read_ref
 from andon.schema.ids import Oid
 from andon.schema.layout import Layout
@@ -92,7 +91,8 @@ async def excludes(git_dir: Path | str) -> str:
     asked = await git("config", "--type=path", "--get", "core.excludesFile", git_dir=git_dir, trusted=True, check=False)
     config_home = os.environ.get("XDG_CONFIG_HOME") or f"{os.environ.get('HOME', '')}/.config"
     named = Path(asked.text) if asked.code == 0 and asked.text else Path(config_home) / "git" / "ignore"
-    return "".join(read_plain(path).decode(errors="replace") + "\n" for path in (named, Path(git_dir) / "info" / "exclude"))
+    theirs = (named.resolve(), (Path(git_dir) / "info" / "exclude").resolve())  # the person's own links count
+    return "".join(read_plain(path).decode(errors="replace") + "\n" for path in theirs)
 
 
 def agent_git_dir(git_dir: Path, checkout: Path) -> Path | None:
@@ -120,7 +120,7 @@ async def head_of(scratch: Scratch, git_dir: Path) -> Oid | None:
     """The commit that the checkout's HEAD names, or None; read from files, existence not checked."""
     if scratch.agent is None:
         return None
-    said = read_plain(scratch.agent / "HEAD").decode(errors="replace").strip()
+    said = read_plain(scratch.agent / "HEAD", root=scratch.agent).decode(errors="replace").strip()
     if not said.startswith("ref: "):
         return Oid(said) if _HEX.fullmatch(said.encode()) else None
     name = said.removeprefix("ref: ").strip()
@@ -128,10 +128,10 @@ async def head_of(scratch: Scratch, git_dir: Path) -> Oid | None:
         return None
     if linked(scratch):
         return await read_ref(git_dir, name)
-    loose = read_plain(scratch.agent / name).decode(errors="replace").strip()
+    loose = read_plain(scratch.agent / name, root=scratch.agent).decode(errors="replace").strip()
     if _HEX.fullmatch(loose.encode()):
         return Oid(loose)
-    for line in read_plain(scratch.agent / "packed-refs").decode(errors="replace").splitlines():
+    for line in read_plain(scratch.agent / "packed-refs", root=scratch.agent).decode(errors="replace").splitlines():
         oid, _, ref = line.partition(" ")
         if ref == name:
             return Oid(oid)
@@ -142,7 +142,7 @@ def mentioned(agent: Path) -> set[str]:
     """Every object name that refs, logs, HEADs and unfinished rebases of a git directory mention."""
     found: set[str] = set()
     for path in _tellers(agent):
-        found.update(match.decode() for match in _HEX.findall(read_plain(path)))
+        found.update(match.decode() for match in _HEX.findall(read_plain(path, root=agent)))
     return found
 
 
@@ -156,7 +156,8 @@ async def own_objects(scratch: Scratch) -> set[str]:
             found.update(name for file in _list(folder) if _HEX.fullmatch((name := folder.name + file.name).encode()))
     for pack in _list(scratch.agent / "objects" / "pack"):
         if pack.suffix == ".idx" and _is_plain(pack):
-            shown = await scratch.git("show-index", stdin=await asyncio.to_thread(read_plain, pack, 2**30), check=False)
+            data = await asyncio.to_thread(read_plain, pack, 2**30, scratch.agent)
+            shown = await scratch.git("show-index", stdin=data, check=False)
             found.update(line.split()[1] for line in shown.text.splitlines() if len(line.split()) > 1)
     return found
 
@@ -168,18 +169,16 @@ async def kinds(scratch: Scratch, names: Sequence[str]) -> dict[str, str]:
     return {pair[0]: pair[1] for pair in pairs if len(pair) == 2 and pair[1] != "missing"}
 
 
-def read_plain(path: Path, limit: int = FILE_LIMIT) -> bytes:
-    """The last `limit` bytes of a regular file; nothing when there is none. Links are not followed, pipes not waited for."""
+def read_plain(path: Path, limit: int = FILE_LIMIT, root: Path | None = None) -> bytes:
+    """The last `limit` bytes of a regular file; nothing when there is none. No link below `root` is followed, no pipe waited for.
+
+    `root` is the file's own folder unless another above it is given.
+    """
+    place = path.parent if root is None else root
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        return beneath.tail(place, str(path.relative_to(place)), limit)
     except OSError:
         return b""
-    with os.fdopen(handle, "rb") as file:
-        seen = os.fstat(handle)
-        if not stat.S_ISREG(seen.st_mode):
-            return b""
-        file.seek(max(0, seen.st_size - limit))
-        return file.read(limit)
 
 
 def _tellers(agent: Path) -> Iterator[Path]:
@@ -197,10 +196,7 @@ def _tellers(agent: Path) -> Iterator[Path]:
 
 
 def _list(path: Path) -> list[Path]:
-    try:
-        return sorted(path.iterdir()) if _is_dir(path) else []
-    except OSError:
-        return []
+    return [path / name for name in beneath.names(path, ".", FILES_LIMIT)]
 
 
 def _is_dir(path: Path) -> bool:

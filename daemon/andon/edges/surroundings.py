@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from andon.edges import beneath
 from andon.edges.git import git
 from andon.edges.process import MARKER
 from andon.edges.spawn import spawn
@@ -110,9 +111,24 @@ def _copy_all(person: Path, checkout: Path, paths: Sequence[str]) -> int:
         if target.parent.resolve() != checkout.resolve() / Path(path).parent:
             continue
         if stat.S_ISREG(seen.st_mode) or (stat.S_ISLNK(seen.st_mode) and _stays(source, person)):
-            shutil.copy2(source, target, follow_symlinks=False)
-            copied += 1
+            copied += _copy_one(person, checkout, path, seen)
     return copied
+
+
+def _copy_one(person: Path, checkout: Path, path: str, seen: os.stat_result) -> bool:
+    """Copy one file, or a link as a link. Neither end is reached by a link; False when that cannot be."""
+    try:
+        if stat.S_ISLNK(seen.st_mode):
+            shutil.copy2(person / path, checkout / path, follow_symlinks=False)
+            return True
+        into = beneath.opened(checkout, path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, stat.S_IMODE(seen.st_mode))
+        with os.fdopen(into, "wb") as target, os.fdopen(beneath.opened(person, path), "rb") as source:
+            shutil.copyfileobj(source, target)
+            os.fchmod(into, stat.S_IMODE(seen.st_mode))
+            os.utime(into, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+        return True
+    except OSError:
+        return False
 
 
 def _stays(link: Path, root: Path) -> bool:

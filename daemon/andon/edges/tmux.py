@@ -21,7 +21,7 @@ from importlib import resources
 
 import msgspec
 
-from andon.edges import process, shim
+from andon.edges import process, shim, withheld
 from andon.edges.control import Control, TmuxError, environment, literal
 from andon.edges.spawn import spawn
 from andon.schema.clean import clean
@@ -195,8 +195,9 @@ class Tmux:
     async def capture_text(self, name: str, lines: int = 200) -> str:
         """The last lines of a session's screen and history, cleaned; empty when there is no such session."""
         assert _NAME.fullmatch(name), name
-        code, text = await self._run("capture-pane", "-p", "-t", f"={name}:", "-S", f"-{lines}")
-        return "\n".join(clean(text).rstrip().split("\n")[-lines:]) if code == 0 else ""
+        code, told = await self._run("capture-pane", "-p", "-J", "-t", f"={name}:", "-S", f"-{lines}")
+        rows = [row.rstrip() for row in withheld.text(told).rstrip().split("\n")]  # -J: a word that was wrapped is one word again
+        return "\n".join(rows[-lines:]) if code == 0 else ""
 
     async def send_text(self, name: str, text: str) -> None:
         """Paste this text exactly, see it echoed, then press Enter. Raises Mistake for text that would break out of a paste."""

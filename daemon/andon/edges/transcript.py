@@ -6,6 +6,7 @@ session began (a resumed conversation) is passed over.
 """
 
 import os
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -48,7 +49,7 @@ class Transcript:
     """The transcript of one session that began at `since` (unix milliseconds)."""
 
     def __init__(self, path: Path, since: int) -> None:
-        self._tail, self._since = Tail(path), since
+        self._tail, self._since = Tail(path, root=Path(path.anchor)), since
         self._caught_up = False
 
     @property
@@ -78,11 +79,14 @@ class Transcript:
 
 
 def named(path: str) -> Path | None:
-    """The file that an agent named as its transcript, when that is a plain absolute name of a file of ours or of one to come."""
-    if not path.startswith("/") or len(path) > PATH_CHARACTERS or "\0" in path:
+    """The file that an agent named as its transcript, when that is a plain absolute name of a file of ours or of one to come.
+
+    Links on the way are resolved now, once; later readings follow none, so what is read stays what was named.
+    """
+    if not path.startswith("/") or len(path) > PATH_CHARACTERS or "\0" in path or ".." in Path(path).parts:
         return None
-    found = Path(path)
-    if ".." in found.parts or found.parts[1:2] in (("proc",), ("dev",), ("sys",)):
+    found = Path(os.path.realpath(Path(path).parent), Path(path).name)
+    if found.parts[1:2] in (("proc",), ("dev",), ("sys",)):
         return None
     try:
         facts = found.lstat()
@@ -90,4 +94,4 @@ def named(path: str) -> Path | None:
         return found
     except OSError:
         return None
-    return found if facts.st_uid == os.getuid() else None
+    return found if stat.S_ISREG(facts.st_mode) and facts.st_uid == os.getuid() else None

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from andon.edges import beneath
 from andon.schema.rules import Thresholds
 from andon.schema.signals import Disk
 
@@ -82,21 +83,22 @@ def walk(top: Path, *, entries: int = ENTRIES, seconds: float = SECONDS) -> Weig
         facts = top.lstat()
     except OSError:
         return Weighed(0, 0, whole=True)
-    device, folders = facts.st_dev, [str(top)] if stat.S_ISDIR(facts.st_mode) else []
+    device, folders = facts.st_dev, ["."] if stat.S_ISDIR(facts.st_mode) else []
     while folders:
+        above = folders.pop()
         try:
-            with os.scandir(folders.pop()) as found:
+            with beneath.folder(top, above) as place, os.scandir(place) as found:
                 for entry in found:
                     seen += 1
                     if seen > entries or (seen % 512 == 0 and time.monotonic() > over):
                         return Weighed(size, seen, whole=False)
-                    size += _weight(entry, device, folders, linked)
+                    size += _weight(entry, f"{above}/{entry.name}", device, folders, linked)
         except OSError:
             continue
     return Weighed(size, seen, whole=True)
 
 
-def _weight(entry: "os.DirEntry[str]", device: int, folders: list[str], linked: set[tuple[int, int]]) -> int:
+def _weight(entry: "os.DirEntry[str]", name: str, device: int, folders: list[str], linked: set[tuple[int, int]]) -> int:
     """One entry's own bytes; a directory is put to those that are still to be walked."""
     try:
         facts = entry.stat(follow_symlinks=False)
@@ -105,7 +107,7 @@ def _weight(entry: "os.DirEntry[str]", device: int, folders: list[str], linked: 
     if facts.st_dev != device:
         return 0
     if stat.S_ISDIR(facts.st_mode):
-        folders.append(entry.path)
+        folders.append(name)
     elif facts.st_nlink > 1:
         if (facts.st_dev, facts.st_ino) in linked:
             return 0
