@@ -94,6 +94,7 @@ class CodexAdapter(msgspec.Struct, frozen=True):
         return Launch(
             argv=(sys.executable, "-I", "-S", str(Path(codex_run.__file__).absolute()), str(assignment.home / home.RUN)),
             env={**agent.env, "CODEX_HOME": str(assignment.home / home.HOME)}, seeds=tuple(seeds), interactive=True,
+            programs=(binary,),
             channel="app-server", conversation=assignment.resume, notes=_notes(assignment, keyed=keyed),
         )
 

@@ -69,6 +69,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """What to run in the session's pane."""
 
     argv: tuple[str, ...]
+    programs: tuple[str, ...] = ()
+    """Further programs that it calls: what they need exists within its walls."""
     env: dict[str, str] = {}
     """Added to the session's own environment."""
     drop: tuple[str, ...] = ()
