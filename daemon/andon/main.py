@@ -23,7 +23,7 @@ from andon.core.evolve import replay
 from andon.core.image import thaw
 from andon.core.schedule import live_attempts
 from andon.core.state import State
-from andon.edges import salvage
+from andon.edges import daemon_log, salvage, upgrade
 from andon.edges.blobs import Blobs
 from andon.edges.clock import Clock
 from andon.edges.gateway import Gateway
@@ -56,7 +56,6 @@ STARTING = (e.TaskAdded, e.AttemptClaimed, e.AttemptExited, e.AttemptLost, e.Ses
 """Events around which an agent starts: then it counts how much room the machine has."""
 START_S = 900.0
 """Longest that a service manager is asked to wait for the ledger to be read."""
-LOG_BYTES = 8 * 1024 * 1024
 log = logging.getLogger("andon")
 
 
@@ -68,8 +67,8 @@ def run_daemon(layout: Layout) -> int:
         except OSError as error:
             raise Mistake(f"the factory's own directory cannot be made: {error.strerror}", where=str(folder),
                           mend="make it writable for you, or set ANDON_HOME to a directory of yours") from error
-    trim_log(layout.daemon_log)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    logging.basicConfig(handlers=[daemon_log.Turning(layout.daemon_log)], level=logging.INFO,
+                        format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("watchfiles").setLevel(logging.WARNING)
     with Lock.take(layout):
         try:
@@ -88,14 +87,6 @@ def told_by(group: BaseExceptionGroup[BaseException]) -> Mistake | None:
             return first
         mistakes = first if isinstance(first, BaseExceptionGroup) else None
     return None
-
-
-def trim_log(path: Path) -> None:
-    """Keep the newest half of a log that has grown past its bound."""
-    with contextlib.suppress(OSError):
-        if path.stat().st_size > LOG_BYTES:
-            kept = path.read_bytes()[-LOG_BYTES // 2 :]
-            path.write_bytes(kept)
 
 
 def version() -> str:
@@ -141,6 +132,7 @@ class Daemon:
     async def live(self) -> None:
         """From the ledger to the last word."""
         self._manager.starting(START_S)
+        await asyncio.to_thread(self._upgrade)
         store, tmux = await Store.open(self._layout), Tmux(self._layout)
         try:
             await self._serve(store, await load_state(store), tmux)
@@ -149,6 +141,14 @@ class Daemon:
         finally:
             await tmux.close()
             await store.close()
+
+    def _upgrade(self) -> None:
+        """The ledger becomes this release's, with a way back; a newer one is refused."""
+        done = upgrade.prepare(self._layout, version())
+        if done.backup is not None:
+            log.info("from release %s, format %d; backup at %s", done.release or "unknown", done.format, done.backup)
+        elif done.unsaved:
+            log.warning("from release %s without a backup: %s", done.release or "unknown", done.unsaved)
 
     async def _serve(self, store: Store, state: State, tmux: Tmux) -> None:
         """Wire everything, run until asked to leave, drain, and raise Left, which ends exactly the tasks of the group."""

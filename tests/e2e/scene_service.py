@@ -23,7 +23,7 @@ def agents(plant: Factory, repo: Path, count: int) -> list[str]:
     """Put so many agents to work that ask something and wait."""
     settings = Path(plant.env["ANDON_CONFIG_HOME"]) / "andon.toml"
     settings.parent.mkdir(parents=True, exist_ok=True)
-    settings.write_text(UNHELD)
+    settings.write_text(f"[factory]\nwip = {count}\n{UNHELD}")
     known = plant.register(small_repo(repo, extra=f"[factory]\nwip = {count}\n"))
     for n in range(count):
         plant.add(known, scenario="ask", title=f"task {n}")

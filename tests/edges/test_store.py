@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from andon.edges.ledger_file import BALLAST
+from andon.edges import ballast
 from andon.edges.store import GROUP, Store
 from andon.ledger_reader import read_log, verify_log
 from andon.schema.chain import GENESIS, link
@@ -137,7 +137,9 @@ async def test_files_are_their_owners_alone(where: Layout) -> None:
 
 async def test_the_ballast_takes_real_room(store: Store, where: Layout) -> None:
     found = where.ballast.stat()
-    assert found.st_size == BALLAST and found.st_blocks * 512 >= BALLAST and len(set(where.ballast.read_bytes())) == 256
+    wanted = ballast.size(where)
+    assert found.st_size == wanted and found.st_blocks * 512 >= wanted >= ballast.LEAST
+    assert len(set(where.ballast.read_bytes())) == 256
 
 
 @pytest.mark.parametrize("statement", [

@@ -11,14 +11,13 @@ from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 
-from andon.edges.durable import private_dir, sync_dir, unwritable, write_file
+from andon.edges import ballast
+from andon.edges.durable import private_dir, sync_dir, unwritable
 from andon.ledger_reader import APPLICATION, COLUMNS, admit
 from andon.schema.chain import FORMAT, GENESIS, Row
 from andon.schema.errors import Mistake, Problem
 from andon.schema.layout import Layout
 
-BALLAST = 256 * 1024
-"""Bytes kept back on disk so that a full disk can still be recorded."""
 BUSY_S = 5.0
 """How long a write waits for another program that holds the file."""
 MOST_ROWS = 4_000
@@ -60,25 +59,10 @@ def make_places(layout: Layout) -> None:
             if path.exists() and path.stat().st_mode & 0o077:
                 path.chmod(0o600)
         sync_dir(layout.home)
-        if not _weighs(layout.ballast):
-            write_file(layout.ballast, os.urandom(BALLAST))
+        ballast.keep(layout)
     except OSError as error:
         where = Path(str(error.filename or layout.home))
         raise unwritable(error, "the factory's own directory cannot be written", where) from error
-
-
-def _weighs(ballast: Path) -> bool:
-    """Whether the ballast takes the room that it should: a file with holes does not."""
-    try:
-        stat = ballast.stat()
-    except FileNotFoundError:
-        return False
-    return stat.st_size == BALLAST and stat.st_blocks * 512 >= BALLAST
-
-
-def drop_ballast(layout: Layout) -> None:
-    """Give the room back to the file system."""
-    layout.ballast.unlink(missing_ok=True)
 
 
 def open_for_writing(layout: Layout) -> sqlite3.Connection:
@@ -95,6 +79,9 @@ def open_for_writing(layout: Layout) -> sqlite3.Connection:
         db.execute("PRAGMA journal_size_limit = 67108864")
         if not found:
             db.executescript(_SCHEMA)
+        elif found < FORMAT:
+            raise Mistake(f"The ledger has format {found}; this release writes format {FORMAT}.", where=str(layout.ledger),
+                          mend="Start the daemon of this release: it makes a backup and brings the ledger there.")
     except sqlite3.Error as error:
         db.close()
         raise mistake(problem(error, layout)) from error
@@ -144,7 +131,7 @@ def problem(error: sqlite3.Error, layout: Layout) -> Problem:
     """What a storage error means for a person. Ask before the ballast is dropped."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     where = str(layout.ledger)
-    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and shutil.disk_usage(layout.home).free < BALLAST):
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and shutil.disk_usage(layout.home).free < ballast.LEAST):
         return Problem(
             what="The disk is full: the ledger cannot be written.", where=where,
             mend=f"Free space on the file system of {layout.home}. Nothing recorded is lost, and agents are not touched.",

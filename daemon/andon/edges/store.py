@@ -23,7 +23,7 @@ from typing import Literal, NamedTuple
 import aiosqlite
 import msgspec
 
-from andon.edges import history, ledger_file, snapshots
+from andon.edges import ballast, history, ledger_file, snapshots
 from andon.edges.durable import unwritable
 from andon.edges.history import History
 from andon.ledger_reader import Broken, check_slice, connect
@@ -288,7 +288,7 @@ class Store:
         self._refuse(ledger_file.problem(error, self._layout))
         self._faulted = True
         with suppress(OSError):
-            await asyncio.to_thread(ledger_file.drop_ballast, self._layout)
+            await asyncio.to_thread(ballast.drop, self._layout)
         await self._drop_connection()
 
     async def _drop_connection(self) -> None:
