@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from andon.edges.durable import write_file
-from andon.gateway.allow import Address, address_of
+from andon.gateway.allow import Address, Target, address_of
 from andon.gateway.dial import Dial
 from andon.gateway.egress import Way
 from andon.gateway.limits import CHUNK
@@ -34,6 +34,8 @@ class World:
 
     names: dict[str, list[str]] = field(default_factory=dict)
     ports: dict[int, int] = field(default_factory=dict)
+    beyond: tuple[Target, str] | None = None
+    """The proxy of the network."""
     asked: list[str] = field(default_factory=list)
     """Names that were resolved."""
     met: list[tuple[str, int]] = field(default_factory=list)
@@ -126,7 +128,9 @@ async def proxy(*hosts: str, **ports: int) -> AsyncIterator[Proxy]:
         folder.mkdir()
         scribe = Scribe(Path(room))
         told = Told(scribe, folder)
-        way = Way(folder, Dial(world.resolve, world.connect, lambda: [one for one in [address_of("93.184.215.99")] if one]), told)
+        own = address_of("93.184.215.99")
+        assert own
+        way = Way(folder, Dial(world.resolve, world.connect, lambda: [own], lambda target: world.beyond), told)
         path = Path(room) / "e" / "job" / "p"
         server = await asyncio.start_unix_server(way.meet, sock=listening(path), limit=CHUNK, backlog=BACKLOG)
         one = Proxy(path, folder, world, way)

@@ -104,7 +104,12 @@ class Gateway:
             write_file(file, msgspec.json.encode(egress))
         except OSError as error:
             raise unwritable(error, "where a job may go could not be written", file) from error
-        if await self.ensure() is None or not await self._control("PUT", job):
+        opened = await self._control("PUT", job) if await self.ensure() else 0
+        if opened == 404:  # it is of an older version: calls under way have a while to end
+            async with self._turn:
+                await jobs.stop(self._folder)
+            opened = await self._control("PUT", job) if await self.ensure() else 0
+        if opened != 200:
             raise Mistake("The proxy for a job could not be had.", where=str(self._folder / LOG),
                           mend="Read that log. Without it the job reaches nothing outside its sandbox.")
         return socket_of(self._place, job)
@@ -121,14 +126,15 @@ class Gateway:
         while the gateway runs."""
         return models_of(self._place)
 
-    async def _control(self, method: str, job: str) -> bool:
-        """Whether the gateway did this with a job's way out."""
+    async def _control(self, method: str, job: str) -> int:
+        """What the gateway answers to this about a job's way out; 0: nothing."""
         with contextlib.suppress(OSError, ValueError):
             folder = self._place.gateway
             port, token = int((folder / PORT).read_text()), (folder / TOKEN).read_text().strip()
             async with asyncio.timeout(START_S):
-                return (await _said(port, method, f"/_/{token}/egress/{job}")).startswith(b"HTTP/1.1 200 ")
-        return False
+                said = await _said(port, method, f"/_/{token}/egress/{job}")
+                return int(said[9:12]) if said.startswith(b"HTTP/1.1 ") else 0
+        return 0
 
     async def run(self) -> None:
         """Keep it running once it was wanted, by this daemon or the one before: it is started again when it dies. Returns when it

@@ -13,7 +13,8 @@ import aiohappyeyeballs
 import psutil
 from aiohttp.resolver import ThreadedResolver
 
-from .allow import Address, Rules, Target, address_of, barred
+from .allow import PORTS, Address, Rules, Target, address_of, barred
+from .beyond import Beyond, beyond, through
 from .limits import CHUNK, CONNECT_S, LOOKUPS, RESOLVE_S
 
 Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
@@ -37,29 +38,47 @@ class Refused(Exception):
 class Dial:
     """The way out of this process. The three callables are the world's; a test may put its own in their place."""
 
-    def __init__(self, resolve: Resolve | None = None, connect: Connect | None = None, own: Own | None = None) -> None:
+    def __init__(self, resolve: Resolve | None = None, connect: Connect | None = None, own: Own | None = None,
+                 beyond: Callable[[Target], Beyond | None] = beyond) -> None:
         self._resolve, self._connect, self._own = resolve or _resolve, connect or _connect, own or own_addresses
+        self._beyond = beyond
 
     async def reach(
         self, rules: Rules, target: Target, turn: asyncio.Semaphore,
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection to the target, which is listed. `turn`: the job's for lookups. Raises Refused."""
-        addresses = await self._addresses(target, turn)
-        own = frozenset(self._own())
-        reasons = {address: barred(rules, target, address, own) for address in addresses}
-        free = [address for address, why in reasons.items() if not why]
-        if not free:
-            address, why = next(iter(reasons.items()))
-            lead = f"{target} is {why}" if target.literal else f"{target.host} leads to {address}, {why}"
-            raise Refused(403, f"{lead}. A person can allow that by adding {address} to [sandbox] hosts in andon.toml.",
-                          f"leads to {why}", str(target))
+        on = self._beyond(target)
+        try:
+            addresses = await self._addresses(target, turn)
+        except Refused:
+            if on is None:
+                raise
+            addresses = ()  # where a proxy leads out, names of the open Internet are often unknown
+        free = self._free(rules, target, addresses)
         try:
             async with asyncio.timeout(CONNECT_S):
-                return await streams(await self._connect(free, target.port))
+                if on is None:
+                    return await streams(await self._connect(free, target.port))
+                proxy, auth = on
+                known = [proxy.literal] if proxy.literal else await _resolve(proxy.host, proxy.port)
+                return await _through(await streams(await self._connect(known, proxy.port)), target, auth)
         except TimeoutError:
             raise Refused(504, f"{target} did not answer within {CONNECT_S:.0f} s.") from None
         except OSError as error:
             raise Refused(502, f"{target} cannot be reached: {error.strerror or 'no connection'}.") from None
+
+    def _free(self, rules: Rules, target: Target, addresses: Sequence[Address]) -> list[Address]:
+        """Those of the target's addresses that it may go to. Raises Refused when there are some and it may go to none."""
+        own = frozenset(self._own())
+        reasons = {address: barred(rules, target, address, own) for address in addresses}
+        free = [address for address, why in reasons.items() if not why]
+        if reasons and not free:
+            address, why = next(iter(reasons.items()))
+            lead = f"{target} is {why}" if target.literal else f"{target.host} leads to {address}, {why}"
+            listed = str(address) if target.port in PORTS else str(Target(str(address), target.port))
+            raise Refused(403, f"{lead}. A person can allow that by adding {listed} to [sandbox] hosts in andon.toml.",
+                          f"leads to {why}", str(target))
+        return free
 
     async def _addresses(self, target: Target, turn: asyncio.Semaphore) -> Sequence[Address]:
         if target.literal is not None:
@@ -94,6 +113,18 @@ def own_addresses() -> frozenset[Address]:
     """The addresses that this machine has now."""
     texts = (one.address.partition("%")[0] for several in psutil.net_if_addrs().values() for one in several)
     return frozenset(address for address in map(address_of, texts) if address is not None)
+
+
+async def _through(
+    to: tuple[asyncio.StreamReader, asyncio.StreamWriter], target: Target, auth: str,
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """The same connection, led on to the target by the proxy at its end."""
+    try:
+        await through(*to, target, auth)
+    except OSError:
+        to[1].transport.abort()
+        raise
+    return to
 
 
 async def _resolve(host: str, port: int) -> Sequence[Address]:

@@ -21,7 +21,7 @@ from andon.schema.jobs import EGRESS
 from andon.schema.sandbox import Egress
 
 from . import hello
-from .allow import NOTHING, Rules, Target, host_of, target_of
+from .allow import NOTHING, PORTS, Rules, Target, host_of, target_of
 from .dial import Dial, Refused, lookups
 from .limits import CHUNK, CONNECTIONS, HEAD_S, PAUSE_S, WAIT_S, WAITING
 from .relay import Watchdog, carry, linger, shut
@@ -30,7 +30,7 @@ from .wire import Wire, ambiguity, carried, plain
 
 LIST_BYTES = 256 * 1024
 """A longer list is none."""
-TLS_PORT, WEB_PORT = 443, 80
+TLS_PORT, WEB_PORT = PORTS
 _BROKEN = (h11.ProtocolError, OSError)
 
 
@@ -97,7 +97,7 @@ class Way:
         rules = self.rules
         rule = rules.find(target)
         if rule is None:
-            wanted = target.host if target.port in (TLS_PORT, WEB_PORT) else str(target)
+            wanted = target.host if target.port in PORTS else str(target)
             raise Refused(403, f'{target} is not among the hosts that this sandbox may reach. A person can allow it by adding '
                                f'"{wanted}" to [sandbox] hosts in andon.toml.', "not listed", str(target))
         return rules, rule

@@ -65,4 +65,5 @@ def plain(status: int, words: str, headers: Iterable[tuple[str, str]] = ()) -> t
     """A whole answer of ours, after which the connection ends."""
     body = f"{words}\n".encode()
     said = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body))), ("Connection", "close"), *headers]
-    return h11.Response(status_code=status, headers=said), h11.Data(data=body), h11.EndOfMessage()
+    reason = b"Not allowed by [sandbox] hosts" if status == 403 else b""  # of a refused tunnel, many clients show this alone
+    return h11.Response(status_code=status, headers=said, reason=reason), h11.Data(data=body), h11.EndOfMessage()
