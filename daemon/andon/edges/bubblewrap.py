@@ -4,11 +4,16 @@
 Options are handed over by a descriptor, not on the command line, which everybody on the machine may read.
 """
 
+from __future__ import annotations
+
 import os
 import re
 import stat
 import sys
-from typing import Any
+
+TYPE_CHECKING = False  # typing itself would cost milliseconds
+if TYPE_CHECKING:
+    from typing import Any
 
 PROGRAM = "bwrap"
 PLACES = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"

@@ -4,12 +4,17 @@
 It can only allow: nothing inside an allowed folder can be denied, and a unix socket is no file to it.
 """
 
+from __future__ import annotations
+
 import os
 import stat
 import struct
-from typing import Any
 
 from andon.edges.bubblewrap import Refused, straight
+
+TYPE_CHECKING = False  # typing itself would cost milliseconds
+if TYPE_CHECKING:
+    from typing import Any
 
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
 _EXECUTE, _WRITE, _READ_FILE, _READ_DIR, _REFER, _TRUNCATE, _IOCTL = 1, 1 << 1, 1 << 2, 1 << 3, 1 << 13, 1 << 14, 1 << 15

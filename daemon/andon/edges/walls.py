@@ -1,4 +1,4 @@
-# ruff: noqa: PTH100, PTH104, PTH123
+# ruff: noqa: PTH100, PTH104, PTH110, PTH123
 """The walls around one job as its shim builds them, by the level asked for; stdlib only, and it must never settle for less.
 
 Theory of operation. Strict: the shim forks bwrap, which starts the witness (`inside.py`) in namespaces of its own; the witness
@@ -7,16 +7,21 @@ before it turns into the job. The shim stays outside of both. `spare` names the 
 is for the others, and the walls fall last.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import select
 import signal
 import time
-from typing import Any
 
 from andon.edges import bubblewrap, inside, landlock, seccomp
 from andon.edges.bubblewrap import Refused
-from andon.edges.proctable import table
+from andon.edges.proctable import Process, read_process, send, table
+
+TYPE_CHECKING = False  # typing itself would cost milliseconds
+if TYPE_CHECKING:
+    from typing import Any
 
 BUILD_S = 30.0
 """So long may bwrap take on a machine under load."""
@@ -60,6 +65,9 @@ class Walls:
     def judge(self, status: int) -> int:
         """The job's wait status from that of the process that the shim started, when `words` told none."""
         return status
+
+    def fall(self) -> None:
+        """End everything within, at once."""
 
     def env(self) -> dict[str, str]:
         """The job's environment, with its own home."""
@@ -133,12 +141,15 @@ class Strict(Walls):
     """Namespaces of its own, by bubblewrap."""
 
     level = "strict"
+    init: Process | None = None
 
     def prepare(self) -> None:
         """Find the tools, put the plan and the rules where bwrap and the witness will read them."""
         self.program = bubblewrap.find()
         self.python, paths = bubblewrap.interpreter()
         self.witness = os.path.abspath(inside.__file__)
+        if (compiled := getattr(inside, "__cached__", None)) and os.path.exists(compiled):
+            self.witness = os.path.abspath(compiled)  # it was just looked at, and saves the witness a millisecond
         try:
             rules = seccomp.program(nested=bool(self.box.get("nested", True)))
         except seccomp.Unknown as error:
@@ -177,6 +188,7 @@ class Strict(Walls):
             self._await()
             info = json.loads(drain(self.info) or "{}")
             init = int(info["child-pid"])
+            self.init = read_process(init)
             self.starters = offspring(init)
             self.spare |= {init, *self.starters}
             self.open_doors(init if self.box.get("network") != "host" else 0)
@@ -202,6 +214,11 @@ class Strict(Walls):
         """The witness was ended by its own job: bwrap says by what."""
         code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 0
         return code - 128 if code > 128 else status
+
+    def fall(self) -> None:
+        """With its first process a process table ends, and everybody in it."""
+        if self.init:
+            send(self.init, signal.SIGKILL)
 
     def word(self) -> int | None:
         """The status that the witness told; it tells it whole."""
