@@ -7,6 +7,7 @@ import msgspec
 
 from andon.cli import codes, out, reach
 from andon.cli.wait import duration
+from andon.forgetting import shown
 from andon.ledger_reader import read_log
 from andon.schema.events import Recorded, kind_of, subject_of
 from andon.schema.layout import Layout
@@ -70,10 +71,11 @@ class _Printer:
     def __init__(self, layout: Layout, json: bool) -> None:
         self._json = json
         self._source = layout.home.as_uri()
+        self._layout = layout
 
     def rows(self, rows: list[Recorded]) -> None:
         """Print and flush."""
-        for row in rows:
+        for row in shown(self._layout, rows):
             print(self._cloud(row) if self._json else _line(row))
         if rows:
             print(end="", flush=True)

@@ -54,6 +54,7 @@ _TABLE = (
     ("resume", "Repair", "let a stopped line move again"),
     ("undo", "Repair", "restore what an attempt had written, as a directory"),
     ("revert", "Repair", "take a landed change back, as a new proven commit"),
+    ("forget", "Repair", "withhold a secret that got stored, and take it out of what can be changed"),
     ("forward", "Repair", "take your own checkout forward to what has landed"),
     ("agent", "Inside a session", "for agents: say, ask, finished, handoff"),
     ("screen", "", "open the screen (what andon alone does)"),

@@ -44,18 +44,18 @@ class Encoded:
     """Encoded views, one entry a key: each view object is encoded once, however many clients get it."""
 
     def __init__(self) -> None:
-        self._cache: dict[str, tuple[AnyView, msgspec.Raw]] = {}
+        self._cache: dict[str, tuple[AnyView, object, msgspec.Raw]] = {}
         self.made = 0
         """How many encodings there were, for tests and figures."""
 
     def of(self, key: str, view: AnyView) -> msgspec.Raw:
         """The view as JSON."""
-        entry = self._cache.get(key)
-        if entry is None or entry[0] is not view:
-            entry = (view, msgspec.Raw(encoder.encode(view)))
+        entry, now = self._cache.get(key), withheld.redactor()
+        if entry is None or entry[0] is not view or entry[1] is not now:
+            entry = (view, now, msgspec.Raw(encoder.encode(view)))
             self._cache[key] = entry
             self.made += 1
-        return entry[1]
+        return entry[2]
 
     def forget(self, gone: Iterable[str]) -> None:
         """These keys are gone."""
