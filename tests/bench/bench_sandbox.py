@@ -67,7 +67,7 @@ def starts(room: Path, times: int) -> Told:
 def commits(room: Path, times: int) -> Told:
     """Commits of one file in a repository of some size."""
     repo = gitkit.big_repo(room / "repo", files=500) or room / "repo"
-    script = (f"i=0; b=$(date +%s%N); while [ $i -lt {COMMITS} ]; do i=$((i+1)); echo $i$b > one; git add one; "
+    script = (f"set -e; i=0; b=$(date +%s%N); while [ $i -lt {COMMITS} ]; do i=$((i+1)); echo $i$b > one; git add one; "
               "git -c user.name=a -c user.email=a@b commit -qm x; done; e=$(date +%s%N); echo $(((e-b)/1000))")
     found: dict[Level, list[float]] = {level: [] for level in LEVELS}
     for _ in range(times):

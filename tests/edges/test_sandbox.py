@@ -546,6 +546,14 @@ def test_a_program_gets_its_own_files_and_nothing_else_of_the_persons_home(own_h
     assert sources("git", os.environ["PATH"]) == sources("no-such-program", os.environ["PATH"]) == set()
 
 
+@pytest.mark.parametrize("level", ["strict", "partial"])
+def test_git_commits_inside_with_the_systems_settings_and_those_of_its_home(room: Path, level: str) -> None:
+    (room / ".gitconfig").write_text("[user]\n\tname = A\n\temail = a@localhost\n")
+    script = "set -e; git init -q repo; cd repo; echo x > x; git add x; git commit -qm Work; git log --format=%an%s"
+    end, text = run(room, *sh(script), box=walls(room, level, home=str(room)))  # type: ignore[arg-type] # a Level
+    assert (end.code, text) == (0, "AWork\n")
+
+
 def test_programs_really_run_with_what_was_found_for_them(room: Path) -> None:
     commands = ((PYTHON, "-c", "import msgspec, ssl, sqlite3"), ("git", "version"), ("node", "-p", "1"),
                 (str(Path(PYTHON).with_name("pytest")), "--version"))

@@ -22,8 +22,10 @@ SETTINGS = (
     "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ld.so.preload", "passwd", "group", "nsswitch.conf", "hosts", "host.conf",
     "protocols", "services", "ssl/certs", "ssl/cert.pem", "ssl/openssl.cnf", "ca-certificates", "pki/tls/certs", "pki/ca-trust",
     "crypto-policies", "alternatives", "localtime", "timezone", "os-release", "debian_version", "mime.types", "terminfo", "magic",
+    "gitconfig", "inputrc", "bash.bashrc", "profile", "profile.d",
 )
-"""Of /etc. Not all of /etc/ssl: root's agents could read its private keys."""
+"""Of /etc. Not all of /etc/ssl: root's agents could read its private keys. Git works only where it may read its settings, or where
+there are none: what Landlock denies is not absent."""
 _PARTS = ("bin", "lib", "lib64", "libexec", "share", "include", "etc")
 """Of a prefix that holds an interpreter."""
 _SHIMS = (".pyenv", ".rbenv", ".nodenv", ".asdf", ".volta", ".rustup")
