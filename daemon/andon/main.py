@@ -38,6 +38,7 @@ from andon.edges.tmux import Tmux
 from andon.edges.watch import Watch
 from andon.eyes import Eyes
 from andon.forecasting import Forecasting
+from andon.housekeeping import keep_house
 from andon.loop import Loop
 from andon.office import Office
 from andon.perform import Performer, Tools
@@ -188,6 +189,7 @@ class Daemon:
                 tasks.append(group.create_task(supervise("machine", machine.relook), name="machine"))
                 tasks.append(group.create_task(supervise("forecast", forecasting.run), name="forecast"))
                 tasks.append(group.create_task(supervise("gateway", gateway.run), name="gateway"))
+                tasks.append(group.create_task(keep_house(loop, layout, blobs), name="housekeeping"))
                 tasks.append(group.create_task(self._look(loop, office, eyes), name="look"))
             told = f"{loop.mode}, {state.seq} events, {len(state.open)} open tasks"
             log.info("%s", told)

@@ -1,7 +1,9 @@
 """Content-addressed files: logs, reports, diffs, evidence. Must never know what a blob means."""
 
+import contextlib
 import hashlib
 import re
+import threading
 from pathlib import Path
 
 from andon.edges import withheld
@@ -10,6 +12,8 @@ from andon.schema.errors import Mistake
 from andon.schema.ids import Digest
 from andon.schema.layout import Layout
 
+AGAIN = 100_000
+"""Repeated blobs that are remembered; past it none is taken away in this life."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -18,6 +22,10 @@ class Blobs:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
+        self._turn = threading.Lock()
+        """Between finding a blob there and taking it away."""
+        self._again: set[Digest] = set()
+        """Old blobs that were put once more in this life: something is about to name them."""
         withheld.keep(layout.home)
 
     def put(self, data: bytes) -> Digest:
@@ -30,7 +38,11 @@ class Blobs:
         digest = Digest(hashlib.sha256(data).hexdigest())
         path = self._layout.blob(digest)
         try:
-            if not self._holds(path, data):
+            with self._turn:
+                known = self._holds(path, data)
+                if known and len(self._again) <= AGAIN:
+                    self._again.add(digest)
+            if not known:
                 self._make_room(path)
                 write_file(path, data)
         except OSError as error:
@@ -57,6 +69,15 @@ class Blobs:
     def has(self, digest: Digest) -> bool:
         """Whether there is a blob of this name. Says nothing about its content."""
         return self._path(digest).is_file()
+
+    def drop(self, digest: Digest, seen: float) -> bool:
+        """Take a blob away that nobody put since its file time was `seen`; whether it is gone. Only `retention` asks for this."""
+        path = self._path(digest)
+        with self._turn, contextlib.suppress(FileNotFoundError):
+            if digest not in self._again and len(self._again) <= AGAIN and path.stat().st_mtime == seen:
+                path.unlink()
+                return True
+        return False
 
     def sweep(self) -> int:
         """Take away half-written files that a dead daemon left; how many. For the holder of the lock, before any `put`."""
