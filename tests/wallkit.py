@@ -25,7 +25,7 @@ NOBODY = 31001
 def walls(folder: Path, level: Level = "strict", **more: object) -> Sandbox:
     """What a job in this folder needs: the system, this Python, and its own folder to write."""
     given = more.pop("binds", ())
-    binds = (*sandbox.toolchain_binds(PYTHON, ""), Bind(source=str(folder), write=True), *given)  # type: ignore[misc] # a tuple
+    binds = (*sandbox.toolchain_binds(PYTHON, "", level), Bind(source=str(folder), write=True), *given)  # type: ignore[misc] # a tuple
     return Sandbox(level=level, binds=binds, **more)  # type: ignore[arg-type] # fields of Sandbox
 
 

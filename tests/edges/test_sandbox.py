@@ -43,11 +43,11 @@ def test_only_what_is_bound_exists_and_only_what_is_writable_can_be_written(room
     (tmp_path / "read").mkdir()
     (tmp_path / "read/this").write_text("public")
     script = (f"cat {tmp_path}/beside; cat {tmp_path}/read/this; echo; echo x > {tmp_path}/read/that; echo x > /planted; "
-              f"echo x > /usr/planted; echo kept > kept; echo x > /tmp/x && ls /tmp; ls /")
+              f"echo x > /usr/planted; echo kept > kept; echo x > /tmp/{tmp_path.name} && ls /tmp; ls /")
     end, text = run(room, *sh(script), box=walls(room, binds=(Bind(source=str(tmp_path / "read")),)))
     assert end.code == 0 and "secret" not in text and "public" in text
     assert text.count("Read-only file system") == 3 and (room / "kept").read_text() == "kept\n"
-    assert {path.name for path in (tmp_path / "read").iterdir()} == {"this"} and not Path("/tmp/x").exists()
+    assert {path.name for path in (tmp_path / "read").iterdir()} == {"this"} and not Path("/tmp", tmp_path.name).exists()
     assert {"home", "opt", "sys", "boot", "mnt"} & set(text.split("\n")) == set()
 
 
@@ -96,10 +96,13 @@ def test_secrets_of_the_environment_are_on_no_command_line_and_in_no_environment
     job = make(room, *sh("echo ready; sleep 60"), box=walls(room), env={"PATH": os.environ["PATH"], "KEY": "sk-very-secret"})
     shim = launch(job)
     ready(job)
-    seen = {}
-    for one in process.descendants(shim.pid):
-        here = Path("/proc", str(one.pid))
-        seen[(here / "comm").read_text().strip()] = (here / "cmdline").read_bytes() + (here / "environ").read_bytes()
+
+    def look() -> dict[str, bytes]:
+        found = [Path("/proc", str(one.pid)) for one in process.descendants(shim.pid)]
+        return {(one / "comm").read_text().strip(): (one / "cmdline").read_bytes() + (one / "environ").read_bytes() for one in found}
+
+    wait_until(lambda: "sleep" in look(), what="the last process")
+    seen = look()
     shim.terminate()
     shim.wait(20)
     assert "bwrap" in seen and b"sk-very-secret" in seen.pop("sleep") + seen.pop("sh")

@@ -108,7 +108,8 @@ class Stage:
         read = [str(self.shared / "objects"), str(self.open), PROGRAM, str(self.top / "targets"), *paths]
         write = (self.clone, self.top / "said")
         binds = (*(Bind(source=path) for path in read), *(Bind(source=str(path), write=True) for path in write))
-        return Sandbox(level=level, home=str(self.home), hide=(str(self.open / "holdback"),), binds=(*sandbox.base_binds(), *binds))
+        hide = (str(self.open / "holdback"),)
+        return Sandbox(level=level, home=str(self.home), hide=hide, binds=(*sandbox.base_binds(level), *binds))
 
     @contextlib.asynccontextmanager
     async def alive(self) -> AsyncIterator[None]:

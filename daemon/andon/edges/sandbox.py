@@ -19,13 +19,14 @@ PROBE_S = 5.0
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/run/current-system", "/etc/static")
 """Where systems keep their programs; none holds anything of a person."""
 SETTINGS = (
-    "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ld.so.preload", "passwd", "group", "nsswitch.conf", "hosts", "host.conf",
-    "protocols", "services", "ssl/certs", "ssl/cert.pem", "ssl/openssl.cnf", "ca-certificates", "pki/tls/certs", "pki/ca-trust",
-    "crypto-policies", "alternatives", "localtime", "timezone", "os-release", "debian_version", "mime.types", "terminfo", "magic",
-    "gitconfig", "inputrc", "bash.bashrc", "profile", "profile.d",
+    "ld.so.cache", "ld.so.preload", "passwd", "group", "nsswitch.conf", "hosts", "services", "ssl/certs", "ssl/cert.pem",
+    "ssl/openssl.cnf", "pki/tls/certs", "pki/ca-trust", "crypto-policies", "alternatives", "localtime", "os-release", "mime.types",
+    "gitconfig",
 )
-"""Of /etc. Not all of /etc/ssl: root's agents could read its private keys. Git works only where it may read its settings, or where
-there are none: what Landlock denies is not absent."""
+"""Of /etc. Not all of /etc/ssl: root's agents could read its private keys. Each costs a tenth of a millisecond at a job's start."""
+READABLE = ("profile", "profile.d", "bash.bashrc", "inputrc", "ld.so.conf", "ld.so.conf.d", "host.conf", "protocols", "timezone",
+            "terminfo", "debian_version", "magic", "ca-certificates")
+"""Further ones for the level partial: what Landlock denies is not absent, and a shell complains of it."""
 _PARTS = ("bin", "lib", "lib64", "libexec", "share", "include", "etc")
 """Of a prefix that holds an interpreter."""
 _SHIMS = (".pyenv", ".rbenv", ".nodenv", ".asdf", ".volta", ".rustup")
@@ -108,16 +109,17 @@ def try_landlock() -> str:
 # --- what a program needs ------------------------------------------------------------------------------------------------
 
 
-def base_binds() -> tuple[Bind, ...]:
+def base_binds(level: Level = "strict") -> tuple[Bind, ...]:
     """The system's own programs, libraries and public settings, read-only; only what this machine has."""
-    wanted = (*SYSTEM, *(f"/etc/{name}" for name in SETTINGS))
+    names = (*SETTINGS, *READABLE) if level == "partial" else SETTINGS
+    wanted = (*SYSTEM, *(f"/etc/{name}" for name in names))
     return tuple(Bind(source=path, optional=True) for path in wanted if os.path.lexists(path))
 
 
-def toolchain_binds(argv0: str, path_env: str) -> tuple[Bind, ...]:
+def toolchain_binds(argv0: str, path_env: str, level: Level = "strict") -> tuple[Bind, ...]:
     """What must exist inside, read-only, for this program to run: the system's base, the program's real files, its interpreter
     with its libraries. Of a person's home nothing but those. An unknown program has the base alone."""
-    found = [one.source for one in base_binds()]
+    found = [one.source for one in base_binds(level)]
     for path in _needs(argv0, path_env, 0):
         if not _covered(path, found):
             found.append(path)
