@@ -406,7 +406,8 @@ async def test_a_list_that_is_gone_broken_a_link_or_a_pipe_allows_nothing() -> N
         for spoil in breaks:
             file.rmdir() if file.is_dir() and not file.is_symlink() else file.unlink()
             spoil(file)
-            assert (await one.say(get("http://good.example/"))).startswith(b"HTTP/1.1 403 ")
+            for _ in range(2):
+                assert (await one.say(get("http://good.example/"))).startswith(b"HTTP/1.1 403 ")
         if file.is_dir():
             file.rmdir()
         one.allow("good.example")

@@ -102,7 +102,7 @@ async def test_after_a_kill_all_sockets_of_jobs_that_live_are_there_again(place:
             first = child_of(place)
             os.kill(first, signal.SIGKILL)
             await wait_for(lambda: answers(paths[0], one.url), 20, what="the socket of the first job")
-            assert await answers(paths[2], one.url) and not await answers(paths[1], one.url)
+            assert await answers(paths[2], one.url) and not paths[1].parent.exists()
             assert child_of(place) != first
             await gateway.egress("T1.2", to(one.url))  # a further sitting of a job that had ended
             assert await answers(paths[1], one.url)
@@ -121,7 +121,7 @@ async def test_a_way_goes_with_its_job_and_takes_its_connections_along(place: La
         over = await gateway.egress("T1.2", to(f"127.0.0.1:{port}"))
         write_file(place.job("T1.2") / EXIT, b"{}")
         await gateway.egress("T1.3", to(f"127.0.0.1:{port}"))
-        assert not over.exists()
+        assert not over.exists() and not over.parent.exists()
         await gateway.close("T9.9")
 
 
@@ -170,16 +170,20 @@ async def test_without_a_gateway_a_job_is_told_that_it_has_no_way_out(place: Lay
     (place.gateway / "lock").rmdir()
 
 
-async def test_what_an_agent_puts_in_the_place_of_its_record_stops_nothing(place: Layout) -> None:
+async def test_what_an_agent_puts_in_the_place_of_its_record_is_not_followed_and_stops_nothing(place: Layout) -> None:
     async with provider(HI) as one, asyncio.timeout(20):
         path = await Gateway(place).egress("T1.1", to(one.url))
-        puts: tuple[Callable[[Path], object], ...] = (os.mkfifo, Path.mkdir, lambda file: file.symlink_to("/dev/full"))
+        folder, victim = place.job("T1.1"), place.home / "victim"
+        victim.touch()
+        puts: tuple[Callable[[Path], object], ...] = (os.mkfifo, Path.mkdir, lambda file: file.symlink_to(victim))
         for number, put in enumerate(puts):
-            file = place.job("T1.1") / "access.jsonl"
-            file.rename(place.job("T1.1") / f"aside{number}") if file.exists() else None
-            put(file)
-            assert (await get(path, one.url)).endswith(b"hi") and b" 403 " in await get(path, f"http://evil{number}.example")
-            file.rename(place.job("T1.1") / f"put{number}")
+            put(folder / "access.jsonl")
+            assert b" 403 " in await get(path, f"http://hidden{number}.example")
+            (folder / "access.jsonl").rename(folder / f"put{number}")
+            assert b" 403 " in await get(path, f"http://seen{number}.example")
+            await wait_for(lambda: told_in(folder), what="a line after what stood in the way")
+            (folder / "access.jsonl").rename(folder / f"aside{number}")
+        assert victim.read_bytes() == b""
 
 
 async def test_this_machine_by_its_own_name_is_refused_where_real_names_are_asked(place: Layout) -> None:

@@ -36,6 +36,8 @@ STARTS, WITHIN_S = 5, 600.0
 """So often may it be started in so many seconds; then it is left down, and `ensure` says None."""
 ROUTE_BYTES = 16 * 1024
 """A longer route is none."""
+WAY, MODELS = "p", "m"
+"""Names of sockets, each in a directory of its own: of a job's proxy, and of the model gateway."""
 _NAME = 8
 """Characters of a job's directory of sockets."""
 _PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -199,7 +201,7 @@ def probe_of(token: str) -> tuple[str, str]:
 def sockets_of(place: Layout) -> Path:
     """The directory of the sockets that lead out of sandboxes: short enough for every path in it."""
     folder = place.runtime / "e"
-    if len(os.fsencode(folder)) + 1 + _NAME + len("/p~") <= SOCKET_PATH_LIMIT:
+    if len(os.fsencode(folder)) + 1 + _NAME + len(f"/{WAY}~") <= SOCKET_PATH_LIMIT:
         return folder
     name = hashlib.sha256(os.fsencode(place.home)).hexdigest()[:12]
     return Path(f"/tmp/andon-{os.getuid()}-{name}/e")
@@ -207,12 +209,12 @@ def sockets_of(place: Layout) -> Path:
 
 def socket_of(place: Layout, job: str) -> Path:
     """The socket of a job's proxy, alone in a directory that can be bound into a sandbox."""
-    return sockets_of(place) / hashlib.sha256(job.encode()).hexdigest()[:_NAME] / "p"
+    return sockets_of(place) / hashlib.sha256(job.encode()).hexdigest()[:_NAME] / WAY
 
 
 def models_of(place: Layout) -> Path:
     """The socket of the model gateway, alone in a directory that can be bound into every sandbox."""
-    return sockets_of(place) / "models" / "m"
+    return sockets_of(place) / "models" / MODELS
 
 
 async def _knows(port: int, path: str, answer: str) -> bool:

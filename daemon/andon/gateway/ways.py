@@ -5,6 +5,7 @@ that; ways whose job is over are closed whenever another one is made.
 """
 
 import asyncio
+import contextlib
 import errno
 import hmac
 import os
@@ -16,7 +17,7 @@ from pathlib import Path
 from aiohttp import web
 
 from andon.edges.durable import private_dir
-from andon.edges.gateway import socket_of
+from andon.edges.gateway import WAY, models_of, socket_of, sockets_of
 from andon.schema.jobs import EGRESS, EXIT
 from andon.schema.layout import Layout
 
@@ -83,6 +84,10 @@ class Ways:
         for file in sorted(self._place.jobs.glob(f"*/{EGRESS}")):
             if NAME.fullmatch(file.parent.name) and not self._over(file.parent.name):
                 await self.open(file.parent.name)
+        kept = {socket_of(self._place, name).parent for name in self._open} | {models_of(self._place).parent}
+        with contextlib.suppress(OSError):
+            for folder in [one for one in sockets_of(self._place).iterdir() if one not in kept]:
+                _remove(folder / WAY)
 
     async def drain(self) -> None:
         """Take nothing new; connections on which something is said have a while to end."""
@@ -124,7 +129,19 @@ class Ways:
         way, server = self._open.pop(name)
         server.close()
         way.close()
-        socket_of(self._place, name).unlink(missing_ok=True)
+        _remove(socket_of(self._place, name))
+
+
+def _remove(path: Path) -> None:
+    """The socket and its directory are gone, where they were alone there."""
+    with contextlib.suppress(OSError):
+        for one in (path, _aside(path)):
+            one.unlink(missing_ok=True)
+        path.parent.rmdir()
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f"{path.name}~")
 
 
 def listening(path: Path) -> socket.socket:
@@ -133,7 +150,7 @@ def listening(path: Path) -> socket.socket:
         private_dir(folder)
         if {folder.lstat().st_uid, folder.stat().st_uid} != {os.getuid()}:
             raise PermissionError(errno.EPERM, "not ours", str(folder))
-    aside = path.with_name(f"{path.name}~")
+    aside = _aside(path)
     aside.unlink(missing_ok=True)
     one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
