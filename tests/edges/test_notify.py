@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from andon.edges.notify import SERVICE, VARIABLES, Manager, apart
+from andon.edges.notify import SERVICE, VARIABLES, Manager, apart, umask
 from support import wait_for
 
 
@@ -221,5 +221,9 @@ def test_a_socket_that_others_can_reach_is_refused(door: socket.socket, tmp_path
 
 def test_what_must_outlive_the_daemon_is_set_apart_only_under_our_own_unit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert apart() == ()
+    assert umask() == -1
+    for said, wanted in (("0022", 0o022), ("77777", -1), ("x", -1), ("8", -1)):
+        monkeypatch.setenv("ANDON_UMASK", said)
+        assert umask() == wanted
     monkeypatch.setenv(SERVICE, "1")
     assert apart()[:3] == ("systemd-run", "--user", "--scope")

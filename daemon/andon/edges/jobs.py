@@ -18,7 +18,7 @@ from typing import TypeVar
 import msgspec
 
 from andon.edges import beneath, process, shim, withheld
-from andon.edges.notify import BUS, apart
+from andon.edges.notify import BUS, apart, umask
 from andon.edges.spawn import spawn
 from andon.schema.clean import clean
 from andon.schema.errors import Mistake
@@ -175,7 +175,7 @@ async def _detach(argv: tuple[str, ...], folder: Path) -> tuple[int | None, str]
     try:
         starter = await spawn(
             *argv, "--detach", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE, env=env, start_new_session=True)
+            stderr=asyncio.subprocess.PIPE, env=env, start_new_session=True, umask=umask())
     except OSError as error:
         raise Mistake(f"The command could not be started: {error.strerror}", where=str(folder)) from error
     point("jobs.spawned")

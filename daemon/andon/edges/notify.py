@@ -32,6 +32,8 @@ LEAVING_S = 600.0
 VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
 SERVICE = "ANDON_SERVICE"
 """Set by our own unit: what must outlive the daemon is started in a unit of its own."""
+UMASK = "ANDON_UMASK"
+"""Set there too: the person's mask at the time of installing."""
 BUS = ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
 """How `systemd-run` finds the person's manager."""
 
@@ -130,6 +132,12 @@ def apart() -> tuple[str, ...]:
     if not os.environ.get(SERVICE):
         return ()
     return ("systemd-run", "--user", "--scope", "--quiet", "--collect", "--")
+
+
+def umask() -> int:
+    """The person's own file mode mask, for commands that are theirs; -1 (leave it) when no unit says one."""
+    said = os.environ.get(UMASK, "")
+    return int(said, 8) if said and len(said) <= 4 and set(said) <= set("01234567") else -1
 
 
 def _number(text: str) -> int:
