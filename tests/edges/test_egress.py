@@ -202,6 +202,13 @@ async def test_an_answer_that_breaks_off_is_never_taken_for_a_whole_one() -> Non
         assert (await one.say(get("http://good.example/"))).startswith(b"HTTP/1.1 502 ")
 
 
+async def test_a_client_of_an_old_version_gets_its_answer_to_the_end_of_the_connection() -> None:
+    said = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-After: 1\r\n\r\n"
+    async with provider(said) as upstream, proxy("good.example", p80=port_of(upstream.url)) as one:
+        got = await one.say(b"GET http://good.example/ HTTP/1.0\r\n\r\n")
+    assert got == b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhi"
+
+
 async def test_a_client_that_does_not_read_holds_the_server_back() -> None:
     sent, held = 0, asyncio.Event()
 
@@ -330,6 +337,35 @@ async def test_a_head_beyond_the_bounds_is_refused(huge: bytes) -> None:
         assert got.startswith((b"HTTP/1.1 431 ", b"HTTP/1.1 400 ")) and upstream.connections == 0
 
 
+async def test_no_bytes_of_a_client_or_a_server_leave_an_error_behind() -> None:
+    chance, faults = random.Random(7), []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: faults.append(context))
+    seeds = [get("http://good.example/", "Content-Length: 5", method="POST") + b"hello",
+             get("http://good.example/x", close=False) * 3,
+             b"CONNECT good.example:80 HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: good.example\r\n\r\n",
+             b"CONNECT good.example:443 HTTP/1.1\r\nHost: x\r\n\r\n\x16\x03\x01\x00\x09\x01\x00\x00\x05hello",
+             get("http://good.example/", "Transfer-Encoding: chunked", method="PUT") + b"3\r\nabc\r\n0\r\n\r\n"]
+
+    def spoiled(data: bytes) -> bytes:
+        parts = bytearray(data)
+        for _ in range(chance.randint(0, 4)):
+            at = chance.randrange(len(parts))
+            parts[at:at + chance.randint(0, 3)] = chance.choice((b"", b"\r\n", b"\0", b" ", b":", chance.randbytes(2)))
+        return bytes(parts[:chance.randint(1, len(parts) + 1)])
+
+    async def speech(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(spoiled(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX: y\r\n\r\n3\r\nabc\r\n0\r\n\r\n"))
+
+    async with server(speech) as port, proxy("good.example", p80=port, p443=port) as one, asyncio.timeout(60):
+        for _ in range(20):
+            async with asyncio.TaskGroup() as group:
+                for _ in range(20):
+                    group.create_task(one.say(spoiled(chance.choice(seeds))))
+        await wait_for(lambda: not one.way.live)
+    assert faults == [] and {one for one in asyncio.all_tasks() if one.done() and one.exception()} == set()
+
+
 # -- inside a tunnel
 
 
@@ -403,6 +439,7 @@ async def test_a_list_that_is_gone_broken_a_link_or_a_pipe_allows_nothing() -> N
         breaks: list[Callable[[Path], object]] = [
             lambda path: path.write_bytes(b"{"), lambda path: path.write_bytes(good + b" " * product.LIST_BYTES),
             lambda path: path.symlink_to(aside), os.mkfifo, lambda path: path.mkdir(), lambda path: None]
+        assert (await one.say(get("http://good.example/"))).endswith(b"hi")
         for spoil in breaks:
             file.rmdir() if file.is_dir() and not file.is_symlink() else file.unlink()
             spoil(file)
@@ -515,6 +552,12 @@ async def test_where_everything_is_allowed_all_is_told_and_this_machine_stays_cl
         one.allow(everything=True)
         assert await inside(one, "front.example:443", "other.example", tls[1], b"hello") == b"hello"
         assert (await one.tells("front.example:443", True)).rule == "everything"
+    async with server(echo) as port, proxy(p443=port) as one:
+        one.allow(everything=True)
+        _, reader, writer = await one.connect("front.example:443")
+        writer.write(b"no TLS")
+        assert await reader.readexactly(6) == b"no TLS"
+        writer.close()
         one.world.names["bad.example"] = ["127.0.0.1"]
         line, _, writer = await one.connect("bad.example:443")
         writer.close()

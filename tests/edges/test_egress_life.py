@@ -150,6 +150,22 @@ async def test_the_model_gateway_is_reached_by_a_socket_as_by_its_port(place: La
         assert stat.S_IMODE(gateway.models.stat().st_mode) == 0o600 and stat.S_IMODE(gateway.models.parent.stat().st_mode) == 0o700
 
 
+async def test_an_older_gateway_that_knows_no_ways_gives_its_place_to_a_new_one(
+    place: Layout, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with provider(HI) as one:
+        gateway = Gateway(place)
+        await gateway.ensure()
+        first, control, said = child_of(place), gateway._control, [404]
+
+        async def older(method: str, job: str) -> int:
+            return said.pop() if said else await control(method, job)
+
+        monkeypatch.setattr(gateway, "_control", older)  # there is no older one to start
+        path = await gateway.egress("T1.1", to(one.url))
+        assert (await get(path, one.url)).endswith(b"hi") and child_of(place) != first
+
+
 async def test_a_way_is_opened_by_the_daemon_alone(place: Layout) -> None:
     gateway = Gateway(place)
     await gateway.egress("T1.1", Egress())
@@ -172,13 +188,15 @@ async def test_without_a_gateway_a_job_is_told_that_it_has_no_way_out(place: Lay
 
 async def test_what_an_agent_puts_in_the_place_of_its_record_is_not_followed_and_stops_nothing(place: Layout) -> None:
     async with provider(HI) as one, asyncio.timeout(20):
-        path = await Gateway(place).egress("T1.1", to(one.url))
+        path, other = [await Gateway(place).egress(name, to(one.url)) for name in ("T1.1", "T1.2")]
         folder, victim = place.job("T1.1"), place.home / "victim"
         victim.touch()
         puts: tuple[Callable[[Path], object], ...] = (os.mkfifo, Path.mkdir, lambda file: file.symlink_to(victim))
         for number, put in enumerate(puts):
             put(folder / "access.jsonl")
             assert b" 403 " in await get(path, f"http://hidden{number}.example")
+            assert b" 403 " in await get(other, f"http://after{number}.example")
+            await wait_for(lambda: len(told_in(place.job("T1.2"))) > number, what="the lines of others")  # noqa: B023 (called at once)
             (folder / "access.jsonl").rename(folder / f"put{number}")
             assert b" 403 " in await get(path, f"http://seen{number}.example")
             await wait_for(lambda: told_in(folder), what="a line after what stood in the way")
