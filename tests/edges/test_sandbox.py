@@ -99,7 +99,8 @@ def test_secrets_of_the_environment_are_on_no_command_line_and_in_no_environment
 
     def look() -> dict[str, bytes]:
         found = [Path("/proc", str(one.pid)) for one in process.descendants(shim.pid)]
-        return {(one / "comm").read_text().strip(): (one / "cmdline").read_bytes() + (one / "environ").read_bytes() for one in found}
+        return {(one / "comm").read_text().strip(): b"".join((one / name).read_bytes() for name in ("cmdline", "environ"))
+                for one in found}
 
     wait_until(lambda: "sleep" in look(), what="the last process")
     seen = look()
@@ -107,6 +108,27 @@ def test_secrets_of_the_environment_are_on_no_command_line_and_in_no_environment
     shim.wait(20)
     assert "bwrap" in seen and b"sk-very-secret" in seen.pop("sleep") + seen.pop("sh")
     assert all(b"sk-very-secret" not in data for data in seen.values())
+
+
+OPEN = """
+import os
+def is_open(fd):
+    try: return bool(os.fstat(fd))
+    except OSError: return False
+print([fd for fd in range(1024) if is_open(fd)])
+"""
+
+
+def test_it_inherits_no_descriptor_of_the_shim_or_of_its_walls(room: Path) -> None:
+    for level in ("strict", "partial"):
+        box = walls(room, level, limits=Limits(memory_mb=4000))
+        assert run(room, PYTHON, "-I", "-S", "-c", OPEN, box=box)[1].strip() == "[0, 1, 2]"
+
+
+def test_rubbish_on_the_line_between_the_walls_and_the_shim_harms_nothing(room: Path) -> None:
+    script = "for one in /proc/2/fd/*; do echo rubbish > $one; echo 99999999999 > $one; done 2>/dev/null; sleep 0.1; exit 5"
+    end, _ = run(room, *sh(script), box=walls(room))
+    assert (end.code, end.because) == (5, "exit")
 
 
 def test_it_sees_its_own_processes_alone_and_has_its_own_name(room: Path) -> None:

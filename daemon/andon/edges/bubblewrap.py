@@ -60,13 +60,13 @@ def options(box: dict[str, Any], extra: tuple[str, ...] = ()) -> list[str]:
     size = ["--size", str(megabytes << 20)] if megabytes else []
     words = [*ALWAYS, *(["--share-net"] if box.get("network") == "host" else [])]
     words += ["--proc", "/proc", "--dev", "/dev", "--size", str(SHM_MB << 20), "--tmpfs", "/dev/shm", *size, "--tmpfs", "/tmp"]
-    for path in extra:
-        words += ["--ro-bind", path, path]
     for number, (source, target, write, optional) in enumerate(binds):
         if os.path.islink(source) and source == target and not write:
             words += _link(source, number, binds, writable)
         else:
             words += _mount(source, target, write, optional, writable)
+    for path in extra:  # over the binds: the job cannot change what stands between it and us
+        words += _mount(path, path, False, False, writable)
     for path in box.get("hide") or ():
         words += _hide(path, binds, writable)
     return [*words, *(_nobody_special(box) if os.geteuid() == 0 else []), "--remount-ro", "/"]

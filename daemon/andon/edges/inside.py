@@ -84,8 +84,8 @@ def become(plan: bytes, report: int) -> None:
         os._exit(code)
 
 
-def main(arguments: list[str]) -> None:
-    """Run the plan to its end."""
+def main(arguments: list[str]) -> int:
+    """Run the plan to its end; the exit code of a shell, for when our words get lost."""
     plan_fd, stderr, report, words, way_back = (int(one) for one in arguments)
     plan = read_all(plan_fd)
     os.dup2(stderr, 2)
@@ -94,7 +94,7 @@ def main(arguments: list[str]) -> None:
         os.set_inheritable(fd, False)
     os.write(words, b"ready\n")
     if not os.read(way_back, 1):
-        return
+        return 126
     pid = os.fork()
     if not pid:
         become(plan, report)
@@ -110,8 +110,9 @@ def main(arguments: list[str]) -> None:
             os.killpg(pid, _signal.SIGCONT)
     os.write(words, b"%d\n" % status)
     os.read(way_back, 1)
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
-    os._exit(0)
+    os._exit(main(sys.argv[1:]))

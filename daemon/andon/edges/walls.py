@@ -81,6 +81,7 @@ class Walls:
         named = {"core": 0}
         if memory:
             named["memory"] = min(memory) << 20
+            self.told.append("Memory is limited for each process, not for the job as a whole.")
         if asked.get("file_mb"):
             named["file"] = int(asked["file_mb"]) << 20
         if asked.get("processes"):
@@ -222,13 +223,14 @@ class Strict(Walls):
 
     def word(self) -> int | None:
         """The status that the witness told; it tells it whole."""
-        data = os.read(self.words, 64)
+        data = os.read(self.words, 4096)
         if not data:
             os.close(self.words)
             self.starters: set[int] = set()
         """Who has the job itself as its child, when that is not the shim."""
         self.words = -1
-        return int(data) if data else None
+        told = [int(word) for word in data.split() if word.isdigit() and len(word) < 6]  # the job could write here too
+        return told[-1] if told and told[-1] < 1 << 16 else None
 
 
 class Partial(Walls):
@@ -244,6 +246,7 @@ class Partial(Walls):
             self.filter = seccomp.program(nested=False, unix=False, inet="all" if host else "stream" if doors else "none")
         except seccomp.Unknown as error:
             raise Refused(f"There are no rules for this machine: {error}.", "Ask for the level none here.") from None
+        self.bounds = self.limits()
         self.told += self.rules.told
         self.tool = f"landlock {self.rules.abi}"
         super().prepare()
@@ -252,7 +255,7 @@ class Partial(Walls):
         """No way back from here."""
         self.rules.enforce()
         seccomp.load(self.filter)
-        inside.limit(self.limits())
+        inside.limit(self.bounds)
 
 
 def around(folder: str, job: dict[str, Any]) -> Walls:
