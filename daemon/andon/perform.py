@@ -6,6 +6,7 @@ EffectFailed; nothing is raised across this wall but cancellation and broken inv
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable
 from importlib import resources
 from pathlib import Path
@@ -25,6 +26,7 @@ from andon.edges.watch import Watch
 from andon.gateway.profiles import allowed
 from andon.schema import effects as f, inputs as i
 from andon.schema.agent import Adapter, Assignment, Launch, Profile, Seed, Supervised
+from andon.schema.clean import clean
 from andon.schema.errors import Mistake, Problem
 from andon.schema.faults import point
 from andon.schema.ids import AttemptId, Digest, Oid, session_name
@@ -46,6 +48,7 @@ OURS = tuple(Path(str(resources.files(name))).parent for name in ("andon", "ando
 """Where our own programs lie that a session calls: its hooks and its server of verbs."""
 Emit = Callable[[i.Input], None]
 AdapterFor = Callable[[AgentSettings], Adapter]
+log = logging.getLogger("andon.perform")
 
 
 class Address(Protocol):
@@ -108,6 +111,11 @@ class Performer:
         except OSError as error:
             where = str(error.filename or self._layout.home)
             answer = failed(effect, Problem(what=f"the system refused: {error.strerror}", where=where, mend="make room or access"))
+        except (ValueError, LookupError) as error:  # what a tool printed is no oid, no number, has too few fields
+            told = f"a tool answered {name} with something that makes no sense: {type(error).__name__}: {error}"
+            log.warning("%s", told, exc_info=error)
+            answer = failed(effect, Problem(what=clean(told)[:300], where=str(self._layout.daemon_log),
+                                            mend="look whether the git and tmux on PATH are the real ones; it is tried again"))
         point(f"{name}.act")
         return answer
 
