@@ -81,7 +81,7 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     seconds: float = 0.0
     killed: int = 0
-    """Descendants that outlived the command and were ended by the shim."""
+    """Descendants that outlived the command and were ended by the shim; behind strict walls those seen just before."""
     truncated: bool = False
     """Output passed `output_mb`."""
     max_rss_mb: float = 0.0
