@@ -4,6 +4,7 @@ import contextlib
 from pathlib import Path
 
 from andon.core.state import Repository
+from andon.edges.git import read_ref
 from andon.edges.watch import Watch
 from andon.loop import Loop
 from andon.office import SETTINGS, Office
@@ -94,7 +95,7 @@ class Eyes:
     async def mirror_again(self, repo: RepoId) -> None:
         """The person's checkout changed: perhaps its branch can follow now."""
         known = self._loop.state.repos[repo]
-        if known.mirrored or not known.trunk:
+        if not known.trunk or (known.mirrored and await read_ref(known.git_dir, f"refs/heads/{known.settings.target}") is not None):
             return
         effect = f.MirrorTarget(
             repo=repo, git_dir=known.git_dir, path=known.path, target=known.settings.target, oid=known.trunk,

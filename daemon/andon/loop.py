@@ -286,7 +286,7 @@ class Loop:
         owed = pending(self.state, max(self.clock.now(), self.state.at))
         keys = {effect.key for effect in owed}
         for key, (effect, task) in self._inflight.items():
-            if isinstance(effect, f.RunCheck) and key not in keys:
+            if isinstance(effect, f.RunCheck) and key not in keys and not task.cancelling():
                 task.cancel()
         for effect in answered:
             if effect.key in keys:

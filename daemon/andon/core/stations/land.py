@@ -188,7 +188,7 @@ def reject(state: State, repo: Repository, name: TaskId, at: int) -> list[e.Even
         headline, ("Where", f"Your change alone, merged into the target at {repo.trunk[:10]}, failed {outcome.fails} times."),
         *sections, ("What landed since you began, and what it is for", intents.told(state, against)),
     )
-    print_ = fingerprint("test", *(f"{checked.check}@merge {checked.because}" for checked in failed))
+    print_ = fingerprint("test", *(f"{checked.check}@merge {' '.join(checked.failing) or checked.because}" for checked in failed))
     back = e.EntrySentBack(
         repo=repo.repo, task=name, commit=task.work.commit, reason="failed", because=headline[:600], runs=outcome.runs,
         against=against,
