@@ -411,7 +411,9 @@ class Shim:
         """
         calm, same, since = 0, set[int](), time.monotonic()
         if self.walls and self.walls.spare:  # with the walls all of it falls at once
-            self.killed.update(one.pid for one in self._rest() if self._survivor(one))
+            rest = self._rest()
+            self.walls.spare.update(one.pid for one in rest if not self._survivor(one))  # the command, whoever inherits it now
+            self.killed.update(one.pid for one in rest if self._survivor(one))
             self.walls.fall()
         while calm < 2:
             for _ in range(200):
