@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,15 +17,10 @@ from andon.schema.errors import Mistake
 from andon.schema.ids import AttemptId, Oid
 from andon.schema.inputs import CandidateMerged, TargetSwapped
 from checkoutkit import REPO, Blobs, Floor, floor
-from gitkit import run, write
+from gitkit import run
+from poisonkit import HOOKS, hostile, poison, settings
 
 ONE = AttemptId("T1.1")
-HOOKS = (
-    "post-checkout", "post-commit", "post-merge", "post-index-change", "pre-auto-gc", "reference-transaction", "post-rewrite",
-    "pre-receive", "update", "post-receive", "post-update", "push-to-checkout", "proc-receive", "pre-push", "fsmonitor-watchman",
-)
-
-
 @pytest.fixture
 def canary(tmp_path: Path) -> Path:
     return tmp_path / "canary"
@@ -59,92 +53,6 @@ def watched(canary: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]
     monkeypatch.setattr(module, "observe", observe)
     yield verbs
     assert not canary.exists(), canary.read_text()
-
-
-def settings(evil: Path) -> str:
-    return f"""
-[core]
-	fsmonitor = {evil}
-	hooksPath = {evil.parent}/hooks
-	sshCommand = {evil}
-	pager = {evil}
-	editor = {evil}
-	askPass = {evil}
-	gitProxy = {evil}
-	alternateRefsCommand = {evil}
-	attributesFile = {evil.parent}/attributes
-	untrackedCache = true
-[include]
-	path = {evil.parent}/included
-[extensions]
-	worktreeConfig = true
-[filter "evil"]
-	clean = {evil} clean
-	smudge = {evil} smudge
-	required = true
-[filter "lfs"]
-	process = {evil} process
-	clean = {evil} clean
-[diff]
-	external = {evil}
-[diff "evil"]
-	textconv = {evil}
-	command = {evil}
-[merge "evil"]
-	driver = {evil} %A
-[uploadpack]
-	packObjectsHook = {evil}
-	allowAnySHA1InWant = true
-[transfer]
-	fsckObjects = false
-[gc]
-	recentObjectsHook = {evil}
-[credential]
-	helper = !{evil}
-[gpg]
-	program = {evil}
-[protocol]
-	allow = always
-[protocol "ext"]
-	allow = always
-[remote "origin"]
-	uploadpack = {evil}
-	vcs = evil
-[url "ext::{evil} "]
-	insteadOf = {evil.parent}
-[alias]
-	upload-pack = !{evil}
-	status = !{evil}
-[submodule]
-	recurse = true
-[maintenance]
-	auto = true
-"""
-
-
-def poison(path: Path, evil: Path) -> None:
-    """All that can be planted in a checkout without stopping the daemon from taking the work."""
-    attributes = "* filter=evil diff=evil merge=evil\n*.txt filter=lfs\n[attr]evil filter=evil\n"
-    inner = path / "embedded"
-    run(path, "init", "-q", "--bare", str(inner))
-    (inner / "config").write_text(
-        f"[core]\n\trepositoryformatversion = 0\n\tbare = false\n\tworktree = ..\n\tfsmonitor = {evil}\n")
-    (inner / "hooks").mkdir(exist_ok=True)
-    shutil.copy(path / ".git/index", inner / "index")
-    write(path, {".gitattributes": attributes, "a.txt": "work\n", ".lfsconfig": f"[lfs]\n\turl = ext::{evil}\n",
-                 "embedded/refs/x": "x", ".gitmodules": '[submodule "x"]\n\tpath = x\n\turl = ./x\n'})
-    gitkit.commit(path, {}, "Work\n\nwith everything")
-    for folder in (path / ".git/hooks", evil.parent / "hooks", inner / "hooks"):
-        folder.mkdir(exist_ok=True)
-        for name in HOOKS:
-            (folder / name).unlink(missing_ok=True)
-            (folder / name).symlink_to(evil)
-    (evil.parent / "attributes").write_text(attributes)
-    (evil.parent / "included").write_text(f"[core]\n\tfsmonitor = {evil}\n")
-    write(path, {"a.txt": "uncommitted\n", "new.txt": "untracked\n", ".git/info/attributes": attributes,
-                 ".git/config.worktree": f"[core]\n\tfsmonitor = {evil}\n"})
-    with (path / ".git/config").open("a") as config:
-        config.write(settings(evil))
 
 
 async def test_the_poison_is_real(shop: Floor, evil: Path, canary: Path) -> None:
@@ -261,16 +169,6 @@ async def test_a_git_directory_that_points_elsewhere_is_not_followed(
     await checkout.remove(shop.remove(), shop.layout)
     secret = gitkit.blob_oid(b"not the agent's\n", shop.person)
     assert secret not in gitkit.reachable_blobs(shop.person) and (other / ".git/HEAD").exists()
-
-
-def hostile(inner: Path, evil: Path) -> Path:
-    """A repository whose every look at itself runs a program: its filter is needed to tell whether a file has changed."""
-    if not inner.exists() or not any(inner.iterdir()):
-        gitkit.make_repo(inner)
-    write(inner, {"README.md": "# Another\n", ".git/info/attributes": "* filter=evil\n"})
-    with (inner / ".git/config").open("a") as config:
-        config.write(settings(evil))
-    return inner
 
 
 async def test_a_nested_repository_is_named_and_not_entered(shop: Floor, evil: Path) -> None:

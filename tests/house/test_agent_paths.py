@@ -92,7 +92,7 @@ OURS: dict[str, tuple[set[str], str]] = {
     "weight.py": ({"walk", "weigh"}, "a descriptor that the helper gave"),
     "whatif.py": ({"_in_memory", "_sweep"}, "folders of ours in memory"),
 }
-"""Every other opening below edges and in the modules above them, by file: in which functions (`*`: in any), and why no agent has a say in it."""
+"""Every other opening, by file: in which functions (`*`: in any), and why no agent has a say in it."""
 
 
 def modules() -> list[Path]:
