@@ -43,7 +43,7 @@ from andon.loop import Loop
 from andon.office import Office
 from andon.perform import Performer, Tools
 from andon.schema import events as e, inputs as i
-from andon.schema.errors import Mistake
+from andon.schema.errors import Mistake, Problem
 from andon.schema.faults import point
 from andon.schema.layout import Layout
 from andon.schema.settings import Loaded
@@ -55,6 +55,8 @@ VERBS = (sys.executable, "-P", "-m", "andon_agents.verbs_server")
 """The server with the agents' own verbs, as an agent's MCP client starts it."""
 STARTING = (e.TaskAdded, e.AttemptClaimed, e.AttemptExited, e.AttemptLost, e.SessionResumed)
 """Events around which an agent starts: then it counts how much room the machine has."""
+TMUX_S = 10.0
+"""How long the start waits for a tmux server; work that needs it waits for itself after that."""
 START_S = 900.0
 """Longest that a service manager is asked to wait for the ledger to be read."""
 log = logging.getLogger("andon")
@@ -210,7 +212,12 @@ class Daemon:
         loop.give(i.DaemonStarted(version=version(), pid=os.getpid(), boot=boot_id(), cores=usable_cores()))
         await office.read_person()
         try:
-            await tmux.ensure()
+            async with asyncio.timeout(TMUX_S):
+                await tmux.ensure()
+        except TimeoutError:
+            loop.give(i.TroubleSeen(key=SERVER, problem=Problem(
+                what=f"tmux did not answer within {TMUX_S:.0f} s", where=str(self._layout.tmux_socket),
+                mend="see what `tmux -V` says in a terminal; agents start as soon as it answers")))
         except Mistake as mistake:
             loop.give(i.TroubleSeen(key=SERVER, problem=mistake.problem))
         else:
