@@ -174,3 +174,31 @@ def certificate(folder: Path) -> Path:
             "subjectAltName=DNS:good.example,DNS:other.example,DNS:front.example")
     subprocess.run(made, check=True, capture_output=True)
     return file
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+
+
+def get(url: str, *headers: str, method: str = "GET", close: bool = True) -> bytes:
+    host = url.split("/")[2]
+    lines = [f"{method} {url} HTTP/1.1", f"Host: {host}", *headers, *(["Connection: close"] if close else [])]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n"
+
+
+def port_of(url: str) -> int:
+    return int(url.rpartition(":")[2])
+
+
+async def inside(one: Proxy, target: str, name: str, context: ssl.SSLContext, data: bytes) -> bytes:
+    """What an echo behind TLS gives back through a tunnel."""
+    line, reader, writer = await one.connect(target)
+    assert b"200" in line, line
+    try:
+        await writer.start_tls(context, server_hostname=name)
+        writer.write(data)
+        return await reader.readexactly(len(data))
+    finally:
+        writer.transport.abort()

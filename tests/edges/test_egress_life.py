@@ -186,6 +186,20 @@ async def test_without_a_gateway_a_job_is_told_that_it_has_no_way_out(place: Lay
     (place.gateway / "lock").rmdir()
 
 
+async def test_one_socket_that_cannot_be_made_is_told_and_stops_no_other(place: Layout) -> None:
+    async with provider(HI) as one, asyncio.timeout(30):
+        gateway = Gateway(place)
+        await gateway.ensure()
+        socket_of(place, "T1.1").parent.touch()
+        with pytest.raises(Mistake) as told:
+            await gateway.egress("T1.1", to(one.url))
+        log = place.job("gateway") / "log"
+        assert str(log) == told.value.problem.where and "no way out for T1.1: " in log.read_text()
+        await gateway.stop()
+        path = await gateway.egress("T1.2", to(one.url))
+        assert (await get(path, one.url)).endswith(b"hi")
+
+
 async def test_what_an_agent_puts_in_the_place_of_its_record_is_not_followed_and_stops_nothing(place: Layout) -> None:
     async with provider(HI) as one, asyncio.timeout(20):
         path, other = [await Gateway(place).egress(name, to(one.url)) for name in ("T1.1", "T1.2")]

@@ -12,6 +12,7 @@ import os
 import re
 import resource
 import socket
+import sys
 from pathlib import Path
 
 from aiohttp import web
@@ -58,7 +59,17 @@ class Ways:
         return web.Response(text="open")
 
     async def open(self, name: str) -> bool:
-        """The socket of this job is there on return; False: too many are. Raises OSError."""
+        """The socket of this job is there on return; False: it cannot be, and standard error says why."""
+        try:
+            if await self._make(name):
+                return True
+            why = f"{WAYS} are open"
+        except OSError as error:
+            why = str(error)
+        print(f"no way out for {name}: {why}", file=sys.stderr, flush=True)
+        return False
+
+    async def _make(self, name: str) -> bool:
         async with self._busy:
             for other in [one for one in self._open if one != name and self._over(one)]:
                 await self._end(other)
