@@ -5,6 +5,7 @@ from pathlib import Path
 
 from andon.core.state import Repository
 from andon.edges.git import read_ref
+from andon.edges.repository import trunk_ref
 from andon.edges.watch import Watch
 from andon.loop import Loop
 from andon.office import SETTINGS, Office
@@ -22,6 +23,11 @@ GIT_FILES = ("HEAD", "packed-refs", "index", "MERGE_HEAD", "ORIG_HEAD")
 def branch_file(repo: Repository) -> Path:
     """Where git keeps the branch that is the repository's target, unless it is packed."""
     return Path(repo.git_dir) / "refs" / "heads" / repo.settings.target
+
+
+def trunk_file(repo: Repository) -> Path:
+    """Where git keeps the ref along which changes land, unless it is packed."""
+    return Path(repo.git_dir) / trunk_ref(repo.settings.target)
 
 
 class Eyes:
@@ -48,11 +54,13 @@ class Eyes:
         known = self._loop.state.repos[repo]
         git_dir = Path(known.git_dir)
         self._watch.add(Path(known.path), git_dir, git_dir / "refs" / "heads", branch_file(known).parent)
+        if trunk_file(known).parent.is_dir():
+            self._watch.add(trunk_file(known).parent)
 
     def recorded(self, events: list[e.Event]) -> None:
-        """A new repository is watched from now on, and so is the branch of a new target."""
+        """A new repository is watched from now on, and so are the branch of a new target and the ref along which it lands."""
         for event in events:
-            if isinstance(event, e.RepositoryRegistered | e.SettingsActivated):
+            if isinstance(event, e.RepositoryRegistered | e.SettingsActivated | e.TargetObserved):
                 self.follow(event.repo)
 
     def _hear_all(self) -> None:
@@ -72,7 +80,7 @@ class Eyes:
             await self._reload_all()
         for repo in list(self._loop.state.repos.values()):
             git_dir = Path(repo.git_dir)
-            if paths & {git_dir, Path(repo.path), branch_file(repo), *(git_dir / name for name in GIT_FILES)}:
+            if paths & {git_dir, Path(repo.path), branch_file(repo), trunk_file(repo), *(git_dir / name for name in GIT_FILES)}:
                 await self._office.read_target(repo.repo)
                 await self.mirror_again(repo.repo)
             if Path(repo.path) / SETTINGS in paths:

@@ -15,7 +15,7 @@ from andon.core.evolve import evolve, replay
 from andon.core.project import attempt_details, task_view
 from andon.core.queue.standing import landings_of
 from andon.core.schedule import busy_tasks
-from andon.core.state import Past, State, Task
+from andon.core.state import Past, Repository, State, Task
 from andon.edges import repository, salvage
 from andon.edges.blobs import Blobs
 from andon.edges.pane import PaneWatch
@@ -25,7 +25,7 @@ from andon.ledger_reader import read_log, read_rows
 from andon.loop import Loop
 from andon.schema import events as e, inputs as i, wire
 from andon.schema.clean import clean
-from andon.schema.errors import Mistake
+from andon.schema.errors import Mistake, Problem
 from andon.schema.faults import point
 from andon.schema.ids import AttemptId, Digest, RepoId, TaskId
 from andon.schema.layout import Layout
@@ -181,6 +181,7 @@ class Office:
         known = self._loop.state.repos[repo]
         key = f"diverged:{repo}"
         try:
+            await self._restore_trunk(known)
             seen = await repository.read_target(known.git_dir, known.settings.target)
         except Mistake as mistake:
             self._loop.give(i.TroubleSeen(key=key, repo=repo, problem=mistake.problem))
@@ -191,6 +192,17 @@ class Office:
         self._loop.give(i.TroubleGone(key=key))
         await self._tell_landed(repo, seen.oid)
         self._loop.give(i.TargetSeen(repo=repo, oid=seen.oid, tree=seen.tree))
+
+    async def _restore_trunk(self, known: Repository) -> None:
+        """What landed and is not on the person's branch yet hangs on one ref: when it was removed it is put back, and told."""
+        key = f"trunk:{known.repo}"
+        if not known.queue.counts.landed or not await repository.restore_trunk(known.git_dir, known.settings.target, known.trunk):
+            self._loop.give(i.TroubleGone(key=key))
+            return
+        ref = repository.trunk_ref(known.settings.target)
+        problem = Problem(what=f"{ref} was gone, and was put back at {known.trunk[:10]}", where=known.path,
+                          mend="leave refs/andon to the factory: landed work hangs on it")
+        self._loop.give(i.TroubleSeen(key=key, repo=known.repo, problem=problem))
 
     async def _tell_landed(self, repo: RepoId, oid: str) -> None:
         """A landing that was done and not recorded, and the person built upon it since: first tell that the target was there."""

@@ -245,3 +245,14 @@ def test_who_asks_while_their_file_is_in_the_way_is_told_which_and_nothing_moves
     shop.plant.do(i.ForwardTarget(repo=shop.name))
     shop.noticed(lambda: any(seen.asked == 1 for seen in shop.events(e.TargetMirrored)), "the answer")
     assert shop.waits(f"notes/{first}.md") and person(shop.repo) == before and not shop.problems()
+
+
+def test_a_trunk_that_somebody_removed_is_put_back_with_all_that_landed_and_told(shop: Shop) -> None:
+    shop.write("poem.txt", "my own words\n")
+    shop.land()
+    shop.noticed(lambda: shop.waits("poem.txt"), "that the branch cannot follow")
+    before = shop.at(TRUNK)
+    git(shop.repo, "update-ref", "-d", TRUNK)
+    git(shop.repo, "branch", "look-at-me")
+    shop.noticed(lambda: any("was gone" in told for told in shop.problems()), "the missing ref")
+    assert shop.at(TRUNK) == before

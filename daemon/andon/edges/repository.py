@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from andon.edges.git import GitFailed, common_lock, git, look, need_version, read_ref, set_ref
+from andon.edges.git import NONE, GitFailed, common_lock, git, look, need_version, read_ref, set_ref
 from andon.schema.errors import Mistake
 from andon.schema.ids import Oid
 
@@ -81,6 +81,21 @@ async def inspect(path: Path, target: str = "") -> Inspected:
         notes.append(f"{len(changed)} tracked file(s) have uncommitted changes: they stay as they are, and agents do not see them.")
     return Inspected(path=top, git_dir=common, target=chosen, target_exists=True, oid=oid, tree=tree, branch=branch,
                      dirty=bool(changed), notes=tuple(notes))
+
+
+async def restore_trunk(git_dir: Path | str, target: str, last: Oid) -> bool:
+    """Put trunk back where it stood last when somebody removed its ref; True when that was done.
+
+    Nothing is done when the commit is gone too, or when the branch has commits that it lacks: then the branch counts.
+    """
+    trunk, branch = await read_refs(git_dir, trunk_ref(target), f"refs/heads/{target}")
+    if trunk is not None or branch == last:
+        return False
+    there = await look(git_dir, "cat-file", "-e", f"{last}^{{commit}}", check=False)
+    if there.code != 0 or (branch is not None and not await is_ancestor(git_dir, branch, last)):
+        return False
+    async with common_lock(git_dir) as hold:
+        return await set_ref(git_dir, trunk_ref(target), last, NONE, why="andon: trunk was gone", hold=hold)
 
 
 async def read_target(git_dir: Path | str, target: str) -> Target | Diverged:
