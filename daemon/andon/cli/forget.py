@@ -8,6 +8,7 @@ import msgspec
 
 from andon.cli import codes, out, reach
 from andon.forgetting import MOST, Outcome, forget
+from andon.schema.clean import plain_json
 from andon.schema.errors import Mistake
 from andon.schema.sentences import plural
 
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
                       mend="`andon forget` alone asks for it; take that line out of your history")
     done = forget(reach.place(), _value(args.file))
     if args.json:
-        print(msgspec.json.encode(done).decode())
+        print(plain_json(msgspec.json.encode(done)))
     else:
         _tell(done)
     return codes.OK if done.found else codes.NOT_SO

@@ -4,6 +4,7 @@ import argparse
 
 from andon.cli import codes, out, reach
 from andon.cli.answering import answer, facts
+from andon.schema.clean import plain_json
 from andon.schema.errors import Mistake
 from andon.schema.views import GateView
 
@@ -63,7 +64,7 @@ def _show(args: argparse.Namespace) -> int:
         if args.json:
             import msgspec
 
-            print(msgspec.json.encode(gate).decode())
+            print(plain_json(msgspec.json.encode(gate)))
             return codes.OK
         print("\n".join(facts(gate)))
         if gate.diff and not args.no_diff:

@@ -9,6 +9,7 @@ from andon.cli import codes, out, reach
 from andon.cli.wait import duration
 from andon.forgetting import shown
 from andon.ledger_reader import read_log
+from andon.schema.clean import plain_json
 from andon.schema.events import Recorded, kind_of, subject_of
 from andon.schema.layout import Layout
 from andon.schema.sentences import sentence
@@ -83,7 +84,7 @@ class _Printer:
     def _cloud(self, row: Recorded) -> str:
         from andon.schema.cloudevents import to_cloudevent
 
-        return msgspec.json.encode(to_cloudevent(row, self._source)).decode()
+        return plain_json(msgspec.json.encode(to_cloudevent(row, self._source)))
 
 
 def _line(row: Recorded) -> str:

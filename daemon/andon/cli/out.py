@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from andon.schema.clean import clean as clean_text
+from andon.schema.clean import clean as clean_text, plain_json
 
 GLYPHS = {
     "queued": "·", "building": "▸", "checking": "◐", "waiting": "?", "landing": "↑", "landed": "✓", "done": "✓",
@@ -93,7 +93,7 @@ def moment(at: int) -> str:
 
 def dump(values: Iterable[object]) -> None:
     """Print a JSON array, one value a line."""
-    rows = [msgspec.json.encode(value).decode() for value in values]
+    rows = [plain_json(msgspec.json.encode(value)) for value in values]
     print("[" + ",\n ".join(rows) + "]")
 
 

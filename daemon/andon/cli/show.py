@@ -7,6 +7,7 @@ from pathlib import Path
 from andon.cli import codes, out, reach
 from andon.client import Client, Declined
 from andon.schema import wire
+from andon.schema.clean import plain_json
 from andon.schema.errors import Mistake
 from andon.schema.ids import RepoId
 from andon.schema.sentences import plural
@@ -58,7 +59,7 @@ def _show(client: Client, task: str, args: argparse.Namespace) -> int:
     if args.json:
         import msgspec
 
-        print(msgspec.json.encode(reply.detail).decode())
+        print(plain_json(msgspec.json.encode(reply.detail)))
         return codes.OK
     _page(reply.detail)
     if args.diff and reply.detail.diff:
@@ -77,7 +78,7 @@ def _commit(client: Client, args: argparse.Namespace) -> int:
     if args.json:
         import msgspec
 
-        print(msgspec.json.encode(found).decode())
+        print(plain_json(msgspec.json.encode(found)))
         return codes.OK if found.task else codes.NOT_SO
     name = found.commit[:12] or out.clean(args.task)
     if not found.task:

@@ -20,6 +20,7 @@ _CONTROL = r"\x00-\x08\x0b-\x1f\x7f-\x9f"
 _SGR = re.compile(r"\x1b\[[0-9;:]{0,128}m")
 _BAD = re.compile(f"{_CSI}|{_STRING}|{_SHORT}|[{_CONTROL}{_HIDDEN}]")
 _LINE_ENDS = re.compile("\r\n|[\u2028\u2029]")
+_UNSEEN = re.compile(f"[{_CONTROL}{_HIDDEN}\u2028\u2029]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -33,3 +34,13 @@ def clean_row(row: str) -> str:
     """One row of a screen: as `clean`, but colours and styles (SGR) stay, and tab and newline become a space."""
     row = _SURROGATE.sub("\ufffd", row.translate({9: " ", 10: " ", 0x2028: " ", 0x2029: " "}))
     return _BAD.sub(lambda found: found[0] if _SGR.fullmatch(found[0]) else "", row)
+
+
+def plain_json(data: bytes) -> str:
+    """A JSON document as text that a terminal can show: what it would obey or hide stands as `\\uXXXX`, so nothing is lost."""
+    return _UNSEEN.sub(_escaped, data.decode("utf-8", "replace"))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    units = found[0].encode("utf-16-be")
+    return "".join(f"\\u{units[n]:02x}{units[n + 1]:02x}" for n in range(0, len(units), 2))
