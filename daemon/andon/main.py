@@ -164,7 +164,7 @@ class Daemon:
         from andon_config.rules import load_rules
 
         async with asyncio.TaskGroup() as group:
-            loop = Loop(store, state, Clock(), group, lambda changed, gone: server.publish(changed, gone))
+            loop = Loop(store, state, Clock(state.at), group, lambda changed, gone: server.publish(changed, gone))
             blobs, proving = Blobs(layout), Proving(layout)
             supervisor, gateway = Supervisor(loop, layout, group, adapter_for, load_rules), Gateway(layout)
             steering = Steering(layout, tmux, supervisor.channels, lambda: supervisor.rules, supervisor.adapter_of)

@@ -4,10 +4,10 @@ import time
 
 
 class Clock:
-    """Starts at the wall clock and goes on with the monotonic one."""
+    """Starts at the wall clock, or at `least` when that is later (it was set back), and goes on with the monotonic one."""
 
-    def __init__(self) -> None:
-        self._wall = time.time_ns() // 1_000_000
+    def __init__(self, least: int = 0) -> None:
+        self._wall = max(time.time_ns() // 1_000_000, least)
         self._start = time.monotonic_ns() // 1_000_000
 
     def now(self) -> int:
