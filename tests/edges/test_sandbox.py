@@ -237,16 +237,21 @@ def test_an_agent_at_a_terminal_has_its_foreground_its_keys_and_its_size(room: P
     assert (ended(job).code, ended(job).because) == (0, "exit")
 
 
+def running(shim: int) -> set[str]:
+    """Names of what runs under a shim."""
+    return {path.read_text().strip() for one in process.descendants(shim) if (path := Path("/proc", str(one.pid), "comm")).exists()}
+
+
 def test_a_shell_inside_has_job_control(room: Path) -> None:
     env = {"PATH": os.environ["PATH"], "PS1": "@ ", "TERM": "dumb"}
     job = make(room, "bash", "--norc", "-i", box=walls(room), log=False, env=env)
     with at_a_terminal(job) as screen:
         screen.await_("@ ")
         screen.keys(b"sleep 100\n")
-        screen.await_("sleep 100")
+        wait_until(lambda: "sleep" in running(screen.shim.pid), what="the sleeper")
         screen.keys(b"\x1a")
         screen.await_("Stopped")
-        screen.keys(b"kill %1; echo over$((1+1))\n")
+        screen.keys(b"kill -KILL %1; wait %1; echo over$((1+1))\n")
         screen.await_("over2")
         assert "no job control" not in screen.text and "cannot set terminal" not in screen.text
         screen.keys(b"exit 4\n")
