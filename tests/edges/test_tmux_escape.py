@@ -96,7 +96,8 @@ def written(place: Layout, folder: Path, loosened: tuple[str, ...]) -> tuple[str
     return terminal.got.decode(errors="replace"), kept
 
 
-LEADS = {"OSC 52": "\x1b]52", "OSC 0": "\x1b]0;", "OSC 2": "\x1b]2;", "OSC 9": "\x1b]9;", "OSC 777": "\x1b]777", "OSC 1337": "\x1b]1337",
+LEADS = {"OSC 52": "\x1b]52", "OSC 0": "\x1b]0;", "OSC 2": "\x1b]2;", "OSC 9": "\x1b]9;", "OSC 777": "\x1b]777",
+         "OSC 1337": "\x1b]1337",
          "OSC 4": "\x1b]4;", "DCS": "\x1bP", "APC": "\x1b_", "PM": "\x1b^"}
 
 
