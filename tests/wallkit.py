@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from andon.edges import jobs, sandbox, shim
+from andon.edges import jobs, process, sandbox, shim
 from andon.schema import jobs as names
 from andon.schema.jobs import Exit, Job, Walls
 from andon.schema.sandbox import Bind, Level, Sandbox
@@ -55,6 +55,11 @@ def run(folder: Path, *argv: str, box: Sandbox | None, **more: object) -> tuple[
 def ended(job: Path) -> Exit:
     """Its exit file."""
     return msgspec.json.decode((job / names.EXIT).read_bytes(), type=Exit)
+
+
+def survivors(folder: Path) -> list[int]:
+    """Processes of jobs of this folder that are alive."""
+    return [pid for job in folder.glob("job*") for pid in process.by_marker(str(job))]
 
 
 def log(job: Path) -> str:
