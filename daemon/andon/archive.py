@@ -1,4 +1,4 @@
-"""Answers questions about what has landed: which task a commit is, and what other policies would have made of it all."""
+"""Answers questions that need a look at the world: which task a commit is, what other policies had made of it, what walls hold."""
 
 import asyncio
 import statistics
@@ -8,7 +8,7 @@ from typing import Literal
 from andon.core.queue.simulate import replay
 from andon.core.queue.standing import slots
 from andon.core.state import Past, Repository, State, Task
-from andon.edges import provenance
+from andon.edges import attacks, provenance, sandbox
 from andon.ledger_reader import read_log
 from andon.schema import events as e, wire
 from andon.schema.errors import Mistake
@@ -105,3 +105,15 @@ def history_of(rows: Sequence[e.Recorded], repo: RepoId, pace: float) -> tuple[t
     found.sort()
     first = found[0][0] if found else 0
     return tuple(((at - first) / 1000, seconds, culprit, lies) for at, seconds, culprit, lies in found)
+
+
+async def try_walls(layout: Layout) -> wire.WallsAre:
+    """What an agent within the best walls of this machine can harm, on a stage of its own."""
+    sandbox.look_again()
+    best = await asyncio.to_thread(sandbox.reached)
+    try:
+        seen = await attacks.matrix(best.level, layout.home)
+    except OSError as fault:
+        mend = best.mend or "the daemon's log says more"
+        raise Mistake(f"the attacks could not be tried: {fault}", where=str(layout.home), mend=mend) from fault
+    return wire.WallsAre(reached=best, attacks=seen)

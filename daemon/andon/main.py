@@ -32,6 +32,7 @@ from andon.edges.machine import Machine
 from andon.edges.notify import Manager
 from andon.edges.process import boot_id
 from andon.edges.proving import Proving
+from andon.edges.sandbox import reached
 from andon.edges.server import Server
 from andon.edges.store import Store
 from andon.edges.tmux import Tmux
@@ -209,7 +210,8 @@ class Daemon:
         await salvage.sweep(self._layout)
         await performer.checks.sweep()
         point("start.swept")
-        loop.give(i.DaemonStarted(version=version(), pid=os.getpid(), boot=boot_id(), cores=usable_cores()))
+        walls = await asyncio.to_thread(reached)
+        loop.give(i.DaemonStarted(version=version(), pid=os.getpid(), boot=boot_id(), cores=usable_cores(), walls=walls))
         await office.read_person()
         try:
             async with asyncio.timeout(TMUX_S):

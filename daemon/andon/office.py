@@ -92,6 +92,8 @@ class Office:
                     return await archive.find_commit(self._loop.state, request)
                 case wire.SimulateQueue():
                     return await archive.simulate(self._loop.state, self._layout, request)
+                case wire.TryWalls():
+                    return await archive.try_walls(self._layout)
                 case wire.Shutdown():
                     self._leave(request.because)
                     return wire.Done(text="the daemon drains and leaves; agents go on")

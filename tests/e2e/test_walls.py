@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from andon.edges.sandbox import reached
-from andon.schema import events as e
+from andon.schema import events as e, wire
 from e2e.test_queue import job, project
 from factory import Factory, factory, git
+from wholekit import cli
 
 pytestmark = pytest.mark.skipif(reached("strict").level != "strict", reason=reached("strict").because or "no bubblewrap")
 STRICT = '[sandbox]\nlevel = "strict"\n'
@@ -48,7 +49,8 @@ def test_an_agent_sees_nothing_of_the_machine_but_its_own(plant: Factory, tmp_pa
 def test_the_code_under_test_reaches_nothing_either_and_the_evidence_says_so(plant: Factory, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("the person's own\n")
-    path = project(tmp_path / "repo", f'{STRICT}[checks.walls]\nrun = "! cat {secret} && ! test -e {plant.layout.home}/ledger.db"\n')
+    tried = f"! cat {secret} && ! test -e {plant.layout.home}/ledger.db"
+    path = project(tmp_path / "repo", f'{STRICT}[checks.walls]\nrun = "{tried}"\n')
     repo = plant.register(path)
     task = job(plant, repo, "echo x > made/n0")
     plant.until_state(task, "done", "failed", "waiting", deadline=60)
@@ -60,7 +62,8 @@ def test_the_code_under_test_reaches_nothing_either_and_the_evidence_says_so(pla
 def test_an_agent_reaches_the_hosts_of_its_list_through_the_proxy_and_no_other(plant: Factory, tmp_path: Path) -> None:
     path = project(tmp_path / "repo", STRICT + 'hosts = ["127.0.0.1:9"]\n')
     repo = plant.register(path)
-    ask = 'python3 -c "import urllib.request; urllib.request.urlopen(\'http://{}/\', timeout=10)" 2>&1 | grep -o "{}" > made/{} || true'
+    opens = "import urllib.request; urllib.request.urlopen('http://{}/', timeout=10)"
+    ask = f'python3 -c "{opens}" 2>&1 | grep -o "{{}}" > made/{{}} || true'
     script = "\n".join(ask.format(host, said, name) for host, said, name in (
         ("evil.example", "403", "other"), ("127.0.0.1:9", "502", "listed"), ("127.0.0.1:10", "403", "port")))
     task = job(plant, repo, f"unset NO_PROXY no_proxy\n{script}")
@@ -69,3 +72,12 @@ def test_an_agent_reaches_the_hosts_of_its_list_through_the_proxy_and_no_other(p
     assert told == {"other": "403", "listed": "502", "port": "403"}
     access = (plant.layout.jobs / "T1.1" / "access.jsonl").read_text()
     assert '"what":"evil.example:80"' in access and '"allowed":false' in access
+
+
+def test_doctor_attacks_the_walls_of_this_machine_and_says_what_they_hold(plant: Factory) -> None:
+    told = cli(plant, "doctor", "--quick", "--attacks")
+    assert "this machine gives strict by bubblewrap" in told.out and "attacks at level strict: 0 got through" in told.out, told
+    reply = plant.ask(wire.TryWalls())
+    assert isinstance(reply, wire.WallsAre) and len(reply.attacks) >= 19
+    by_name = {attack.name: attack for attack in reply.attacks}
+    assert by_name.pop("commit").succeeded and not [name for name, one in by_name.items() if one.succeeded and not one.own]

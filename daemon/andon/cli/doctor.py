@@ -15,8 +15,11 @@ import msgspec
 
 from andon.cli import codes, out, reach
 from andon.client import VERSION, DaemonDown, connect
+from andon.schema import wire
 from andon.schema.errors import Mistake, Problem
 from andon.schema.layout import SOCKET_PATH_LIMIT, Layout
+from andon.schema.sandbox import LEVELS
+from andon.schema.views import FactoryView, RepositoryView
 
 EXAMPLES = """\
 examples:
@@ -27,6 +30,10 @@ GIT, TMUX, PYTHON = (2, 38), (3, 2), (3, 11)
 """Least versions: merge-tree --write-tree; control mode with flow control; the language."""
 WAL_FIXED = (3, 51, 3)
 """SQLite before this can corrupt a WAL database when two connections write and checkpoint at once."""
+
+
+COMMIT = "commit"
+"""What must work from within."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +48,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 def arguments(parser: argparse.ArgumentParser) -> None:
     """How to print."""
     parser.add_argument("--json", action="store_true", help="a JSON array of {part, state, told, mend}")
+    parser.add_argument("--attacks", action="store_true", help="also attack a stage from within walls, and say what got through")
     parser.add_argument("--quick", action="store_true", help="without proving the ledger's chain, which reads all of it")
 
 
@@ -48,7 +56,8 @@ def run(args: argparse.Namespace) -> int:
     """Look at everything."""
     layout = reach.place()
     findings = [_python(), _tool("git", GIT, "merge-tree --write-tree"), _tool("tmux", TMUX, "control mode"), _sqlite(),
-                *_directories(layout), _socket(layout), _lock(layout), *([] if args.quick else [_chain(layout)])]
+                *_directories(layout), _socket(layout), *_walls(layout), *(_attacks(layout) if args.attacks else []),
+                _lock(layout), *([] if args.quick else [_chain(layout)])]
     if args.json:
         out.dump(findings)
     else:
@@ -126,6 +135,44 @@ def _socket(layout: Layout) -> Finding:
         return Finding(part="daemon", state="note", told=f"version {told.version} answers, this is {VERSION}",
                        mend="`andon down`, then `andon up`; agents go on")
     return Finding(part="daemon", state="ok", told=f"version {told.version}, pid {told.pid}")
+
+
+def _walls(layout: Layout) -> list[Finding]:
+    """What this machine gives to agents and checks, as the daemon found it, and what each repository asks for."""
+    try:
+        with connect(layout, face="doctor") as client:
+            views = client.views()
+    except Mistake:
+        return []
+    best = next((view.walls for view in views if isinstance(view, FactoryView)), None)
+    if best is None:
+        return []
+    told = f"{best.level}{f' by {best.tool}' if best.tool else ''}" + (f"; {best.because}" if best.because else "")
+    state: Literal["ok", "note"] = "ok" if best.level == "strict" else "note"
+    found = [Finding(part="walls", state=state, told=f"this machine gives {told}", mend=best.mend)]
+    for view in views:
+        if not isinstance(view, RepositoryView):
+            continue
+        short = LEVELS.index(view.walls) > LEVELS.index(best.level)
+        mend = 'write level = "strict" under [sandbox] in andon.toml' if view.walls == "none" else ""
+        found.append(Finding(
+            part=f"walls of {view.repo}", state="missing" if short else "ok" if view.walls == "strict" else "note",
+            told=f"its agents and checks run at level {view.walls}" + (": nothing starts, the machine gives less" if short else ""),
+            mend=best.mend if short else mend,
+        ))
+    return found
+
+
+def _attacks(layout: Layout) -> list[Finding]:
+    """What an agent within this machine's best walls can harm, tried out on a stage."""
+    with connect(layout, face="doctor") as client:
+        reply = client.ask(wire.TryWalls())
+    if not isinstance(reply, wire.WallsAre):
+        return []
+    through = [attack for attack in reply.attacks if attack.succeeded and not attack.own and attack.name != COMMIT]
+    tried = f"{len(reply.attacks)} attacks at level {reply.reached.level}: {len(through)} got through"
+    found = [Finding(part="attacks", state="note" if through else "ok", told=tried, mend=reply.reached.mend if through else "")]
+    return [*found, *(Finding(part=attack.name, state="note", told=f"{attack.about}: it worked", mend="") for attack in through)]
 
 
 class _Owner(msgspec.Struct):

@@ -195,7 +195,7 @@ def trust(state: State, command: i.TrustCommands, at: int) -> list[e.Event]:
 
 def started(state: State, given: i.DaemonStarted, at: int) -> list[e.Event]:
     """A daemon took over."""
-    return [e.FactoryStarted(version=given.version, pid=given.pid, boot=given.boot, cores=given.cores)]
+    return [e.FactoryStarted(version=given.version, pid=given.pid, boot=given.boot, cores=given.cores, walls=given.walls)]
 
 
 def stopping(state: State, given: i.DaemonStopping, at: int) -> list[e.Event]:

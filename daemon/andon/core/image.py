@@ -23,6 +23,7 @@ from andon.core.state import (
     Trouble,
 )
 from andon.schema.ids import AttemptId, GateId, LandingId, RepoId, RunId, TaskId
+from andon.schema.sandbox import Reached
 from andon.schema.settings import FactorySettings
 
 FORMAT = 4
@@ -39,6 +40,7 @@ class Image(msgspec.Struct, kw_only=True):
     started_at: int
     pid: int
     cores: int
+    walls: Reached | None
     factory: FactorySettings
     repos: dict[RepoId, Repository]
     tasks: dict[TaskId, Task]

@@ -40,7 +40,7 @@ def factory_view(state: State) -> v.FactoryView:
     """The daemon. Its sequence number is left out: a view changes only when something that is drawn does."""
     return v.FactoryView(
         version=state.version, pid=state.pid, started_at=state.started_at, wip=len(schedule.live_attempts(state)),
-        wip_limit=state.factory.wip,
+        wip_limit=state.factory.wip, walls=state.walls,
     )
 
 
@@ -50,7 +50,7 @@ def repository_view(repo: Repository) -> v.RepositoryView:
     return v.RepositoryView(
         repo=repo.repo, path=repo.path, target=repo.settings.target, trunk=repo.trunk, trusted=repo.is_trusted,
         commands=repo.commands, behind=behind, mend="" if repo.mirrored else repo.mirror_mend, notes=repo.notes,
-        isolation=repo.settings.checkout.isolation,
+        isolation=repo.settings.checkout.isolation, walls=repo.settings.sandbox.level,
     )
 
 

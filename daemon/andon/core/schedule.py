@@ -15,6 +15,7 @@ from andon.core.wanted import (
 )
 from andon.schema import events as e
 from andon.schema.ids import Oid, TaskId, attempt_id
+from andon.schema.sandbox import LEVELS
 from andon.schema.settings import Line, Station
 
 PORT_BASE = 20_000
@@ -25,7 +26,7 @@ def blockers(state: State, task: Task) -> list[str]:
     """Reasons that are the task's own: dependencies, gates, cords, waits, trust, settings."""
     repo = state.repos[task.repo]
     reasons = [reason for other in task.after if (reason := dependency(state, other))]
-    reasons += [*asked(task), *stopped(state, task), *untrusted(repo)]
+    reasons += [*asked(task), *stopped(state, task), *untrusted(repo), *unwalled(state, repo)]
     if not repo.trunk:
         reasons.append(f"the target branch {repo.settings.target} of {repo.repo} was not read yet")
     station = station_wanted(state, task)
@@ -50,6 +51,14 @@ def stopped(state: State, task: Task) -> list[str]:
 def untrusted(repo: Repository) -> list[str]:
     """That no command may run."""
     return [] if repo.is_trusted else [f"the commands of {repo.repo} are not trusted yet: andon trust {repo.repo}"]
+
+
+def unwalled(state: State, repo: Repository) -> list[str]:
+    """That this machine gives weaker walls than the settings ask for."""
+    wanted, best = repo.settings.sandbox.level, state.walls
+    if best is None or LEVELS.index(best.level) >= LEVELS.index(wanted):
+        return []
+    return [f"walls of level {wanted} are asked for, and this machine gives {best.level}: {best.because} {best.mend}".strip()]
 
 
 def unknown_agent(repo: Repository, agent: str) -> list[str]:

@@ -6,6 +6,7 @@ from immutables import Map
 from andon.core.queue.facts import Landing as Landing, Queue
 from andon.schema.events import ClaimStatus, FailureClass, Option, Result, Risk
 from andon.schema.ids import AttemptId, Digest, GateId, LandingId, Oid, RepoId, RunId, TaskId
+from andon.schema.sandbox import Reached
 from andon.schema.settings import FactorySettings, Line, Settings, Station
 
 KEPT_HISTORY = 400
@@ -466,6 +467,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     pid: int = 0
     cores: int = 0
     """Of the machine; 0: not known."""
+    walls: Reached | None = None
+    """The best walls that the machine gives; None: not looked yet."""
     factory: FactorySettings = FactorySettings()
     repos: Map[RepoId, Repository] = Map()
     tasks: Map[TaskId, Task] = Map()

@@ -63,7 +63,7 @@ def agent(walls: Walls, *, job: Path, checkout: Path, home: Path, git_dir: str, 
     inside = environment(env, walls, keys, job=job, home=home) | reach
     hidden = tuple(str(checkout / path) for path in walls.hide if not set(path) & set("*?["))
     return Sandbox(
-        level=walls.level, binds=(*binds, *(Bind(source=one.socket) for one in forwards)), hide=hidden, home=str(home),
+        level=walls.level, binds=(*binds, *rooms(forwards)), hide=hidden, home=str(home),
         network="host" if walls.network == "host" else "none", forwards=forwards, limits=limits(walls), nested=True, terminal=True,
     ), inside
 
@@ -84,7 +84,7 @@ def check(walls: Walls, *, job: Path, slot: Path, git_dir: str, commands: Iterab
     forwards, reach = ways_out(walls.check_network, doors)
     inside = environment(env, walls, (), job=job, home=job / "home") | reach
     return Sandbox(
-        level=walls.level, binds=(*binds, *(Bind(source=one.socket) for one in forwards)), home=str(job / "home"),
+        level=walls.level, binds=(*binds, *rooms(forwards)), home=str(job / "home"),
         network="host" if walls.check_network == "host" else "none", forwards=forwards, limits=limits(walls), nested=True,
         terminal=False,
     ), inside
@@ -163,6 +163,11 @@ def ways_out(network: str, doors: Doors) -> tuple[tuple[Forward, ...], dict[str,
     names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
     near = "127.0.0.1,localhost,::1"
     return tuple(forwards), {**dict.fromkeys(names, address), "NO_PROXY": near, "no_proxy": near, "NODE_USE_ENV_PROXY": "1"}
+
+
+def rooms(forwards: Iterable[Forward]) -> tuple[Bind, ...]:
+    """The folders in which the doors' sockets lie: a socket that is made anew is found by its name."""
+    return tuple(Bind(source=str(Path(one.socket).parent)) for one in forwards)
 
 
 def limits(walls: Walls) -> Limits:

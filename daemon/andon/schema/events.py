@@ -67,6 +67,7 @@ from andon.schema.landing_events import (
     TargetPublished as TargetPublished,
     TargetRed as TargetRed,
 )
+from andon.schema.sandbox import Reached
 from andon.schema.session_events import (
     AccountFreed as AccountFreed,
     AccountLimited as AccountLimited,
@@ -114,6 +115,8 @@ class FactoryStarted(Event, frozen=True, kw_only=True, tag="factory.started"):
     boot: str
     cores: int = 0
     """Of the machine; 0: not known."""
+    walls: Reached | None = None
+    """The best walls that the machine gives; None in older logs."""
 
 
 class FactoryStopped(Event, frozen=True, kw_only=True, tag="factory.stopped"):

@@ -30,6 +30,7 @@ from andon.schema.landing_inputs import (
     RevertMade as RevertMade,
     TargetSwapped as TargetSwapped,
 )
+from andon.schema.sandbox import Reached
 from andon.schema.session_inputs import (
     AnySessionCommand as AnySessionCommand,
     AnySessionInput as AnySessionInput,
@@ -134,6 +135,7 @@ class DaemonStarted(Input, frozen=True, kw_only=True, tag="daemon-started"):
     pid: int
     boot: str
     cores: int = 0
+    walls: Reached | None = None
 
 
 class DaemonStopping(Input, frozen=True, kw_only=True, tag="daemon-stopping"):

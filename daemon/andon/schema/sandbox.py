@@ -69,7 +69,7 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
 class Reached(msgspec.Struct, frozen=True, kw_only=True):
     """The best level that this machine gives now, and why not a better one."""
 
-    level: Level
+    level: Level = "none"
     because: str = ""
     """For less than strict: what is missing, in one sentence."""
     mend: str = ""

@@ -22,6 +22,7 @@ from andon.schema.queue_views import (
     QueueView as QueueView,
     RedView as RedView,
 )
+from andon.schema.sandbox import Level, Reached
 from andon.schema.viewbase import View as View
 
 TaskState = Literal[
@@ -53,6 +54,8 @@ class FactoryView(View, frozen=True, kw_only=True, tag="factory"):
     """For read-only and paused: why, and what to do."""
     wip: int = 0
     wip_limit: int = 0
+    walls: Reached | None = None
+    """The best walls that this machine gives to agents and checks; None: not known."""
 
     @property
     def key(self) -> str:
@@ -101,6 +104,8 @@ class RepositoryView(View, frozen=True, kw_only=True, tag="repository"):
     """How the person takes it."""
     notes: tuple[str, ...] = ()
     isolation: str = ""
+    walls: Level = "none"
+    """What stands around its agents and checks, as the settings ask for; where the machine gives less, nothing starts."""
 
     @property
     def key(self) -> str:

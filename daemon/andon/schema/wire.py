@@ -12,6 +12,7 @@ import msgspec
 from andon.schema.errors import Problem
 from andon.schema.ids import AttemptId, Digest, RepoId, TaskId
 from andon.schema.inputs import AnyCommand
+from andon.schema.sandbox import Attack, Reached
 from andon.schema.settings import Loaded
 from andon.schema.views import AnyView, PolicyRow, Provenance, TaskDetail
 
@@ -114,6 +115,10 @@ class FindCommit(Request, frozen=True, kw_only=True, tag="find-commit"):
     """Empty: look in all."""
 
 
+class TryWalls(Request, frozen=True, kw_only=True, tag="try-walls"):
+    """Attack a stage of the daemon's own from within the best walls of this machine. Takes seconds. Answered by WallsAre."""
+
+
 class Shutdown(Request, frozen=True, kw_only=True, tag="shutdown"):
     """Drain and leave; agents stay. Answered by Done, then the socket closes."""
 
@@ -122,7 +127,7 @@ class Shutdown(Request, frozen=True, kw_only=True, tag="shutdown"):
 
 AnyRequest = (
     Hello | Do | Register | ReloadSettings | Subscribe | GetViews | GetTask | GetBlob | WatchPane | Undo | Shutdown
-    | SimulateQueue | FindCommit
+    | SimulateQueue | FindCommit | TryWalls
 )
 """What a face may send."""
 
@@ -216,6 +221,13 @@ class ProvenanceIs(Reply, frozen=True, kw_only=True, tag="provenance-is"):
     found: Provenance
 
 
+class WallsAre(Reply, frozen=True, kw_only=True, tag="walls-are"):
+    """Answer to TryWalls."""
+
+    reached: Reached
+    attacks: tuple[Attack, ...]
+
+
 class PaneIs(Message, frozen=True, kw_only=True, tag="pane-is"):
     """What a session's pane shows now."""
 
@@ -232,5 +244,6 @@ class PaneIs(Message, frozen=True, kw_only=True, tag="pane-is"):
 
 AnyReply = (
     Welcome | Refused | Done | Failed | Snapshot | Changes | TaskIs | BlobIs | SettingsAre | PaneIs | SimulationIs | ProvenanceIs
+    | WallsAre
 )
 """What the daemon may send."""

@@ -9,7 +9,7 @@ from andon.schema.settings import Settings
 
 @on(e.FactoryStarted)
 def _(state: State, event: e.FactoryStarted) -> State:
-    return replace(state, version=event.version, pid=event.pid, started_at=state.at, cores=event.cores)
+    return replace(state, version=event.version, pid=event.pid, started_at=state.at, cores=event.cores, walls=event.walls)
 
 
 @on(e.FactoryConfigured)
