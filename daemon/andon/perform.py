@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from andon.edges import beneath, checkout, enclose, homes, jobs, landing, merging, mirror, publish, revert, salvage
+from andon.edges import beneath, checkout, enclose, homes, jobs, landing, merging, mirror, publish, revert, salvage, withheld
 from andon.edges.blobs import Blobs
 from andon.edges.check import Checks
 from andon.edges.git import git
@@ -207,6 +207,7 @@ class Performer:
     def _lay_out(self, effect: f.StartSession, folder: Path, adapter: Adapter, env: dict[str, str], gateway: str,
                  doors: enclose.Doors) -> None:
         """Everything on disk that the shim and the agent read."""
+        withheld.name(effect.walls.secrets)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         prompt_file, home = folder / PROMPT, self._layout.session_home(effect.attempt)
         prompt_file.write_text(effect.whole or effect.prompt)

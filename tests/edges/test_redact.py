@@ -228,6 +228,15 @@ def test_a_list_that_goes_bad_later_holds_on_as_it_was(tmp_path: Path) -> None:
     assert withheld.text("say hunter2hunter2") == "say [secret withheld: forgotten]"
 
 
+def test_a_variable_of_any_name_is_held_back_once_the_settings_name_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_LICENCE", "licence-of-the-shop-1")
+    assert withheld.text("licence-of-the-shop-1") == "licence-of-the-shop-1"
+    withheld.name(("SHOP_LICENCE",))
+    assert withheld.text("licence-of-the-shop-1").startswith("[secret withheld")
+    withheld.name(())
+    assert withheld.text("licence-of-the-shop-1").startswith("[secret withheld")
+
+
 def test_what_was_forgotten_meanwhile_is_held_back_from_then_on(tmp_path: Path) -> None:
     withheld.keep(tmp_path)
     assert withheld.text("say hunter2hunter2") == "say hunter2hunter2"

@@ -52,6 +52,7 @@ class Checks:
 
     async def run(self, effect: RunCheck) -> CheckRan:
         """Prove one check. A run that a killed daemon left behind was ended by `sweep`; it is simply run again."""
+        withheld.name(effect.walls.secrets)
         folder: Path | None = None
         try:
             try:

@@ -60,6 +60,12 @@ def keep(home: Path | None, names: Iterable[str] = ()) -> None:
     redactor()
 
 
+def name(names: Iterable[str]) -> None:
+    """Hold back the values of these variables too, from now on: to be said before anything starts that is given them."""
+    if not _kept.names.issuperset(names):
+        keep(_kept.home, names)
+
+
 def redactor() -> Redactor:
     """The redactor as of now. A list that cannot be read at first is a Mistake: what was forgotten would be shown without it.
 
