@@ -37,7 +37,7 @@ def clean_row(row: str) -> str:
 
 
 def plain_json(data: bytes) -> str:
-    """A JSON document as text that a terminal can show: what it would obey or hide stands as `\\uXXXX`, so nothing is lost."""
+    """A JSON document as text that a terminal can show: what it would obey or hide stands as its number, so nothing is lost."""
     return _UNSEEN.sub(_escaped, data.decode("utf-8", "replace"))
 
 
