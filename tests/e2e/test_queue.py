@@ -4,6 +4,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -40,6 +41,9 @@ sys.exit(1 if broken else 0)
 '''
 
 
+Kind = TypeVar("Kind", bound=e.Event)
+
+
 @pytest.fixture
 def plant(tmp_path: Path) -> Iterator[Factory]:
     with factory(tmp_path / "f") as made:
@@ -61,7 +65,7 @@ def job(plant: Factory, repo: RepoId, script: str, title: str = "a task", **fiel
     return TaskId(done.ids[0])
 
 
-def of(plant: Factory, kind: type[e.Event]) -> list[e.Event]:
+def of(plant: Factory, kind: type[Kind]) -> list[Kind]:
     """All events of a kind."""
     return [row.event for row in plant.events() if isinstance(row.event, kind)]
 

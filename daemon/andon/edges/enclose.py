@@ -15,7 +15,7 @@ import msgspec
 from andon.edges.sandbox import base_binds, locate, reached, toolchain_binds
 from andon.schema.errors import Mistake
 from andon.schema.jobs import ASKS, CHANNEL, CONTEXT, HOOKS, INBOX, OUTBOX, PROMPT
-from andon.schema.sandbox import LEVELS, Bind, Forward, Limits, Sandbox
+from andon.schema.sandbox import LEVELS, Bind, Forward, Level, Limits, Sandbox
 from andon.schema.settings import Walls
 
 PASSED = ("PATH", "LANG", "LANGUAGE", "TERM", "COLORTERM", "TZ", "USER", "LOGNAME", "SHELL", "PWD", "TMPDIR", "HOME")
@@ -53,7 +53,7 @@ def agent(walls: Walls, *, job: Path, checkout: Path, home: Path, git_dir: str, 
     for name in (HOOKS, CHANNEL):
         (job / name).touch(mode=0o600)
     binds = [
-        *toolchain(argv, env), *(Bind(source=str(path)) for path in ours), *objects_of(Path(git_dir)),
+        *toolchain(argv, env, walls.level), *(Bind(source=str(path)) for path in ours), *objects_of(Path(git_dir)),
         Bind(source=str(checkout), write=True), Bind(source=str(home), write=True),
         *(Bind(source=str(job / name), write=True) for name in (OUTBOX, ASKS, "tmp", HOOKS, CHANNEL)),
         *(Bind(source=str(job / name), optional=True) for name in (INBOX, PROMPT, CONTEXT)),
@@ -63,7 +63,7 @@ def agent(walls: Walls, *, job: Path, checkout: Path, home: Path, git_dir: str, 
     inside = environment(env, walls, keys, job=job, home=home) | reach
     hidden = tuple(str(checkout / path) for path in walls.hide if not set(path) & set("*?["))
     return Sandbox(
-        level=walls.level, binds=(*binds, *rooms(forwards)), hide=hidden, home=str(home),
+        level=walls.level, binds=tuple(binds), hide=hidden, home=str(home),
         network="host" if walls.network == "host" else "none", forwards=forwards, limits=limits(walls), nested=True, terminal=True,
     ), inside
 
@@ -78,13 +78,13 @@ def check(walls: Walls, *, job: Path, slot: Path, git_dir: str, commands: Iterab
         (job / name).mkdir(exist_ok=True, mode=0o700)
     words = [word for command in commands for word in words_of(command)]
     binds = [
-        *toolchain(("sh", *words), env), *objects_of(Path(git_dir)), Bind(source=str(slot), write=True),
+        *toolchain(("sh", *words), env, walls.level), *objects_of(Path(git_dir)), Bind(source=str(slot), write=True),
         *(Bind(source=str(job / name), write=True) for name in ("tmp", "out", "home")), *said(walls),
     ]
     forwards, reach = ways_out(walls.check_network, doors)
     inside = environment(env, walls, (), job=job, home=job / "home") | reach
     return Sandbox(
-        level=walls.level, binds=(*binds, *rooms(forwards)), home=str(job / "home"),
+        level=walls.level, binds=tuple(binds), home=str(job / "home"),
         network="host" if walls.check_network == "host" else "none", forwards=forwards, limits=limits(walls), nested=True,
         terminal=False,
     ), inside
@@ -101,14 +101,14 @@ def refuse_less(walls: Walls) -> None:
 # --- what exists inside --------------------------------------------------------------------------------------------------
 
 
-def toolchain(argv: Iterable[str], env: Mapping[str, str]) -> list[Bind]:
+def toolchain(argv: Iterable[str], env: Mapping[str, str], level: Level) -> list[Bind]:
     """What these programs need, and the usual tools, as far as the machine has them; each path once."""
     path = env.get("PATH", os.defpath)
-    found = {bind.source: bind for bind in base_binds()}
+    found = {bind.source: bind for bind in base_binds(level)}
     for word in dict.fromkeys((*argv, *TOOLS)):
         place = locate(word, path)
         if place and os.access(place, os.X_OK) and not Path(place).is_dir():
-            found |= {bind.source: bind for bind in toolchain_binds(word, path) if bind.source not in found}
+            found |= {bind.source: bind for bind in toolchain_binds(word, path, level) if bind.source not in found}
     return list(found.values())
 
 
@@ -163,11 +163,6 @@ def ways_out(network: str, doors: Doors) -> tuple[tuple[Forward, ...], dict[str,
     names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
     near = "127.0.0.1,localhost,::1"
     return tuple(forwards), {**dict.fromkeys(names, address), "NO_PROXY": near, "no_proxy": near, "NODE_USE_ENV_PROXY": "1"}
-
-
-def rooms(forwards: Iterable[Forward]) -> tuple[Bind, ...]:
-    """The folders in which the doors' sockets lie: a socket that is made anew is found by its name."""
-    return tuple(Bind(source=str(Path(one.socket).parent)) for one in forwards)
 
 
 def limits(walls: Walls) -> Limits:
