@@ -200,6 +200,18 @@ async def test_a_hostile_repository_in_the_place_of_a_submodule_is_not_entered(t
     assert (inner / "README.md").exists()
 
 
+async def test_a_giant_of_holes_is_refused_at_once_and_nothing_is_removed(shop: Floor, evil: Path) -> None:
+    with (shop.path() / "big").open("wb") as file:
+        file.truncate(1 << 40)
+    async with asyncio.timeout(20):
+        with pytest.raises(Mistake, match="too large to be kept"):
+            await salvage.snapshot(shop.git_dir, shop.path(), ONE, shop.base, shop.layout)
+        assert (await checkout.import_work(shop.bring(), shop.layout, Blobs())).commit == shop.base
+        with pytest.raises(Mistake, match="nothing is removed"):
+            await checkout.remove(shop.remove(), shop.layout)
+    assert (shop.path() / "big").exists()
+
+
 async def test_borrowed_objects_of_a_third_place_do_not_reach_the_repository_unseen(
     shop: Floor, tmp_path: Path, evil: Path,
 ) -> None:

@@ -30,6 +30,8 @@ from andon.schema.layout import Layout
 
 INDEX_BYTES = 512 * 2**20
 """An index of an agent's that is larger is not read."""
+GIANT_BYTES = 8 * 2**30
+"""A file larger than this is not kept by a snapshot, and nothing is removed then."""
 TIPS_LIMIT = 2_000
 """Commits beside HEAD that one snapshot may have to name; more is refused, and nothing is removed."""
 
@@ -197,6 +199,7 @@ async def _files(room: Scratch, head: Oid, staged: frozenset[str]) -> Oid:
     links = {item.partition("\t")[2]: item for item in (await room.git("ls-files", "-s", "-z")).items if item.startswith("160000 ")}
     if links:  # git would run inside them: take them out while it looks
         await room.change_index("update-index", "--force-remove", "-z", "--stdin", stdin=_joined(sorted(links)))
+    await _refuse_giants(room)
     added = await room.git("add", "-A", "--", ".", files=True, check=False)
     if added.code != 0:
         empty = re.findall(r"error: '(.*?)/?' does not have a commit checked out", added.err)
@@ -214,6 +217,17 @@ async def _files(room: Scratch, head: Oid, staged: frozenset[str]) -> Oid:
         back = [item.replace(" 0\t", "\t", 1) for path, item in links.items() if path not in held]
         await room.git("update-index", "-z", "--index-info", stdin=_joined(back))
     return (await room.git("write-tree")).oid
+
+
+async def _refuse_giants(room: Scratch) -> None:
+    """A Mistake when a file that would be kept is larger than anything that can be: a sparse one takes its writer no room."""
+    named = (await room.git("ls-files", "-z", "-m", "-o", "--exclude-standard", files=True)).items
+
+    def giants() -> list[str]:
+        return [path for path in named if (seen := beneath.facts(room.checkout, path)) is not None and seen.st_size > GIANT_BYTES]
+    if found := await asyncio.to_thread(giants):
+        raise Mistake(f"A file is too large to be kept, so nothing is removed: {found[0]!r}"[:300], where=str(room.checkout),
+                      mend=f"Move files of more than {GIANT_BYTES >> 30} GiB out of it, or have git ignore them, then try again.")
 
 
 async def _tips(room: Scratch, common: Path, head: Oid) -> list[Oid]:
