@@ -22,6 +22,7 @@ from andon.core.project import over_tasks, project
 from andon.core.refuse import refuse
 from andon.core.schedule import next_deadline
 from andon.core.state import State
+from andon.edges import withheld
 from andon.edges.clock import Clock
 from andon.edges.ledger_file import MOST_ROWS
 from andon.edges.store import Store
@@ -98,8 +99,8 @@ class Loop:
         return "paused" if self.problem is not None else "running"
 
     def give(self, given: i.Input) -> None:
-        """An observation of an edge."""
-        self._inputs.put_nowait(Item(given))
+        """An observation of an edge. Secrets in its words stay behind."""
+        self._inputs.put_nowait(Item(withheld.struct(given)))
 
     async def ask(self, given: i.Input) -> list[e.Event]:
         """A command or a question's input: its events once they are durable. Raises Mistake when it is refused."""
@@ -303,7 +304,7 @@ class Loop:
         assert self.perform is not None
         try:
             async with self.target_lock(effect.repo) if isinstance(effect, f.MoveTarget) else contextlib.nullcontext():
-                answer = await self.perform(effect)
+                answer = withheld.struct(await self.perform(effect))
                 self._inputs.put_nowait(Item(answer, effect=effect))
         except asyncio.CancelledError:
             self._inflight.pop(effect.key, None)

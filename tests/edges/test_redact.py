@@ -1,5 +1,6 @@
 """Secrets are withheld on every way in and out; ordinary text stays as it is; what cannot be looked through is held back."""
 
+import asyncio
 import base64
 import gzip
 import logging
@@ -15,14 +16,19 @@ import msgspec
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from andon.core.state import State
 from andon.edges import jobs, withheld
 from andon.edges.blobs import Blobs
+from andon.edges.clock import Clock
 from andon.edges.encoded import Encoded, encoder
 from andon.edges.git import GitFailed, Output
 from andon.edges.lines import Tail, append
-from andon.schema import wire
-from andon.schema.errors import Mistake
-from andon.schema.ids import AttemptId
+from andon.edges.store import Store
+from andon.loop import Loop
+from andon.schema import inputs as i, wire
+from andon.schema.effects import Effect, MirrorTarget
+from andon.schema.errors import Mistake, Problem
+from andon.schema.ids import AttemptId, Oid, RepoId
 from andon.schema.jobs import Said
 from andon.schema.layout import layout
 from andon.schema.redact import COMPRESSED, FORMATS, Forgotten, Redactor, holds_secret, remember, spellings, values_of
@@ -250,6 +256,22 @@ def test_what_was_forgotten_meanwhile_is_held_back_from_then_on(tmp_path: Path) 
 SECRETS = (TOKENS["github"], VALUE)
 
 
+@pytest.mark.parametrize("lead", ["\n", "\t", "\r\n", "\x1b", "\x07", " ", '"', "\\"])
+@pytest.mark.parametrize("name", TOKENS)
+def test_a_token_is_found_in_json_whatever_stands_before_it_there(name: str, lead: str) -> None:
+    words = AROUND.get(name, "{}").format(TOKENS[name])
+    row = msgspec.json.encode({"said": f"first line{lead}{words}\nlast", "more": [1]})
+    told = msgspec.json.decode(Redactor().data(row))
+    assert told["more"] == [1] and told["said"].startswith("first line")
+    assert TOKENS[name] not in told["said"]
+
+
+@pytest.mark.parametrize("words", ["authorization:\n{}", "Bearer\n{}", "\nBearer {}", "x\tx-api-key:\t{}"])
+def test_its_surroundings_are_known_in_json_too(words: str) -> None:
+    row = msgspec.json.encode({"said": words.format(made(40))})
+    assert made(40) not in msgspec.json.decode(Redactor().data(row))["said"]
+
+
 def test_structs_lose_their_secrets_and_others_stay_the_very_same() -> None:
     clean = a_task(title="Say hello")
     assert Redactor([VALUE]).struct(clean) is clean
@@ -322,3 +344,24 @@ def test_a_secret_that_goes_on_in_the_next_row_of_a_screen_is_dotted_out() -> No
 
 def test_a_forgotten_value_is_a_struct_of_five_facts_and_none_of_them_tells_it() -> None:
     assert Forgotten.__struct_fields__ == ("length", "first", "last", "digest")
+
+
+async def test_what_an_edge_tells_the_loop_comes_without_secrets() -> None:
+    store = await Store.open(layout())
+    try:
+        await store.load()
+        async with asyncio.TaskGroup() as group:
+            loop = Loop(store, State(), Clock(), group, lambda changed, gone: None)
+            problem = Problem(what=f"fatal:\n{TOKENS['github']}", where=VALUE, mend="look")
+            loop.give(i.TroubleSeen(key="x", problem=problem))
+            failed = i.EffectFailed(key="k", kind="mirror-target", subject="s", problem=problem)
+
+            async def perform(_: Effect) -> i.Input:
+                return failed
+            loop.perform = perform
+            await loop._do(MirrorTarget(repo=RepoId("shop"), git_dir="", path="", target="main", oid=Oid("0" * 40)))
+            for given in (loop._inputs.get_nowait().given, loop._inputs.get_nowait().given):
+                assert isinstance(given, i.TroubleSeen | i.EffectFailed)
+                assert TOKENS["github"] not in repr(given) and VALUE not in repr(given) and given.problem.mend == "look"
+    finally:
+        await store.close()

@@ -52,7 +52,10 @@ def _format(name: str, literals: str, pattern: str) -> Format:
     return Format(name, tuple(literals.encode().split()), re.compile(pattern.encode()))
 
 
-_B, _E = r"(?<![A-Za-z0-9_])", r"(?![A-Za-z0-9_])"
+_ESCAPED = r"(?<=\\[nrtbf])|(?<=\\u[0-9a-fA-F]{4})"
+"""What stands before a word in JSON may end in a letter: `\\n`."""
+_B, _E = rf"(?:(?<![A-Za-z0-9_])|{_ESCAPED})", r"(?![A-Za-z0-9_])"
+_S = r"(?:\s|\\[nrt])"
 FORMATS: tuple[Format, ...] = (
     _format("Anthropic key", "sk-ant-", _B + r"sk-ant-[A-Za-z0-9_-]{16,}"),
     _format("API key", "sk-", _B + r"sk-(?:(?:proj|svcacct|admin|or-v1|lf|None)-[A-Za-z0-9_-]{20,}"
@@ -79,13 +82,14 @@ FORMATS: tuple[Format, ...] = (
             r"|lin_api_[A-Za-z0-9]{32,}|dapi[a-f0-9]{32}|shp(?:at|ss)_[a-fA-F0-9]{32}|AGE-SECRET-KEY-1[0-9A-Z]{58}"
             r"|dckr_pat_[A-Za-z0-9_-]{20,}|sntrys_[A-Za-z0-9+/=_]{40,}|sbp_[a-f0-9]{40}|ATATT3[A-Za-z0-9_=-]{60,})"),
     _format("Telegram token", ":AA", _B + r"[0-9]{8,10}:AA[A-Za-z0-9_-]{33}(?![A-Za-z0-9_-])"),
-    _format("web token", "eyJ", r"(?<![A-Za-z0-9_.-])eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"),
+    _format("web token", "eyJ",
+            rf"(?:(?<![A-Za-z0-9_.-])|{_ESCAPED})" r"eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"),
     _format("account key", "AccountKey= SharedAccessKey=", r"(?:Account|SharedAccess)Key=(?P<secret>[A-Za-z0-9+/]{40,}={0,2})"),
     _format("credential", "uthorization UTHORIZATION pi-key PI-KEY pi_key PI_KEY",
-            r"(?i:authorization|x-api-key|api[-_]key)[\\\"']{0,3}\s{0,3}[:=]\s{0,3}[\\\"']{0,3}(?:(?i:bearer|basic|token)\s{1,3})?"
-            r"(?P<secret>(?=[A-Za-z_.~+/=-]{0,200}[0-9])[A-Za-z0-9_.~+/=-]{16,})"),
-    _format("credential", "earer EARER",
-            r"(?<![A-Za-z])(?i:bearer)\s{1,3}(?P<secret>(?=[A-Za-z_.~+/=-]{0,200}[0-9])[A-Za-z0-9_.~+/=-]{20,})"),
+            r"(?i:authorization|x-api-key|api[-_]key)[\\\"']{0,3}" + _S + r"{0,3}[:=]" + _S + r"{0,3}[\\\"']{0,3}"
+            r"(?:(?i:bearer|basic|token)" + _S + r"{1,3})?(?P<secret>(?=[A-Za-z_.~+/=-]{0,200}[0-9])[A-Za-z0-9_.~+/=-]{16,})"),
+    _format("credential", "earer EARER", rf"(?:(?<![A-Za-z])|{_ESCAPED})(?i:bearer)" + _S
+            + r"{1,3}(?P<secret>(?=[A-Za-z_.~+/=-]{0,200}[0-9])[A-Za-z0-9_.~+/=-]{20,})"),
     _format("password", "://", r"://[^\s\"'<>\\/:@?#\[\]]{0,128}:(?P<secret>[^\s\"'<>\\/@\[\]${}]{3,256})@(?=[A-Za-z0-9\[])"),
 )
 
@@ -200,7 +204,8 @@ class Redactor:
 
     def struct(self, value: T) -> T:
         """A struct, list, tuple, dict or text without secrets in any of its texts; the very same when there are none."""
-        return self._walk(value)
+        told = msgspec.json.encode(value)
+        return value if self._scan(told) is told and not self._opaque(told) else self._walk(value)
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
