@@ -586,10 +586,10 @@ def test_a_watch_of_ones_own_may_bear_any_name(desk: Desk) -> None:
 
 def test_the_settings_that_the_readme_shows_load_and_its_queue_is_the_default(desk: Desk) -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text()
-    first, queue, watch = re.findall(r"```toml\n(.*?)```", readme, re.DOTALL)
-    loaded = desk.load(first + queue + watch).settings
+    loaded = desk.load("".join(re.findall(r"```toml\n(.*?)```", readme, re.DOTALL))).settings
     assert loaded.lines["build"].stations[-1].checks == ("tests", "slow")
     assert msgspec.structs.replace(loaded.queue, contracts={}) == Queue()
+    assert (loaded.sandbox.level, loaded.sandbox.registries) == ("strict", ("pypi",))
 
 
 def test_how_many_checks_run_at_once_is_found_out_unless_somebody_says(desk: Desk) -> None:
