@@ -54,7 +54,11 @@ def connect(path: Path) -> sqlite3.Connection:
     """A read-only connection in autocommit. Raises Mistake when there is none, none of ours, or one of a newer release."""
     if not path.exists():
         raise no_ledger(path)
-    db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False, timeout=5)
+    try:
+        db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False, timeout=5)
+    except sqlite3.Error as error:  # the first page is read here already
+        raise Mistake(f"The ledger cannot be read: {error}.", where=str(path),
+                      mend="Check the disk and how it is mounted. Nothing was changed.") from error
     try:
         if not admit(db, path):
             raise no_ledger(path)

@@ -70,7 +70,10 @@ def open_for_writing(layout: Layout) -> sqlite3.Connection:
 
     Raises Mistake for a file that is no ledger or belongs to a newer release; such a file is not changed.
     """
-    db = sqlite3.connect(layout.ledger, isolation_level=None, check_same_thread=False, timeout=BUSY_S)
+    try:
+        db = sqlite3.connect(layout.ledger, isolation_level=None, check_same_thread=False, timeout=BUSY_S)
+    except sqlite3.Error as error:  # the first page is read here already
+        raise mistake(problem(error, layout)) from error
     try:
         found = admit(db, layout.ledger)
         db.execute("PRAGMA journal_mode = WAL")

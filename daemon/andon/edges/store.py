@@ -362,7 +362,10 @@ def _chain(said: Sequence[_Said], at: int, seq: int, prev: str) -> list[tuple[Ro
 def _catch_up(layout: Layout, seq: int, prev: str) -> tuple[list[Recorded], Problem | None]:
     """The events after the last one that was told of. Proves that this one is still there."""
     with closing(connect(layout.ledger)) as db:
-        found = db.execute("SELECT hash FROM event WHERE seq = ?", (seq,)).fetchone()
+        try:
+            found = db.execute("SELECT hash FROM event WHERE seq = ?", (seq,)).fetchone()
+        except sqlite3.Error as error:
+            raise ledger_file.mistake(ledger_file.problem(error, layout)) from error
         if seq and (not found or found[0] != prev):
             return [], history.broken(layout, seq, f"event {seq} was acknowledged and is not there any more")
         return history.after(db, layout, seq, prev)
