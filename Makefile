@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 
-.PHONY: help demo test check scripted real accuracy sweep bench
+.PHONY: help demo test check scripted real accuracy sweep faults bench
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -42,6 +42,9 @@ accuracy: $(VENV)/dev.stamp  ## how right the factory is about what agents do: r
 
 sweep: $(VENV)/dev.stamp  ## kill -9 at every fault point, judged by an independent checker
 	$(BIN)/python tests/fault/sweep.py $(ARGS)
+
+faults: $(VENV)/dev.stamp  ## what may break, row by row, at full length (ARGS=--list prints the table only)
+	$(BIN)/python tests/fault/faults.py $(ARGS)
 
 bench: $(VENV)/dev.stamp  ## the figures of BENCHMARKS.md
 	@for bench in tests/bench/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench $(ARGS) || exit 1; done

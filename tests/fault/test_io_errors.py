@@ -13,7 +13,8 @@ from fault.disk import Fault, Left, judge, write
 from ledgerkit import entered, factory, sql
 
 FULL = bool(os.environ.get("ANDON_FAULTS"))
-SAMPLE = 16
+SAMPLE = 4
+"""Of each call."""
 HOW = {"write": (errno.EIO, errno.ENOSPC), "sync": (errno.EIO,), "cut": (errno.EIO,), "read": (errno.EIO,)}
 
 
@@ -25,24 +26,25 @@ def counted(folder: Path, call: str) -> int:
     return int(note.read_text()) if note.exists() else 0
 
 
-def faults(folder: Path) -> list[Fault]:
-    """All of them, or a sample of every kind."""
-    found = [Fault(call, n, why, lasts, half) for call, whys in HOW.items() for n in range(1, counted(folder, call) + 1)
-             for why in whys for lasts in (False, True) for half in ((False, True) if call == "write" else (False,))]
-    assert {fault.call for fault in found} >= {"write", "sync", "read"}
-    return found if FULL else random.Random(11).sample(found, SAMPLE)
+def faults(folder: Path, call: str) -> list[Fault]:
+    """All of them, or a sample."""
+    found = [Fault(call, n, why, lasts, half) for n in range(1, counted(folder, call) + 1)
+             for why in HOW[call] for lasts in (False, True) for half in ((False, True) if call == "write" else (False,))]
+    assert found, f"the writer never does a {call}"
+    return found if FULL else random.Random(11).sample(found, min(SAMPLE, len(found)))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600 if FULL else 120)
-async def test_any_failing_write_sync_cut_or_read_of_the_ledger_harms_nothing(tmp_path: Path) -> None:
-    cases = faults(tmp_path)
+@pytest.mark.parametrize("call", HOW)
+async def test_any_failing_write_sync_cut_or_read_of_the_ledger_harms_nothing(tmp_path: Path, call: str) -> None:
+    cases = faults(tmp_path, call)
     with ThreadPoolExecutor(2) as pool:
         seen = list(pool.map(lambda one: write(tmp_path / f"case {one[0]}", one[1].env()), enumerate(cases)))
     bad = {fault: wrong for fault, left in zip(cases, seen, strict=True) if (wrong := judge(left))}
     assert bad == {}
     struck = [left for left in seen if {"refused", "unopened"} & {*left.words}]
-    assert len(struck) > len(cases) // 3, "the faults did not strike"
+    assert len(struck) > (len(cases) // 3 if call in ("write", "sync") else 0), "the faults did not strike"
     for left in struck:  # and on a disk that works again it goes on
         where = factory(left.home)
         store = await Store.open(where)
@@ -50,7 +52,7 @@ async def test_any_failing_write_sync_cut_or_read_of_the_ledger_harms_nothing(tm
         (last,) = await store.append([entered(1)], 1)
         await store.close()
         assert last.seq == len(sql(where, "SELECT seq FROM event"))
-    print(f"{len(cases)} faults, {len(struck)} struck, {sum('lasting' in left.words for left in seen)} lasted")
+    print(f"{call}: {len(cases)} faults, {len(struck)} struck, {sum('lasting' in left.words for left in seen)} lasted")
 
 
 def test_the_judge_sees_what_is_wrong(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A power cut that tears the ledger's files anywhere: it opens as an exact prefix, or says what is wrong; never as something else."""
+"""A power cut tears the ledger's files anywhere: it opens as an exact prefix, or says what is wrong; never as something else."""
 
 import asyncio
 import hashlib
