@@ -23,7 +23,7 @@ from andon.core.evolve import replay
 from andon.core.image import thaw
 from andon.core.schedule import live_attempts
 from andon.core.state import State
-from andon.edges import daemon_log, salvage, upgrade
+from andon.edges import daemon_log, salvage, upgrade, withheld
 from andon.edges.blobs import Blobs
 from andon.edges.clock import Clock
 from andon.edges.gateway import Gateway
@@ -71,8 +71,10 @@ def run_daemon(layout: Layout) -> int:
         except OSError as error:
             raise Mistake(f"the factory's own directory cannot be made: {error.strerror}", where=str(folder),
                           mend="make it writable for you, or set ANDON_HOME to a directory of yours") from error
-    logging.basicConfig(handlers=[daemon_log.Turning(layout.daemon_log)], level=logging.INFO,
-                        format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    handler = daemon_log.Turning(layout.daemon_log)
+    handler.setFormatter(withheld.PlainFormatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
+    withheld.keep(layout.home)
     logging.getLogger("watchfiles").setLevel(logging.WARNING)
     with Lock.take(layout):
         try:

@@ -16,7 +16,7 @@ from andon.core.project import attempt_details, task_view
 from andon.core.queue.standing import landings_of
 from andon.core.schedule import busy_tasks
 from andon.core.state import Past, Repository, State, Task
-from andon.edges import repository, salvage
+from andon.edges import repository, salvage, withheld
 from andon.edges.blobs import Blobs
 from andon.edges.pane import PaneWatch
 from andon.edges.repository import Diverged
@@ -152,7 +152,9 @@ class Office:
         """The settings of a repository as they are now: what judges comes from the target's commit."""
         base = await repository.show_file(git_dir, oid, SETTINGS)
         where = f"{oid[:10]}:{SETTINGS}"
-        return await asyncio.to_thread(self._load_repository, path / SETTINGS, base, where, self._layout.person_settings)
+        loaded = await asyncio.to_thread(self._load_repository, path / SETTINGS, base, where, self._layout.person_settings)
+        withheld.name(loaded.settings.sandbox.secrets)
+        return loaded
 
     async def reload(self, repo: RepoId) -> wire.AnyReply:
         """Read a repository's settings now. Bad ones raise Mistake and leave the last good in force."""
