@@ -24,6 +24,8 @@ START_S = 10.0
 """How long a started daemon may take until it answers."""
 ANSWER_S = 120.0
 """How long an answer may take."""
+GREETINGS = 3
+"""Connections that are tried when a daemon leaves before it has greeted: one that is started anew is no reason to fail."""
 BACKLOG_LIMIT = 100_000
 """Messages kept for `stream` while an answer is awaited."""
 
@@ -175,17 +177,21 @@ def connect(layout: Layout, start: bool = False, *, face: str = "cli",
 
     When none answers: DaemonDown, or with `start` the daemon is started and `say` (default: stderr) is told so.
     """
-    sock = _reach(layout)
-    if sock is None:
-        if not start:
-            raise DaemonDown("the daemon is not running", where=str(layout.socket), mend="start it with `andon up`")
-        sock = start_daemon(layout)
-        (say or _to_stderr)(f"andon: the daemon was not running; started it (log: {layout.daemon_log})")
-    try:
-        return Client(layout, sock, face)
-    except BaseException:
-        sock.close()
-        raise
+    for left in reversed(range(GREETINGS)):
+        sock = _reach(layout)
+        if sock is None:
+            if not start:
+                raise DaemonDown("the daemon is not running", where=str(layout.socket), mend="start it with `andon up`")
+            sock = start_daemon(layout)
+            (say or _to_stderr)(f"andon: the daemon was not running; started it (log: {layout.daemon_log})")
+        try:
+            return Client(layout, sock, face)
+        except BaseException as error:
+            sock.close()
+            if not left or not isinstance(error, DaemonDown):
+                raise
+        time.sleep(0.05)  # it left between our call and its greeting, which does nothing yet: its successor answers
+    raise AssertionError("the last greeting returns or raises")
 
 
 def running(layout: Layout) -> bool:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -11,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from andon.client import Client
+from andon.client import connect
 from andon.edges.jobs import Running, probe
 from andon.schema import events as e
 from andon.schema.errors import Mistake
@@ -52,15 +51,11 @@ def knock(plant: Factory, unit: str, harm: str) -> dict[str, object]:
             due = begun + n * 0.05
             wait_until(partial(past, due), what="the next knock")
             at = time.monotonic()
-            sock = socket.socket(socket.AF_UNIX)
             try:
-                sock.settimeout(60)
-                sock.connect(str(plant.layout.socket))
-                with Client(plant.layout, sock) as client:
-                    answered += bool(client.views())
+                with connect(plant.layout) as client:
+                    answered += client.welcome.pid > 0
             except (OSError, Mistake) as error:
                 refused.append(str(error)[:200])
-                sock.close()
             slowest = max(slowest, time.monotonic() - at)
         doing.wait(60)
     wait_until(lambda: main_pid(unit) not in (0, pid), 30, what="another daemon")
