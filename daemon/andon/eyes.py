@@ -103,9 +103,16 @@ class Eyes:
     async def mirror_again(self, repo: RepoId) -> None:
         """The person's checkout changed: perhaps its branch can follow now."""
         known = self._loop.state.repos[repo]
-        if not known.trunk or (known.mirrored and await read_ref(known.git_dir, f"refs/heads/{known.settings.target}") is not None):
+        if not known.trunk or (known.mirrored and await self._has_branch(known)):
             return
         effect = f.MirrorTarget(
             repo=repo, git_dir=known.git_dir, path=known.path, target=known.settings.target, oid=known.trunk,
         )
         self._loop.give(await self._performer.perform(effect))
+
+    async def _has_branch(self, repo: Repository) -> bool:
+        """Whether the person's target branch is there, as far as can be told: what cannot be read is told elsewhere."""
+        try:
+            return await read_ref(repo.git_dir, f"refs/heads/{repo.settings.target}") is not None
+        except Mistake:
+            return True

@@ -190,7 +190,8 @@ class Guess:
     def plain(self, wanted: Any) -> Any:
         """A value of a type."""
         if isinstance(wanted, UnionType):
-            return self.plain(get_args(wanted)[0])
+            first = get_args(wanted)[0]
+            return None if issubclass(first, msgspec.Struct) else self.plain(first)
         if getattr(wanted, "__origin__", None) is tuple:
             return tuple(self.plain(get_args(wanted)[0]) for _ in range(self.random.randrange(3)))
         trunks = [repo.trunk for repo in self.world.state.repos.values()]

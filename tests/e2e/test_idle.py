@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from andon.schema.ids import RepoId
-from factory import Factory, small_repo
+from factory import UNHELD, Factory, small_repo
 from support import wait_until
 
 WINDOW_S = 5.0
@@ -60,7 +60,7 @@ def spy(tmp_path: Path) -> Path:
 def plant(tmp_path: Path, spy: Path) -> Iterator[Factory]:
     made = Factory(tmp_path / "f", {"SPY": str(spy)})
     made.layout.config.mkdir(parents=True, exist_ok=True)
-    made.layout.person_settings.write_text(f"[factory]\nwip = {AGENTS}\n")
+    made.layout.person_settings.write_text(f"{UNHELD}[factory]\nwip = {AGENTS}\n")
     try:
         made.start(program=("-c", SPIED))
         yield made

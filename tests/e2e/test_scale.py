@@ -17,7 +17,7 @@ from andon.client import Declined
 from andon.schema import events as e, inputs as i, wire
 from andon.schema.ids import Digest, GateId, RepoId, TaskId
 from andon.schema.views import TaskView
-from factory import Factory, factory, git, small_repo
+from factory import UNHELD, Factory, factory, git, small_repo
 
 TASKS, WIP, SLOTS = 30, 8, 2
 
@@ -30,7 +30,7 @@ def plant(tmp_path: Path) -> Iterator[Factory]:
 
 def person(plant: Factory, wip: int) -> None:
     """The person's own limit over all repositories."""
-    plant.layout.person_settings.write_text(f"[factory]\nwip = {wip}\n")
+    plant.layout.person_settings.write_text(f"{UNHELD}[factory]\nwip = {wip}\n")
     plant.until(lambda: f"wip_limit={wip}" in str(plant.views()), what="the limit")
 
 
