@@ -104,6 +104,7 @@ def test_two_changes_that_fail_only_together_are_taken_apart_and_the_later_learn
     held(plant, repo)
     good = [job(plant, repo, f"echo x > made/n{n}") for n in range(2)]
     first = job(plant, repo, "echo x > made/a", title="the letter a is made")
+    plant.until(lambda: first in entries(plant), 60, what="the first of the two")
     second = job(plant, repo, "git rev-parse -q --verify andon/previous >/dev/null && git rm -qf --ignore-unmatch made/b\n"
                  "test -e made/a && echo x > made/c || echo x > made/b", title="the letter b is made")
     plant.until(lambda: len(entries(plant)) == 4, 60, what="four entries")

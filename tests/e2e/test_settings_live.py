@@ -193,7 +193,7 @@ def test_the_persons_own_file_counts_at_once_also_when_its_directory_is_new(plan
 
 def test_a_bad_edit_of_the_persons_own_file_is_one_problem_and_the_last_good_stays(plant: Factory, tmp_path: Path) -> None:
     name = plant.register(small_repo(tmp_path / "repo"))
-    plant.layout.person_settings.write_text(f"{UNHELD}[factory]\nwip = 3\n")
+    plant.layout.person_settings.write_text("[factory]\nwip = 3\n")
     plant.until(lambda: "wip_limit=3" in str(plant.views()), what="the limit")
     edit(plant.layout.person_settings, "wip = 3", "wip = 3\nwip = 4")
     plant.until(lambda: "settings:" in problems(plant), what="the problem")
