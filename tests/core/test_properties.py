@@ -9,7 +9,7 @@ from typing import Any, cast, get_args
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings as effort, strategies as st
+from hypothesis import HealthCheck, Phase, example, given, settings as effort, strategies as st
 
 from andon.core.decide import HANDLERS, decide
 from andon.core.evolve import fold, replay
@@ -30,7 +30,7 @@ from core.chaos import LIES, VERDICTS, Chaos, factory
 from core.sim import Sim, loaded, settings
 
 QUICK = effort(
-    max_examples=30, deadline=None, derandomize=True, phases=(Phase.generate,), database=None,
+    max_examples=30, deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate), database=None,
     suppress_health_check=list(HealthCheck),
 )
 ROOTS = (e.RepositoryRegistered, e.TaskAdded, e.AttemptClaimed, e.LandingPlanned, e.RunPlanned)
@@ -49,11 +49,13 @@ def stirred(seed: int, steps: int = 250, tasks: int = 6) -> Chaos:
 
 @QUICK
 @given(SEEDS)
+@example(1577)
 def test_everything_ends_or_waits_for_a_person_and_no_promise_is_broken(seed: int) -> None:
     world = stirred(seed, 400)
     assert world.finish().faults == []
 
 
+@pytest.mark.timeout(300)
 def test_eight_workers_and_two_hundred_tasks_never_share_a_lease_nor_break_a_limit() -> None:
     world = factory(8, 200, repos=3, wip=8, lines=settings().lines, policy=Policy(ship=("**",)), trouble=0.25)
     world.give(i.PersonSettingsSeen(settings=FactorySettings(wip=8)))

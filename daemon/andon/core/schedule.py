@@ -218,9 +218,11 @@ def landings_with(state: State, task: Task) -> list[str]:
 def repeats(state: State, task: Task, at: int) -> list[str]:
     """That a deed for it failed and is tried again later."""
     base = task.work.base_tree if task.work else ""
-    subjects = {str(task.live), *landings_with(state, task)} | {
+    landings = set(landings_with(state, task))
+    subjects = {str(task.live), *landings} | {
         str(run.run) for run in state.runs.values()
-        if run.task == task.task or (run.purpose == "baseline" and run.repo == task.repo and run.tree == base)
+        if run.task == task.task or run.landing in landings
+        or (run.purpose == "baseline" and run.repo == task.repo and run.tree == base)
     } if state.tries else set()
     moments = [tries.not_before for key, tries in state.tries.items() if key.split()[0] in subjects and tries.not_before > at]
     return [f"tries again in {(min(moments) - at + 999) // 1000} s"] if moments else []
