@@ -202,7 +202,7 @@ def standing_in_queue(state: State, task: Task) -> list[str]:
         return [f"{task.held_by or 'somebody'} keeps it from landing: {task.held}"]
     if queue.held:
         return [f"the merge queue is stopped by {queue.held_by}: {queue.held}"]
-    inside = [landing for landing in state.landings.values() if any(member.task == task.task for member in landing.members)]
+    inside = [landing for landing in state.landings.values() if landing.holds(task.task)]
     if not inside:
         return ["waits for its turn in the merge queue"]
     idle = all(landing.passed and not landing.chosen for landing in inside)
@@ -212,7 +212,7 @@ def standing_in_queue(state: State, task: Task) -> list[str]:
 def landings_with(state: State, task: Task) -> list[str]:
     """The landings under way that the task is a member of."""
     known = state.landings.values() if state.tries else ()
-    return [landing.landing for landing in known if any(member.task == task.task for member in landing.members)]
+    return [landing.landing for landing in known if landing.holds(task.task)]
 
 
 def repeats(state: State, task: Task, at: int) -> list[str]:

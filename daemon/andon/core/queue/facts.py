@@ -66,6 +66,10 @@ class Landing(msgspec.Struct, frozen=True, kw_only=True):
     chosen: bool = False
     """The target is to be moved to it."""
 
+    def holds(self, task: TaskId) -> bool:
+        """Whether the task is one of its members."""
+        return any(member.task == task for member in self.members)
+
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of exactly these members on the present trunk."""

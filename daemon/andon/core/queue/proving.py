@@ -1,7 +1,7 @@
 """The proof of a merged tree: which checks are still wanted, and what their results say of the landing. Pure."""
 
-from andon.core.queue.facts import Checked, Landing, Outcome
-from andon.core.queue.standing import checks_for, settled
+from andon.core.queue.facts import Checked, Landing
+from andon.core.queue.standing import checks_for, keys, outcome_of, settled
 from andon.core.state import Proof, Repository, Run, State, proof_key
 from andon.core.stations import check
 from andon.schema import events as e, inputs as i
@@ -56,15 +56,8 @@ def step(state: State, repo: Repository, landing: Landing, wanted: Check, planne
 def repeats(state: State, repo: Repository, landing: Landing, wanted: Check) -> bool:
     """Whether a check is to be run although its result on this tree is known: it failed with these members, and neither that
     nor the contrary was seen often enough. One pass after a failure is not told again as a second."""
-    known = outcome_of(repo, landing)
+    known = outcome_of(repo, keys(landing))
     return any(failed.check == wanted.name for failed in known.failed) and known.fails > 0 and not settled(state, repo, known)
-
-
-def outcome_of(repo: Repository, landing: Landing) -> Outcome:
-    """What is known of a landing's members so far."""
-    heads = [(member.task, member.commit) for member in landing.members]
-    found = (known for known in repo.queue.outcomes if [(member.task, member.commit) for member in known.members] == heads)
-    return next(found, Outcome(members=landing.members))
 
 
 def usable(state: State, repo: Repository, landing: Landing, wanted: Check) -> Proof | None:

@@ -172,3 +172,8 @@ def spent(state: State, repo: Repository, landing: Landing) -> float:
 def keys(of: Outcome | Landing) -> tuple[str, ...]:
     """The names of the members."""
     return tuple(key_of(member.task, member.commit) for member in of.members)
+
+
+def outcome_of(repo: Repository, members: tuple[str, ...]) -> Outcome:
+    """What is known of exactly these members, by their names, on the present target; nothing known is an outcome without members."""
+    return next((known for known in repo.queue.outcomes if keys(known) == members), Outcome(members=()))

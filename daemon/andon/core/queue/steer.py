@@ -129,7 +129,7 @@ def in_queue(state: State, name: TaskId) -> Problem | None:
 def moving(state: State, repo: Repository, task: Task) -> Problem | None:
     """That it is too late: the target is being moved to it."""
     landing = chosen(state, repo)
-    if landing is not None and any(member.task == task.task for member in landing.members):
+    if landing is not None and landing.holds(task.task):
         mend = f"wait for it; then andon revert {task.task} if it must go"
         return Problem(what=f"{task.task} is landing at this moment", mend=mend)
     return None

@@ -128,7 +128,7 @@ def median(seconds: tuple[float, ...]) -> float:
 def entry_view(state: State, repo: Repository, task: Task, place: int, under_way: list[Landing], wanted: Plan) -> v.EntryView:
     """One change in the queue."""
     word, why = state_of(state, repo, task, under_way, wanted)
-    inside = [landing for landing in under_way if any(member.task == task.task for member in landing.members)]
+    inside = [landing for landing in under_way if landing.holds(task.task)]
     shortest = min(inside, key=lambda landing: len(landing.members), default=None)
     latest = task.attempts[-1] if task.attempts else ""
     attempt = next((known for name, known in state.attempts.items() if name == latest), None)
@@ -158,7 +158,7 @@ def state_of(state: State, repo: Repository, task: Task, under_way: list[Landing
         return "held", f"line {task.line} is stopped by {cord.by}: {cord.because}"
     if repo.queue.held:
         return "held", f"the queue is stopped by {repo.queue.held_by}: {repo.queue.held}"
-    inside = [landing for landing in under_way if any(member.task == task.task for member in landing.members)]
+    inside = [landing for landing in under_way if landing.holds(task.task)]
     if not inside:
         return waiting(state, repo, task, wanted)
     return proving(task, inside, wanted)

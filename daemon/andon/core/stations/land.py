@@ -10,10 +10,10 @@ from functools import lru_cache
 
 from andon.core.failure import fingerprint, packet_of, send_back
 from andon.core.queue import intents, proving
-from andon.core.queue.facts import Landing, Outcome, manner_of
+from andon.core.queue.facts import Landing, manner_of
 from andon.core.queue.look import Plan, Want
 from andon.core.queue.policy import plan
-from andon.core.queue.standing import at_queue, chosen, key_of, keys, landings_of, look, may_land, moves, task_of
+from andon.core.queue.standing import at_queue, chosen, key_of, keys, landings_of, look, may_land, moves, outcome_of, task_of
 from andon.core.state import Repository, State, Task
 from andon.core.stations import check
 from andon.schema import events as e, inputs as i
@@ -43,7 +43,7 @@ def ready(state: State, landing: Landing) -> bool:
 
 def landing_now(state: State, task: Task) -> bool:
     """Whether the target is being moved to a landing with this task."""
-    inside = (known for known in state.landings.values() if any(member.task == task.task for member in known.members))
+    inside = (known for known in state.landings.values() if known.holds(task.task))
     return any(ready(state, landing) for landing in inside)
 
 
@@ -158,11 +158,6 @@ def ask(state: State, repo: Repository, members: tuple[str, ...]) -> list[e.Even
         ) for checked in unsure
     ]
     return [*judged, check.ask(state, task, outcome.commit, outcome.because)]
-
-
-def outcome_of(repo: Repository, members: tuple[str, ...]) -> Outcome:
-    """What is known of these members on the present target."""
-    return next((known for known in repo.queue.outcomes if keys(known) == members), Outcome(members=()))
 
 
 # --- changes that do not land --------------------------------------------------------------------------------------------
