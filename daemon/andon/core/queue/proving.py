@@ -69,8 +69,7 @@ def usable(state: State, repo: Repository, landing: Landing, wanted: Check) -> P
 def told(landing: Landing, wanted: Check, proof: Proof, state: State) -> e.LandingChecked:
     """What an earlier run says of this tree."""
     lost = proof.lost_tests if not may_remove_tests(state, landing) else ()
-    result: e.Result = "fail" if lost or proof.result != "pass" else "pass"
-    said = check.lost_sentence(lost) if lost and proof.result == "pass" else proof.because
+    result, said = check.verdict(proof, lost)
     return e.LandingChecked(
         landing=landing.landing, check=wanted.name, result=result, run=proof.run,
         because=f"{said} (same tree, proven by {proof.run})", failing=proof.failing or lost,
@@ -88,8 +87,7 @@ def ran(state: State, landing: Landing, run: Run, seen: i.CheckRan) -> list[e.Ev
     if run.commit != landing.candidate or landing.passed:
         return []
     lost = seen.lost_tests if not may_remove_tests(state, landing) else ()
-    result: e.Result = "fail" if lost and seen.result == "pass" else seen.result
-    because = check.lost_sentence(lost) if lost and seen.result == "pass" else seen.because
+    result, because = check.verdict(seen, lost)
     detail = "\n".join((*seen.failing, *lost, seen.tail))[:4000] if result != "pass" else ""
     final = result == "unevaluated" and seen.cause in check.FINAL_CAUSES
     return [e.LandingChecked(

@@ -175,5 +175,5 @@ def keys(of: Outcome | Landing) -> tuple[str, ...]:
 
 
 def outcome_of(repo: Repository, members: tuple[str, ...]) -> Outcome:
-    """What is known of exactly these members, by their names, on the present target; nothing known is an outcome without members."""
+    """What is known of exactly these members, by their names, on the present target; without members when nothing is."""
     return next((known for known in repo.queue.outcomes if keys(known) == members), Outcome(members=()))

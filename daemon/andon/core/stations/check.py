@@ -18,6 +18,8 @@ FINAL_CAUSES = ("missing-tool", "zero-tests", "unreadable-report", "setup")
 """Causes of an unevaluated run that a second run would only repeat."""
 SAID = "tests pass"
 """What an agent may assert and a check may refute."""
+STATUS: dict[e.Result, e.ClaimStatus] = {"pass": "proven", "fail": "refuted", "unevaluated": "unevaluated"}
+"""What a result makes of the claim that it is about."""
 OPTIONS = (
     e.Option(key="run-again", label="Run again", consequence="The check runs once more on the same commit."),
     e.Option(key="send-back", label="Send back", consequence="The agent gets another attempt with this report."),
@@ -186,7 +188,7 @@ def baseline_run(state: State, repo: Repository, tree: Oid, definition: Digest) 
 def judge(subject: Subject, check: Check, proof: Proof) -> e.ClaimJudged:
     """The claim that follows from a known proof."""
     lost = proof.lost_tests if not subject.task.may_remove_tests else ()
-    status: e.ClaimStatus = "proven" if proof.result == "pass" and not lost else "refuted"
+    status = STATUS[verdict(proof, lost)[0]]
     because = f"{proof.because} (same tree, proven by {proof.run})" if not lost else lost_sentence(lost)
     return e.ClaimJudged(
         task=subject.task.task, commit=subject.commit, claim=check.name, status=status, because=because,
@@ -197,6 +199,11 @@ def judge(subject: Subject, check: Check, proof: Proof) -> e.ClaimJudged:
 def lost_sentence(lost: Sequence[str]) -> str:
     """One sentence on tests that went missing."""
     return f"{plural(len(lost), 'test')} of the base no longer pass here: {', '.join(lost[:3])}"
+
+
+def verdict(seen: Proof | i.CheckRan, lost: Sequence[str]) -> tuple[e.Result, str]:
+    """What a run says, and why, once the tests that went missing count: a pass without them is none."""
+    return ("fail", lost_sentence(lost)) if lost and seen.result == "pass" else (seen.result, seen.because)
 
 
 def finished(ran: i.CheckRan) -> e.RunFinished:
@@ -214,10 +221,8 @@ def judge_run(state: State, run: Run, ran: i.CheckRan) -> list[e.Event]:
     if task is None or task.over or not is_current(state, task, run):
         return []
     lost = ran.lost_tests if not task.may_remove_tests else ()
-    status: e.ClaimStatus = "unevaluated"
-    if ran.result != "unevaluated":
-        status = "proven" if ran.result == "pass" and not lost else "refuted"
-    because = lost_sentence(lost) if lost and ran.result == "pass" else ran.because
+    result, because = verdict(ran, lost)
+    status = STATUS[result]
     detail = "\n".join((*ran.failing, *lost, ran.tail)) if status != "proven" else ""
     return [e.ClaimJudged(
         task=task.task, commit=run.commit, claim=run.check, status=status, because=because, run=run.run, detail=detail[:4000],
