@@ -4,11 +4,13 @@ import math
 import random
 import sys
 import time
+from collections import Counter
 
 import msgspec
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from andon.core.queue.apart import Apart
 from andon.core.queue.cuts import LEAN, first_failure, place, unfailed
 from andon.core.queue.look import UNEVALUATED, Entry, Look, Plan, Running, Tried
 from andon.core.queue.policy import LONGEST, plan
@@ -143,6 +145,84 @@ def test_what_is_built_on_another_never_stands_before_it_or_without_it() -> None
     assert all("child" not in want.members for want in plan(early).start)
 
 
+# --- apart from the queue ------------------------------------------------------------------------------------------------
+
+
+def apart(look: Look) -> list[tuple[tuple[str, ...], str]]:
+    return [(want.members, want.suspect) for want in plan(look).start if want.why == "apart"]
+
+
+def test_where_many_fail_and_slots_are_spare_later_changes_are_proved_apart_in_small_groups() -> None:
+    look = Look(order=queue(60, 0.15), slots=16, alone=0.1)
+    groups = [members for members, _ in apart(look)]
+    firsts = [want.members for want in plan(look).start if want.why == "prefix"]
+    assert len(groups) >= 4 and {len(group) for group in groups} == {3} and len(firsts) >= 2
+    assert len({key for group in groups for key in group}) == 3 * len(groups), "nobody is in two of them"
+    assert min(int(key[1:]) for group in groups for key in group) >= 9, "those in front are proved as they stand"
+
+
+@pytest.mark.parametrize(("slots", "alone"), [(1, 0.1), (2, 0.1), (4, 0.05), (16, 0.01), (16, 0.0)])
+def test_where_few_fail_or_slots_are_few_nothing_is_proved_apart(slots: int, alone: float) -> None:
+    assert apart(Look(order=queue(60, 0.15), slots=slots, alone=alone)) == []
+
+
+def test_nothing_lands_for_a_proof_apart() -> None:
+    look = Look(order=queue(3), slots=4, apart=(Tried(members=keys(3), passes=1),))
+    assert plan(look).land == () and plan(look).start[-1].members == keys(3)
+
+
+def test_a_group_that_failed_steps_aside_and_is_halved_until_one_is_left() -> None:
+    look = Look(order=queue(40), slots=8, apart=(Tried(members=("c20", "c21", "c22"), fails=1),))
+    assert plan(look).aside == ("c20", "c21", "c22") and (("c20",), "c20") in apart(look)
+    assert all("c21" not in want.members for want in plan(look).start if want.why != "apart")
+    order = tuple(msgspec.structs.replace(entry, stood=entry.key in ("c20", "c21")) for entry in queue(40))
+    halved = Look(order=order, slots=8, apart=(*look.apart, Tried(members=("c20",), passes=1), Tried(members=("c21",), passes=1)))
+    assert plan(halved).aside == ("c22",) and apart(halved).count((("c22",), "c22")) == 2
+
+
+def test_a_change_that_failed_apart_goes_back_from_any_place_once_it_failed_alone_often_enough() -> None:
+    once = Look(order=queue(40), slots=8, apart=(Tried(members=("c20",), fails=1),))
+    assert plan(once).reject == "" and apart(once) == [(("c20",), "c20")]
+    twice = msgspec.structs.replace(once, apart=(Tried(members=("c20",), fails=2),))
+    assert plan(twice).reject == "c20"
+    flaky = msgspec.structs.replace(once, apart=(Tried(members=("c20",), fails=2, passes=1),))
+    assert plan(flaky).reject == ""
+
+
+def test_two_that_fail_only_together_come_back_into_the_queue_when_each_stood() -> None:
+    order = tuple(msgspec.structs.replace(entry, stood=entry.key in ("c20", "c21")) for entry in queue(40))
+    tried = (Tried(members=("c20", "c21"), fails=1), Tried(members=("c20",), passes=1), Tried(members=("c21",), passes=1))
+    assert plan(Look(order=order, slots=8, apart=tried)).aside == ()
+
+
+def test_who_was_overtaken_often_enough_steps_aside_no_more() -> None:
+    order = tuple(msgspec.structs.replace(entry, late=entry.key == "c20") for entry in queue(40))
+    assert plan(Look(order=order, slots=8, apart=(Tried(members=("c20", "c21"), fails=1),))).aside == ("c21",)
+
+
+def test_a_suspect_that_cannot_be_evaluated_apart_is_proved_where_it_stands() -> None:
+    tried = (Tried(members=("c20", "c21"), fails=1), Tried(members=("c20",), unevaluated=UNEVALUATED))
+    look = Look(order=queue(40), slots=16, apart=tried, alone=0.1)
+    assert plan(look).aside == () and all("c20" not in members for members, _ in apart(look))
+
+
+def test_a_proof_apart_goes_on_when_the_trunk_moves_and_ends_when_it_can_tell_nothing_more() -> None:
+    run = Running(landing="L1", members=("c20", "c21"), why="apart")
+    look = Look(order=queue(40), slots=4, running=(run,))
+    assert plan(look).cancel == ()
+    stood = tuple(msgspec.structs.replace(entry, stood=entry.key in run.members) for entry in queue(40))
+    assert plan(msgspec.structs.replace(look, order=stood)).cancel == ("L1",)
+    assert plan(msgspec.structs.replace(look, order=queue(21))).cancel == ("L1",), "c21 is not in the queue any more"
+
+
+def test_a_group_never_holds_two_that_clash_or_one_that_is_built_on_another() -> None:
+    order = tuple(msgspec.structs.replace(entry, needs=("c1",) if entry.key == "c30" else ()) for entry in queue(60, 0.15))
+    clashes = frozenset((f"c{n}", f"c{n + 1}") for n in range(10, 50, 2))
+    groups = [members for members, _ in apart(Look(order=order, slots=16, alone=0.1, clashes=clashes))]
+    assert groups and not any(set(pair) <= set(group) for pair in clashes for group in groups)
+    assert all("c30" not in group for group in groups)
+
+
 def test_what_could_not_be_evaluated_is_no_evidence_and_is_tried_again() -> None:
     first = plan(Look(order=queue(5)))
     look = Look(order=queue(5), tried=(Tried(members=first.start[0].members, unevaluated=UNEVALUATED - 1),))
@@ -239,12 +319,22 @@ def timed(look: Look) -> float:
 # --- random worlds -------------------------------------------------------------------------------------------------------
 
 
+OVERTAKE = 3
+"""A change may be overtaken this often."""
+
+
+def plan_aside(look: Look) -> tuple[str, ...]:
+    """Who steps aside when something lands."""
+    return tuple(sorted(Apart(look).aside))
+
+
 class Yard:
     """A small world that plays everything a queue may meet, and checks each answer of the policy against what it knows itself."""
 
     def __init__(self, chance: random.Random, order: tuple[Entry, ...], *, poison: set[str], slots: int = 1, confirm: int = 1,
                  foes: frozenset[tuple[str, str]] = frozenset(), clashes: frozenset[tuple[str, str]] = frozenset(),
-                 flake: float = 0.0, void: float = 0.0) -> None:
+                 flake: float = 0.0, void: float = 0.0, alone: float = 0.0) -> None:
+        self.alone, self.apart, self.stood, self.overtaken = alone, dict[tuple[str, ...], Tried](), set[str](), Counter[str]()
         self.chance, self.order, self.poison, self.slots, self.confirm = chance, list(order), poison, slots, confirm
         self.foes, self.clashes, self.flake, self.void = foes, clashes, flake, void
         self.book: dict[tuple[str, ...], Tried] = {}
@@ -257,8 +347,10 @@ class Yard:
     def look(self) -> Look:
         """Time passes between any two looks: how far a proof got is never the same."""
         running = tuple(msgspec.structs.replace(run, spent=self.chance.choice((0.0, 0.5, 1.2))) for run in self.running.values())
-        return Look(order=tuple(self.order), clashes=self.clashes, tried=tuple(self.book.values()), slots=self.slots,
-                    running=running, confirm=self.confirm)
+        order = (msgspec.structs.replace(entry, stood=entry.key in self.stood, late=self.overtaken[entry.key] >= OVERTAKE)
+                 for entry in self.order)
+        return Look(order=tuple(order), clashes=self.clashes, tried=tuple(self.book.values()), slots=self.slots,
+                    running=running, confirm=self.confirm, apart=tuple(self.apart.values()), alone=self.alone)
 
     def green(self, members: tuple[str, ...]) -> bool:
         tree = {*self.landed, *members}
@@ -285,7 +377,7 @@ class Yard:
             wanted = plan(look)
             assert wanted == plan(look), "the same look, another answer"
             if wanted.land:
-                self.land(wanted.land)
+                self.land(wanted.land, plan_aside(look))
             elif wanted.reject:
                 self.reject(wanted.reject)
             elif wanted.cancel or wanted.start:
@@ -299,7 +391,8 @@ class Yard:
         assert len(wanted.start) <= self.slots - len(self.running)
         fresh = []
         for want in wanted.start:
-            known = self.book.get(want.members, Tried(members=want.members))
+            book = self.apart if want.why == "apart" else self.book
+            known = book.get(want.members, Tried(members=want.members))
             assert not known.passed(self.confirm) and not known.guilty(self.confirm) and known.unevaluated < UNEVALUATED
             assert not any(a in want.members and b in want.members for a, b in self.clashes)
             self.named, self.runs = self.named + 1, self.runs + 1
@@ -310,24 +403,28 @@ class Yard:
         after = plan(self.look())
         assert not set(after.cancel) & set(fresh), "started and cancelled at once"
         assert not after.cancel, "cancelling is not finished in one step"
-        again = {run.members for run in self.running.values()}
-        assert all(want.members not in again or want.why == "confirm" for want in after.start), "proved twice at once"
+        again = {(run.why == "apart", run.members) for run in self.running.values()}
+        twice = [want for want in after.start if (want.why == "apart", want.members) in again]
+        assert all(want.why == "confirm" or len(want.members) == 1 for want in twice), "proved twice at once"
 
     def finish(self, landing: str) -> None:
-        members = self.running.pop(landing).members
+        run = self.running.pop(landing)
+        members, book = run.members, self.apart if run.why == "apart" else self.book
         if not members:
             return
-        known = self.book.get(members, Tried(members=members))
+        known = book.get(members, Tried(members=members))
         if self.chance.random() < self.void:
             known = msgspec.structs.replace(known, unevaluated=known.unevaluated + 1)
         elif self.green(members) and self.chance.random() >= self.flake:
             known = msgspec.structs.replace(known, passes=known.passes + 1, unevaluated=0)
+            self.stood.update(members if run.why == "apart" else ())
         else:
             known = msgspec.structs.replace(known, fails=known.fails + 1, unevaluated=0)
-        self.book[members] = known
+        book[members] = known
 
-    def land(self, members: tuple[str, ...]) -> None:
-        """It was proved as exactly that, and nobody who stands before it is passed over but for a clash with one before them."""
+    def land(self, members: tuple[str, ...], aside: tuple[str, ...] = ()) -> None:
+        """It was proved as exactly that, and nobody who stands before it is passed over but for a clash with one before them, or
+        because it stands aside and may."""
         assert self.book[members].passed(self.confirm), "landed what was not proved"
         assert self.green(members), "the trunk is red"
         ahead: set[str] = set()
@@ -336,6 +433,9 @@ class Yard:
                 break
             if entry.key in members:
                 ahead.add(entry.key)
+            elif entry.key in aside:
+                assert self.overtaken[entry.key] < OVERTAKE, "it waited long enough"
+                self.overtaken[entry.key] += 1
             else:
                 assert any({entry.key, other} in [set(pair) for pair in self.clashes] for other in ahead), "overtaken for nothing"
         assert [entry.key for entry in self.order if entry.key in members] == list(members)
@@ -346,7 +446,12 @@ class Yard:
             known[count:]: msgspec.structs.replace(t, members=known[count:]) for known, t in self.book.items()
             if known[:count] == members and len(known) > count
         }
+        left = {known: tuple(key for key in known if key not in members) for known in self.apart}
+        self.apart = {rest: msgspec.structs.replace(self.apart[known], members=rest) for known, rest in left.items() if rest}
         for name, run in self.running.items():
+            if run.why == "apart":
+                self.running[name] = msgspec.structs.replace(run, members=tuple(key for key in run.members if key not in members))
+                continue
             rest = run.members[count:] if run.members[:count] == members else ()
             self.running[name] = msgspec.structs.replace(run, members=rest)
         for one, other in [*self.clashes, *((b, a) for a, b in self.clashes)]:
@@ -354,22 +459,25 @@ class Yard:
                 self.withdraw(other)
 
     def reject(self, key: str) -> None:
-        known = self.book[(key,)]
+        alone = [book[(key,)] for book in (self.book, self.apart) if (key,) in book]
+        known = max(alone, key=lambda known: known.fails)
         assert known.fails > self.confirm and (known.passes == 0 or self.flake)
         assert self.flake or not self.green((key,)), "a good change was thrown out"
         self.rejected.append(key)
         self.order = [entry for entry in self.order if entry.key != key]
+        self.apart = {members: t for members, t in self.apart.items() if key not in members}
 
     def withdraw(self, key: str) -> None:
         if any(entry.key == key for entry in self.order):
             self.withdrawn.append(key)
             self.order = [entry for entry in self.order if entry.key != key]
+            self.apart = {members: t for members, t in self.apart.items() if key not in members}
 
     def disturbance(self) -> None:
         """An outsider moves the trunk, a person cancels an entry or puts one first."""
         what = self.chance.randrange(3)
         if what == 0:
-            self.book = {}
+            self.book, self.apart = {}, {}
             self.running = {name: msgspec.structs.replace(run, members=()) for name, run in self.running.items()}
         elif what == 1 and self.order:
             self.withdraw(self.chance.choice(self.order).key)
@@ -381,6 +489,7 @@ class Yard:
         """Somebody looked: what could not be evaluated may be tried again, and will be."""
         self.void = 0.0
         self.book = {members: msgspec.structs.replace(t, unevaluated=0) for members, t in self.book.items()}
+        self.apart = {}
 
 
 @st.composite
@@ -395,6 +504,7 @@ def yards(draw: st.DrawFn, *, hostile: bool) -> Yard:
         slots=draw(st.sampled_from([1, 2, 3, 4, 8, 16])), confirm=draw(st.integers(0, 2)),
         clashes=draw(pairs) if hostile and count > 1 else frozenset(), flake=draw(st.sampled_from([0.0, 0.1])) if hostile else 0.0,
         void=draw(st.sampled_from([0.0, 0.2])) if hostile else 0.0,
+        alone=draw(st.sampled_from([0.0, 0.05, 0.3])) if hostile else 0.0,
     )
 
 

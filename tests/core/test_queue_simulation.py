@@ -42,7 +42,7 @@ def test_more_lands_than_with_any_published_policy_as_described(fail: float, slo
     best, theirs = max(rivals)
     # the ratios are those of the benchmark less 10 %: so far are two worlds of 250 changes from three of 600
     assert landed >= FLOOR[fail][slots] * best
-    assert runs <= 1.15 * theirs
+    assert runs <= 1.2 * theirs
 
 
 @pytest.mark.parametrize("fail", [0.01, 0.05, 0.10])

@@ -117,12 +117,12 @@ def _proofs(queue: QueueView) -> None:
 
 
 def _proof(proof: ProofView) -> tuple[str, ...]:
-    what = {"prefix": "prefix", "confirm": f"{proof.suspect} alone", "without": f"without {proof.suspect}"}[proof.why]
+    told = {"prefix": "prefix", "confirm": f"{proof.suspect} alone", "without": f"without {proof.suspect}", "apart": "apart"}
     expected = f" of about {span(proof.expected_s)}" if proof.expected_s else ""
     took = (out.age(proof.since) or "-") + expected
     checks = " ".join(f"{RUNS.get(state, '?')} {check}" for check, _, state in proof.runs)
     tree = proof.tree[:10] or "merging"
-    return proof.landing, what, tree, took, checks or "-", " ".join(proof.members)
+    return proof.landing, told[proof.why], tree, took, checks or "-", " ".join(proof.members)
 
 
 def _entries(queue: QueueView, entries: Sequence[EntryView]) -> None:

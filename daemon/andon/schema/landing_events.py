@@ -7,7 +7,7 @@ import msgspec
 from andon.schema.eventbase import Event, Result
 from andon.schema.ids import Digest, LandingId, Oid, RepoId, RunId, TaskId
 
-Why = Literal["prefix", "confirm", "without"]
+Why = Literal["prefix", "confirm", "without", "apart"]
 """Why members are proved together: as a prefix of the queue; once more, alone, because it failed; without a suspect."""
 ClashKind = Literal["hot", "soft"]
 """`hot`: the two do not merge. `soft`: they merge, and change the same file or the same contract."""
@@ -46,7 +46,7 @@ class LandingPlanned(Event, frozen=True, kw_only=True, tag="landing.planned"):
     """Empty in logs of releases that landed one change at a time: then it is `task` at `commit` alone."""
     why: Why = "prefix"
     suspect: TaskId = TaskId("")
-    """The change that is left out (`without`) or proved again (`confirm`)."""
+    """The change that is left out (`without`) or proved again (`confirm`), or the first of a group that failed (`apart`)."""
 
 
 class LandingMerged(Event, frozen=True, kw_only=True, tag="landing.merged"):

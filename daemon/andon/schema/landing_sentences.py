@@ -36,6 +36,9 @@ def _planned(event: e.LandingPlanned) -> str:
     if event.why == "confirm":
         suspect = event.suspect or event.task
         return f"{event.landing} will prove {suspect} ({short(event.commit)}) once more, alone, on {onto}, because it failed"
+    if event.why == "apart":
+        because = ", because one of a group with them failed" if event.suspect else ""
+        return f"{event.landing} will prove {names(tasks) or event.task} apart from the queue, on {onto}{because}"
     if len(tasks) > 1:
         return f"{event.landing} will land {plural(len(tasks), 'change')} together onto {onto}: {names(tasks)}"
     return f"{event.landing} will land {event.task} ({short(event.commit)}) onto {onto}"

@@ -9,7 +9,8 @@ from andon.schema.landing_events import ClashKind, Hunk, Why
 from andon.schema.viewbase import View
 
 EntryState = Literal["waiting", "proving", "suspect", "confirming", "proven", "moving", "held", "clashing", "gate"]
-"""`waiting`: for its turn. `proving`: a member of what is proved now. `suspect`: the smallest failing prefix ends in it.
+"""`waiting`: for its turn. `proving`: a member of what is proved now. `suspect`: the smallest failing prefix ends in it,
+or a group with it failed apart from the queue.
 `confirming`: proved again alone. `proven`: may be moved in. `held`: by a person. `clashing`: does not merge with one before it.
 `gate`: a person is asked."""
 

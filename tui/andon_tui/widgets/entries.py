@@ -194,7 +194,8 @@ def _proved(entry: EntryView, queue: QueueView, order: Sequence[TaskId], clock: 
     mine = [proof for proof in queue.proving if entry.task in proof.members]
     rows: list[Row] = [(), _head("proved now")] if mine else []
     for proof in mine:
-        what = {"prefix": "with those before it", "confirm": "alone, once more", "without": f"without {proof.suspect}"}[proof.why]
+        what = {"prefix": "with those before it", "confirm": "alone, once more", "without": f"without {proof.suspect}",
+                "apart": "apart from the queue"}[proof.why]
         tree = f"tree {proof.tree[:12]}" if proof.tree else "being merged"
         name = row(Span(f" {proof.landing} ", "strong"), Span(f"{tree} · {what}", "dim"))
         rows.append(between(name, proofs.time(proof, clock), width))

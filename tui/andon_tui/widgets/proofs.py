@@ -23,8 +23,10 @@ LATE = 1.5
 """Times the expected length from which a proof is late."""
 CHECKS_LIMIT = 8
 """Checks of a proof that its row tells."""
-WHY = {"prefix": "prefix", "confirm": "alone", "without": "without"}
+WHY = {"prefix": "prefix", "confirm": "alone", "without": "without", "apart": "apart"}
 """Why members are proved together, in a word of at most seven cells."""
+ALONE = ("confirm", "apart")
+"""Proofs without those before: no gap tells of them."""
 HEAD = 14
 """Cells before the members."""
 
@@ -111,7 +113,7 @@ def _size(queue: QueueView, order: Sequence[TaskId]) -> int:
 
 def _cell(queue: QueueView, proof: ProofView, task: TaskId, size: int) -> Span:
     if task not in proof.members:
-        return Span(("" if proof.why == "confirm" else "·").center(size))
+        return Span(("" if proof.why in ALONE else "·").center(size))
     suspect, inside = task == queue.suspect, task in queue.bracket
     text = f"{'[' if inside else ' '}{'!' if suspect else ''}{task}{']' if inside else ' '}".ljust(size)
     return Span(text, _ink(suspect, inside), "card")
@@ -120,7 +122,7 @@ def _cell(queue: QueueView, proof: ProofView, task: TaskId, size: int) -> Span:
 def _sign(queue: QueueView, proof: ProofView, task: TaskId) -> Span:
     """A member in one cell: `!` the suspect, `□` in the smallest failing prefix, `▪` any other, `·` left out."""
     if task not in proof.members:
-        return Span(" " if proof.why == "confirm" else "·")
+        return Span(" " if proof.why in ALONE else "·")
     suspect, inside = task == queue.suspect, task in queue.bracket
     return Span("!" if suspect else "□" if inside else "▪", _ink(suspect, inside))
 

@@ -2,14 +2,14 @@
 
 import statistics
 
+from andon.core.folds import apart
+from andon.core.folds.apart import Members, learned, same
 from andon.core.folds.table import end_landing, forget, on, replace, with_landing, with_queue, with_repo, with_task
 from andon.core.queue import facts
 from andon.core.queue.facts import KEPT_LANDED, KEPT_LATE, KEPT_TIMES, KEPT_TRIED, Checked, Landed, Landing, Outcome, Queue
 from andon.core.state import State, station_of
 from andon.schema import events as e
 from andon.schema.ids import Oid, RepoId, TaskId
-
-Members = tuple[e.Member, ...]
 
 
 @on(e.LandingPlanned)
@@ -62,16 +62,22 @@ def _(state: State, event: e.LandingJudged) -> State:
     if known is None:
         return state
     queue = state.repos[known.repo].queue
-    counts = replace(queue.counts, proofs=queue.counts.proofs + 1, blamed=queue.counts.blamed + (event.result == "fail"))
+    alone = known.why == "apart"
+    counts = replace(queue.counts, proofs=queue.counts.proofs + 1, blamed=queue.counts.blamed + (event.result == "fail"),
+                     stood=queue.counts.stood + (alone and event.result == "pass"))
     said = event.result != "unevaluated"
-    seen = next((outcome for outcome in queue.outcomes if same(outcome.members, known.members)), Outcome(members=known.members))
+    before = queue.apart.outcomes if alone else queue.outcomes
+    seen = next((outcome for outcome in before if same(outcome.members, known.members)), Outcome(members=known.members))
     if said and not (seen.passes or seen.fails):
         counts = replace(counts, trees=counts.trees + 1)
+    seen = judged(seen, known, event)
     state = with_queue(
-        state, known.repo, counts=counts, outcomes=learned(queue.outcomes, judged(seen, known, event)),
-        strange=() if said else queue.strange, **timed(queue, (state.at - known.planned_at) / 1000, event.result),
+        state, known.repo, counts=counts, strange=() if said else queue.strange,
+        outcomes=queue.outcomes if alone else learned(queue.outcomes, seen),
+        apart=apart.judged(queue.apart, known, seen, event.result) if alone else queue.apart,
+        **timed(queue, (state.at - known.planned_at) / 1000, event.result),
     )
-    if event.result == "pass" and known.candidate and not known.adrift:
+    if event.result == "pass" and known.candidate and not (known.adrift or alone):
         return with_landing(state, event.landing, passed=True)
     return end_landing(state, event.landing)
 
@@ -99,16 +105,6 @@ def judged(seen: Outcome, landing: Landing, event: e.LandingJudged) -> Outcome:
     return replace(
         seen, fails=seen.fails + 1, unevaluated=0, final=False, because=event.because, failed=failed, names=names[:100], runs=runs,
     )
-
-
-def learned(outcomes: tuple[Outcome, ...], new: Outcome) -> tuple[Outcome, ...]:
-    """With the new one in the place of what was known of the same members."""
-    return (*(other for other in outcomes if not same(other.members, new.members)), new)[-KEPT_TRIED:]
-
-
-def same(one: Members, other: Members) -> bool:
-    """The same changes in the same order."""
-    return [(member.task, member.commit) for member in one] == [(member.task, member.commit) for member in other]
 
 
 @on(e.LandingChosen)
@@ -147,6 +143,7 @@ def _(state: State, event: e.TargetMoved) -> State:
         order=tuple(task for task in queue.order if task not in gone), late=(),
     )
     state = end_landing(with_repo(state, known.repo, trunk=event.new, tree=known.tree), event.landing)
+    state = apart.landed(state, known.repo, known.members)
     return follow(state, known, event.new)
 
 
@@ -171,7 +168,9 @@ def follow(state: State, moved: Landing, new: Oid) -> State:
     count = len(moved.members)
     green = state.repos[moved.repo].settings.queue.history == "green"
     for known in list(state.landings.values()):
-        if known.repo != moved.repo or len(known.members) <= count or not same(known.members[:count], moved.members):
+        if known.repo != moved.repo or known.why == "apart" or len(known.members) <= count:
+            continue
+        if not same(known.members[:count], moved.members):
             continue
         rests = known.candidate and known.steps[: len(moved.steps)] == moved.steps
         if not rests or (green and known.passed):
@@ -205,10 +204,17 @@ def _(state: State, event: e.TargetObserved) -> State:
 
 def unlearned(state: State, repo: RepoId) -> State:
     """Somebody else moved the target: what was seen of members on the old one says nothing any more."""
-    return with_queue(state, repo, outcomes=(), clashing=(), late=())
+    known = state.repos[repo].queue.apart
+    return with_queue(state, repo, outcomes=(), clashing=(), late=(), apart=replace(known, outcomes=(), stood=()))
 
 
 def without_task(queue: Queue, task: TaskId) -> Queue:
     """Nothing is known of members with this task any more: somebody wants to know anew."""
-    outcomes = tuple(outcome for outcome in queue.outcomes if all(member.task != task for member in outcome.members))
-    return replace(queue, outcomes=outcomes, strange=tuple(other for other in queue.strange if other != task))
+
+    def others(known: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
+        return tuple(outcome for outcome in known if all(member.task != task for member in outcome.members))
+
+    return replace(
+        queue, outcomes=others(queue.outcomes), apart=replace(queue.apart, outcomes=others(queue.apart.outcomes)),
+        strange=tuple(other for other in queue.strange if other != task),
+    )

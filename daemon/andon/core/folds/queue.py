@@ -1,5 +1,6 @@
 """What decisions about the merge queue, clashes, flakes and the state of the target change."""
 
+from andon.core.folds import apart
 from andon.core.folds.table import forget, on, replace, with_queue, with_repo, with_task
 from andon.core.queue.facts import KEPT_CLASHES, KEPT_FLAKES, Flake, Meeting, Red
 from andon.core.state import State, Work
@@ -32,7 +33,8 @@ def _(state: State, event: e.EntrySentBack) -> State:
         counts, sent_back=counts.sent_back + 1, culprits=counts.culprits + (event.reason == "failed"),
         conflicts=counts.conflicts + (event.reason == "conflict"),
     )
-    return with_queue(state, event.repo, counts=counts)
+    state = with_queue(state, event.repo, counts=counts)
+    return apart.sent_back(state, event.repo, event.task, event.commit) if event.reason == "failed" else state
 
 
 @on(e.QueueHeld)

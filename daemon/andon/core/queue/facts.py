@@ -92,6 +92,21 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """All tests that ever failed here; a check that names none counts by its own name."""
 
 
+class Apart(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of changes apart from the queue, each on the target of its time."""
+
+    outcomes: tuple[Outcome, ...] = ()
+    """Those that landed meanwhile are no longer among the members."""
+    stood: tuple[Oid, ...] = ()
+    """Heads that passed."""
+    grouped: int = 0
+    """Changes in new groups, and how many groups of them failed."""
+    failed: int = 0
+    decided: int = 0
+    """Changes that had stood and then landed or were culprits after all; and these."""
+    culprits: int = 0
+
+
 class Flake(msgspec.Struct, frozen=True, kw_only=True):
     """A test, or a check that names none, which said yes and no about one tree."""
 
@@ -158,6 +173,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """Proofs that moved the target."""
     blamed: int = 0
     """Proofs that narrowed or confirmed a culprit: they failed."""
+    stood: int = 0
+    """Proofs apart from the queue that passed."""
     abandoned: int = 0
     trees: int = 0
     """Distinct merged trees with a yes or no."""
@@ -174,6 +191,7 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     order: tuple[TaskId, ...] = ()
     """Those that a person put first, in that order."""
     outcomes: tuple[Outcome, ...] = ()
+    apart: Apart = Apart()
     strange: tuple[TaskId, ...] = ()
     """Tasks whose landing could not be evaluated since anything was last proven or refuted: two of them stop the queue."""
     late: tuple[Landing, ...] = ()

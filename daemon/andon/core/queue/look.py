@@ -4,8 +4,9 @@ from typing import Literal
 
 import msgspec
 
-Why = Literal["prefix", "confirm", "without"]
-"""Why members are proved together: as a prefix of the queue; once more, because it failed; as the queue without a suspect."""
+Why = Literal["prefix", "confirm", "without", "apart"]
+"""Why members are proved together: as a prefix of the queue; once more, because it failed; as the queue without a suspect; apart
+from the queue, to know sooner who fails for itself."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -15,6 +16,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """Names the change: another commit of the same task is another key."""
     risk: float = 0.05
     """How likely it fails by itself, 0 < risk < 1, as measured in this repository."""
+    stood: bool = False
+    """It passed apart from the queue, on the trunk of that time."""
+    late: bool = False
+    """It was overtaken often enough: it may not step aside any more."""
     needs: tuple[str, ...] = ()
     """Keys that it is built on. While one of them is in the order, it stands behind that one or not at all; one that is not in the
     order has landed: what waits for anything else is not in the order either."""
@@ -51,7 +56,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     landing: str
     members: tuple[str, ...]
     """As merged onto the present trunk: those that have landed meanwhile are no longer among them. Empty: it was built on a trunk
-    that is gone, or all of it has landed; it is of no use."""
+    that is gone, or all of it has landed; it is of no use. A proof apart goes on whatever the trunk does."""
     why: Why = "prefix"
     spent: float = 0.0
     """How much of the time of a passing proof it has used: 0.5 is half of it, 0 also when that is not known. The longer a proof has
@@ -66,6 +71,11 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     clashes: frozenset[tuple[str, str]] = frozenset()
     """Pairs of keys (in any order) that are known not to merge with each other: they never stand in one prefix."""
     tried: tuple[Tried, ...] = ()
+    alone: float = 0.0
+    """How likely a change fails apart from the queue, as measured: for itself, or against what landed. 0: none is proved apart."""
+    apart: tuple[Tried, ...] = ()
+    """What is known of changes apart from the queue, each on the trunk of its time. Those that landed meanwhile are no longer among
+    the members; nothing is known any more of members of whom one was sent back."""
     running: tuple[Running, ...] = ()
     slots: int = 1
     """Proofs at once."""
@@ -81,7 +91,8 @@ class Want(msgspec.Struct, frozen=True, kw_only=True):
     members: tuple[str, ...]
     why: Why = "prefix"
     suspect: str = ""
-    """With `without`: the (first) change that is left out. With `confirm`: the one that is proved again."""
+    """With `without`: the (first) change that is left out. With `confirm`: the one that is proved again. With `apart`: the first
+    of a group that failed; empty for a new group."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,13 +102,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """The longest proven prefix of the order (without those that step aside); empty when none is. With it nothing is started:
     ask again when it has landed."""
     reject: str = ""
-    """A confirmed culprit: alone on the present trunk it is `Tried.guilty`. With it nothing is started."""
+    """A confirmed culprit: alone on the present trunk, or apart, it is `Tried.guilty`. With it nothing is started."""
     start: tuple[Want, ...] = ()
     """At most as many as there are free slots; a run that is being cancelled holds its slot until it is gone from `running`."""
     cancel: tuple[str, ...] = ()
     """Landings under way whose result would change nothing any more."""
     suspect: str = ""
     """The change that the smallest failing prefix ends in, once nothing before it is in doubt."""
+    aside: tuple[str, ...] = ()
+    """Those who step aside: a group with them failed apart, and it is not known yet who is to blame."""
     bracket: int = 0
     """Length of the smallest failing prefix: the culprit is one of its members; 0: nothing fails."""
     unevaluated: tuple[str, ...] = ()

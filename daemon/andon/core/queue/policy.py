@@ -3,7 +3,8 @@
 *Theory of operation.* Free slots prove prefixes of the queue, cut where they tell most of where the first failing change stands
 (`cuts`). The longest pass lands; the smallest failing prefix brackets a culprit; a culprit that stands alone on the trunk is proved
 again. Each change in the bracket is also a hypothesis: if it is the culprit, the queue goes on *without* it, and that queue has
-prefixes of its own, and failures, and hypotheses. Slots go to the cut that parts most, weighed by how likely its queue comes true.
+prefixes of its own, and failures, and hypotheses. Slots go to the cut that parts most, weighed by how likely its queue comes true;
+where cuts part little, to groups of changes apart from the queue (`apart`).
 Nothing is remembered: the proofs of a queue without a suspect become proofs of a prefix when the suspect is gone.
 """
 
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from .apart import BLAME, GROUP, LIKELY, Apart
 from .cuts import Ruler, first_failure
 from .look import UNEVALUATED, Entry, Look, Plan, Running, Tried, Want
 
@@ -67,6 +69,7 @@ class Book:
             self.foes.setdefault(one, set()).add(other)
             self.foes.setdefault(other, set()).add(one)
         self.all = frozenset(entry.key for entry in look.order)
+        self.apart = Apart(look)
         self.scenes: dict[tuple[str, ...], Scene] = {}
 
     def scene(self, gone: tuple[str, ...], floor: int) -> Scene:
@@ -86,10 +89,11 @@ class Book:
         return Scene(gone, line, keys, low, high, stop, known.get(high, Tried(members=())))
 
     def _standing(self, gone: frozenset[str]) -> Iterator[Entry]:
-        """Those who are neither gone nor clash with one before them nor need one who does not stand before them."""
+        """Those who are neither gone nor aside nor clash with one before them nor need one who does not stand before them."""
         standing: set[str] = set()
+        out = gone | self.apart.aside
         for entry in self.look.order:
-            if entry.key in gone or entry.key in standing or not standing.isdisjoint(self.foes.get(entry.key, ())):
+            if entry.key in out or entry.key in standing or not standing.isdisjoint(self.foes.get(entry.key, ())):
                 continue
             if any(need in self.all and need not in standing for need in entry.needs):
                 continue
@@ -129,8 +133,10 @@ def shared(one: tuple[str, ...], other: tuple[str, ...]) -> int:
 def sort(book: Book) -> tuple[Useful, tuple[str, ...]]:
     """Which proofs under way are of use, and the landings that are of none."""
     useful: Useful = {}
-    cancel = []
+    cancel = list(book.apart.idle)
     for run in book.look.running:
+        if run.why == "apart":
+            continue
         count, spent = useful.get(run.members, (0, 0.0))
         if of_use(book, run, count):
             useful[run.members] = count + 1, max(spent, run.spent)
@@ -175,14 +181,23 @@ class Share:
     def __init__(self, book: Book, useful: Useful) -> None:
         """`useful`: proofs under way."""
         self.book, self.useful = book, useful
-        self.heap: list[tuple[float, int, Field | Scene | tuple[tuple[str, ...], int]]] = []
+        self.heap: list[tuple[float, int, Field | Scene | Want | tuple[tuple[str, ...], int]]] = []
         self.weights: dict[int, float] = {}
         self.fields: list[Field] = []
         self.repeats: list[Want] = []
         self.pushed = 0
         self.open(book.scene((), 0), 1.0)
+        for want in book.apart.blame():
+            self.push(BLAME, want)
+        for want in book.apart.groups(self.met()):
+            self.push(GROUP, want)
 
-    def push(self, worth: float, what: Field | Scene | tuple[tuple[str, ...], int]) -> None:
+    def met(self) -> int:
+        """Behind how many of the queue its first failure is likely."""
+        so_far = self.fields[0].so_far
+        return next((n for n, mass in enumerate(so_far) if mass >= LIKELY), len(so_far))
+
+    def push(self, worth: float, what: Field | Scene | Want | tuple[tuple[str, ...], int]) -> None:
         """Something that a slot may be spent on, or a hypothesis to look into."""
         if worth >= LEAST:
             self.pushed += 1
@@ -209,6 +224,9 @@ class Share:
                     what.ruler.add()
                     self.push(what.worth(), what)
                 free -= 1
+            elif isinstance(what, Want):
+                self.repeats.append(what)
+                free -= 1
             elif isinstance(what, Scene):
                 self.repeats.append(Want(members=what.keys[: what.high], why="confirm", suspect=what.keys[what.high - 1]))
                 free -= 1
@@ -222,6 +240,9 @@ def plan(look: Look) -> Plan:
     else changes."""
     book = Book(look)
     scene = book.scene((), 0)
+    guilty = book.apart.guilty()
+    if guilty:
+        return Plan(reject=guilty, suspect=guilty)
     if scene.low:
         return Plan(land=scene.keys[: scene.low])
     suspect = scene.keys[0] if scene.narrowed else ""
@@ -232,4 +253,5 @@ def plan(look: Look) -> Plan:
     free = look.slots - len(look.running)
     start = Share(book, useful).spend(free) if free > 0 else ()
     stuck = scene.keys[: scene.stop] if scene.stop <= len(scene.line) else ()
-    return Plan(start=start, cancel=cancel, suspect=suspect, bracket=bracket, unevaluated=stuck)
+    aside = tuple(entry.key for entry in look.order if entry.key in book.apart.aside)
+    return Plan(start=start, cancel=cancel, suspect=suspect, bracket=bracket, aside=aside, unevaluated=stuck)

@@ -56,7 +56,7 @@ def step(state: State, repo: Repository, landing: Landing, wanted: Check, planne
 def repeats(state: State, repo: Repository, landing: Landing, wanted: Check) -> bool:
     """Whether a check is to be run although its result on this tree is known: it failed with these members, and neither that
     nor the contrary was seen often enough. One pass after a failure is not told again as a second."""
-    known = outcome_of(repo, keys(landing))
+    known = outcome_of(repo, keys(landing), alone=landing.why == "apart")
     return any(failed.check == wanted.name for failed in known.failed) and known.fails > 0 and not settled(state, repo, known)
 
 

@@ -122,6 +122,11 @@ class Laboratory:
         self.order: list[str] = []
         self.trunk: set[str] = set()
         self.tried: dict[tuple[str, ...], list[int]] = {}
+        self.apart: dict[tuple[str, ...], list[int]] = {}
+        self.stood: set[str] = set()
+        """Who passed apart from the queue."""
+        self.grouped, self.stood_decided = Record(), Record()
+        """Changes in new groups, and how many failed there; those who stood in one, and how they fared in the queue."""
         self.runs: dict[str, Run] = {}
         self.ends: list[tuple[float, str]] = []
         self.now, self.burned = 0.0, 0.0
@@ -151,9 +156,12 @@ class Laboratory:
     def look(self) -> Look:
         """What the policy sees."""
         rate = self.world.risk if self.told else own_failure(Record(len(self.trunk) + self.rejected, self.rejected))
+        stood = own_failure(self.stood_decided, rate)
         return Look(
-            order=tuple(Entry(key=key, risk=rate) for key in self.order[:SEEN]),
-            tried=tuple(Tried(members=members, passes=n[0], fails=n[1]) for members, n in self.tried.items()),
+            order=tuple(
+                Entry(key=key, risk=stood if key in self.stood else rate, stood=key in self.stood) for key in self.order[:SEEN]
+            ),
+            tried=known(self.tried), apart=known(self.apart), alone=own_failure(self.grouped, rate),
             running=tuple(self.seen(run) for run in self.runs.values()),
             slots=self.world.slots, confirm=self.world.confirm, soonest=soonest(self.ended[-50:]),
         )
@@ -218,8 +226,20 @@ class Laboratory:
         self.end(run)
         if not run.green:
             self.ended.append(self.seen(run).spent)
-        if run.members:
+        if run.want.why == "apart":
+            self.learn(run)
+        elif run.members:
             self.tried.setdefault(run.members, [0, 0])[0 if run.green else 1] += 1
+
+    def learn(self, run: Run) -> None:
+        """What a proof apart from the queue tells."""
+        if not run.members:
+            return
+        self.apart.setdefault(run.members, [0, 0])[0 if run.green else 1] += 1
+        if not run.want.suspect:
+            self.grouped = counted(self.grouped, len(run.members), not run.green)
+        if run.green:
+            self.stood.update(run.members)
 
     def land(self, members: tuple[str, ...]) -> None:
         """The trunk moves: what was proved on top of exactly these is now known of what is left; all else of nothing."""
@@ -231,9 +251,14 @@ class Laboratory:
         self.order = [key for key in self.order if key not in gone]
         self.turnarounds += [self.now - self.changes[key].at for key in members]
         after = len(members)
-        self.tried = {known[after:]: n for known, n in self.tried.items() if known[:after] == members and len(known) > after}
+        self.tried = {seen[after:]: n for seen, n in self.tried.items() if seen[:after] == members and len(seen) > after}
+        self.apart = {left: n for group, n in self.apart.items() if (left := tuple(key for key in group if key not in gone))}
+        self.stood_decided = counted(self.stood_decided, len(gone & self.stood), 0)
         for run in self.runs.values():
-            run.members = run.members[after:] if run.members[:after] == members else ()
+            if run.want.why == "apart":
+                run.members = tuple(key for key in run.members if key not in gone)
+            else:
+                run.members = run.members[after:] if run.members[:after] == members else ()
 
     def reject(self, key: str) -> None:
         """It leaves the queue."""
@@ -241,6 +266,24 @@ class Laboratory:
         self.thrown_out += self.good((key,))
         self.order.remove(key)
         self.tried = {members: n for members, n in self.tried.items() if key not in members}
+        self.apart = {members: n for members, n in self.apart.items() if key not in members}
+        if key in self.stood:
+            self.stood_decided = counted(self.stood_decided, 1, 1)
+        for run in self.runs.values():
+            if run.want.why == "apart" and key in run.members:
+                if not run.want.suspect:
+                    self.grouped = counted(self.grouped, len(run.members), 1)
+                run.members = ()
+
+
+def known(results: dict[tuple[str, ...], list[int]]) -> tuple[Tried, ...]:
+    """Passes and fails of members, as a policy sees them."""
+    return tuple(Tried(members=members, passes=n[0], fails=n[1]) for members, n in results.items())
+
+
+def counted(record: Record, decided: int, failed: int) -> Record:
+    """With so many more."""
+    return Record(record.decided + decided, record.failed + failed)
 
 
 def invent(

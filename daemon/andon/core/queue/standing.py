@@ -104,6 +104,18 @@ def risk(repo: Repository) -> float:
     return rates.own_failure(rates.Record(decided=counts.landed + counts.culprits, failed=counts.culprits))
 
 
+def risk_alone(repo: Repository) -> float:
+    """How likely a change fails apart from the queue, as seen here."""
+    known = repo.queue.apart
+    return rates.own_failure(rates.Record(decided=known.grouped, failed=known.failed), risk(repo))
+
+
+def risk_of_stood(repo: Repository) -> float:
+    """How likely a change that stood apart from the queue fails in it, as seen here."""
+    known = repo.queue.apart
+    return rates.own_failure(rates.Record(decided=known.decided, failed=known.culprits), risk(repo))
+
+
 def flaking(repo: Repository) -> float:
     """How likely a proof fails for nothing, as seen here."""
     counts = repo.queue.counts
@@ -147,9 +159,7 @@ def settled(state: State, repo: Repository, outcome: Outcome) -> bool:
 
 def look(state: State, repo: Repository) -> Look:
     """The queue as its policy sees it."""
-    order = in_order(state, repo)
-    likely = risk(repo)
-    entries = tuple(Entry(key=key_of(task.task, task.work.commit), risk=likely) for task in order if task.work)
+    entries = tuple(entry_of(repo, task, task.work.commit) for task in in_order(state, repo) if task.work)
     by_head = {entry.key.partition(":")[2]: entry.key for entry in entries}
     pairs = ((by_head.get(one), by_head.get(other)) for one, other in repo.queue.clashing)
     return Look(
@@ -160,7 +170,23 @@ def look(state: State, repo: Repository) -> Look:
             for landing in landings_of(state, repo) if not landing.passed
         ),
         slots=slots(state, repo), confirm=confirmations(repo), soonest=rates.soonest(repo.queue.failing),
+        apart=tuple(tried(state, repo, outcome) for outcome in apart(state, repo)), alone=risk_alone(repo),
     )
+
+
+def entry_of(repo: Repository, task: Task, head: Oid) -> Entry:
+    """A change in line as the policy reads it."""
+    stood = head in repo.queue.apart.stood
+    return Entry(
+        key=key_of(task.task, head), risk=risk_of_stood(repo) if stood else risk(repo), stood=stood,
+        late=task.overtaken >= repo.settings.queue.overtake,
+    )
+
+
+def apart(state: State, repo: Repository) -> list[Outcome]:
+    """What is known apart from the queue of changes that are all still in it."""
+    here = {key_of(task.task, task.work.commit) for task in at_queue(state, repo) if task.work}
+    return [outcome for outcome in repo.queue.apart.outcomes if here.issuperset(keys(outcome))]
 
 
 def spent(state: State, repo: Repository, landing: Landing) -> float:
@@ -174,6 +200,8 @@ def keys(of: Outcome | Landing) -> tuple[str, ...]:
     return tuple(key_of(member.task, member.commit) for member in of.members)
 
 
-def outcome_of(repo: Repository, members: tuple[str, ...]) -> Outcome:
-    """What is known of exactly these members, by their names, on the present target; without members when nothing is."""
-    return next((known for known in repo.queue.outcomes if keys(known) == members), Outcome(members=()))
+def outcome_of(repo: Repository, members: tuple[str, ...], *, alone: bool = False) -> Outcome:
+    """What is known of exactly these members, by their names, on the present target, or `alone`: apart from the queue; without
+    members when nothing is."""
+    among = repo.queue.apart.outcomes if alone else repo.queue.outcomes
+    return next((known for known in among if keys(known) == members), Outcome(members=()))

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from andon.core.queue.facts import Landing
-from andon.core.queue.look import Plan
+from andon.core.queue.look import Look, Plan
 from andon.core.queue.standing import (
     at_queue,
     checks_for,
@@ -27,15 +27,17 @@ from andon.schema.sentences import plural
 
 HOUR_MS = 3_600_000
 FLAKES_SHOWN, MEETINGS_SHOWN = 50, 200
+ASIDE = "it failed apart from the queue, alone or with others, and steps aside until it is known who is to blame"
 
 
 def queue_views(state: State, repo: Repository) -> Iterator[v.AnyQueueView]:
     """The queue of one repository, its entries, and the live changes that meet."""
     order = in_order(state, repo)
     under_way = landings_of(state, repo)
-    wanted = planned(look(state, repo)) if order and moves(repo) else Plan()
+    seen = look(state, repo)
+    wanted = planned(seen) if order and moves(repo) else Plan()
     queued = at_queue(state, repo)
-    yield queue_view(state, repo, queued, under_way, wanted)
+    yield queue_view(state, repo, queued, under_way, wanted, seen)
     places = {task.task: place for place, task in enumerate(order, 1)}
     for task in queued:
         yield entry_view(state, repo, task, places.get(task.task, 0), under_way, wanted)
@@ -47,11 +49,14 @@ def queue_views(state: State, repo: Repository) -> Iterator[v.AnyQueueView]:
         )
 
 
-def queue_view(state: State, repo: Repository, queued: list[Task], under_way: list[Landing], wanted: Plan) -> v.QueueView:
+def queue_view(
+    state: State, repo: Repository, queued: list[Task], under_way: list[Landing], wanted: Plan, seen: Look,
+) -> v.QueueView:
     """The queue as a whole."""
     queue, settings = repo.queue, repo.settings
     asked = settings.proving > 0
-    bracket = tuple(task_of(key) for key in keys_of_order(state, repo)[: wanted.bracket])
+    line = [entry.key for entry in seen.order if entry.key not in wanted.aside]
+    bracket = tuple(task_of(key) for key in line[: wanted.bracket])
     return v.QueueView(
         repo=repo.repo, target=settings.target, trunk=repo.trunk, land=settings.queue.land, history=settings.queue.history,
         slots=slots(state, repo), slots_because="as set" if asked else because_of_slots(state, repo), held=queue.held,
@@ -60,15 +65,10 @@ def queue_view(state: State, repo: Repository, queued: list[Task], under_way: li
         suspect=task_of(wanted.suspect) if wanted.suspect else TaskId(""),
         red=tuple(v.RedView(check=red.check, because=red.because, commit=red.commit, run=red.run, since=red.since,
                             suspects=red.suspects) for red in queue.red),
-        flaky=tuple(flake.name for flake in queue.flakes[-FLAKES_SHOWN:]), flow=flow_view(state, repo, queued),
+        flaky=tuple(flake.name for flake in queue.flakes[-FLAKES_SHOWN:]), flow=flow_view(state, repo, queued, under_way),
         behind="" if repo.mirrored else repo.mirror_because, mend="" if repo.mirrored else repo.mirror_mend,
         published=queue.published_where or queue.published_because,
     )
-
-
-def keys_of_order(state: State, repo: Repository) -> tuple[str, ...]:
-    """The names of those in line, in order."""
-    return tuple(entry.key for entry in look(state, repo).order)
 
 
 def because_of_slots(state: State, repo: Repository) -> str:
@@ -97,14 +97,14 @@ def proof_view(state: State, repo: Repository, landing: Landing) -> v.ProofView:
     )
 
 
-def flow_view(state: State, repo: Repository, queued: list[Task]) -> v.FlowView:
+def flow_view(state: State, repo: Repository, queued: list[Task], under_way: list[Landing]) -> v.FlowView:
     """The queue's own figures."""
     counts = repo.queue.counts
-    waits = Counter(state_of(state, repo, task, landings_of(state, repo), Plan())[0] for task in queued)
+    waits = Counter(state_of(state, repo, task, under_way, Plan())[0] for task in queued)
     recent = sum(1 for moment in repo.queue.moments if moment > state.at - HOUR_MS)
     return v.FlowView(
         landed=counts.landed, landed_hour=recent, sent_back=counts.sent_back, proofs=counts.proofs,
-        wasted=max(counts.proofs - counts.moved - counts.blamed, 0),
+        wasted=max(counts.proofs - counts.moved - counts.blamed - counts.stood, 0),
         per_landed=round(counts.proofs / counts.landed, 3) if counts.landed else 0.0, failing=measured_risk(repo),
         flaking=round(flaking(repo), 4) if counts.flaky else 0.0,
         proof_s=round(median(repo.queue.seconds), 1), waits=tuple(sorted(waits.items())),
@@ -130,8 +130,7 @@ def entry_view(state: State, repo: Repository, task: Task, place: int, under_way
     word, why = state_of(state, repo, task, under_way, wanted)
     inside = [landing for landing in under_way if landing.holds(task.task)]
     shortest = min(inside, key=lambda landing: len(landing.members), default=None)
-    latest = task.attempts[-1] if task.attempts else ""
-    attempt = next((known for name, known in state.attempts.items() if name == latest), None)
+    attempt = state.attempts.get(task.attempts[-1]) if task.attempts else None
     work, pace = task.work, median(repo.queue.seconds)
     met = [other for one in repo.queue.meetings if task.task in (one.one, one.other)
            for other in (one.one, one.other) if other != task.task]
@@ -174,14 +173,17 @@ def proving(task: Task, inside: list[Landing], wanted: Plan) -> tuple[v.EntrySta
         return "confirming", f"it failed alone on the target and is proved again ({confirming.landing})"
     if wanted.suspect and task_of(wanted.suspect) == task.task:
         return "suspect", "the smallest failing prefix ends in it"
+    if task.task in map(task_of, wanted.aside):
+        return "suspect", f"{ASIDE} ({min(inside, key=lambda landing: len(landing.members)).landing})"
     done = next((landing for landing in inside if landing.passed), None)
     if done is not None:
         return "proven", f"proven with {plural(len(done.members), 'change')} ({done.landing}), waits for what is before it"
     shortest = min(inside, key=lambda landing: len(landing.members))
     others = [member.task for member in shortest.members if member.task != task.task]
     with_whom = f" with {', '.join(others[:4])}{' …' if len(others) > 4 else ''}" if others else " alone"
+    where = " apart from the queue" if shortest.why == "apart" else ""
     doing = "is proved" if shortest.candidate else "is merged"
-    return "proving", f"{doing}{with_whom} ({shortest.landing})"
+    return "proving", f"{doing}{where}{with_whom} ({shortest.landing})"
 
 
 def waiting(state: State, repo: Repository, task: Task, wanted: Plan) -> tuple[v.EntryState, str]:
@@ -193,6 +195,8 @@ def waiting(state: State, repo: Repository, task: Task, wanted: Plan) -> tuple[v
         return "clashing", f"it does not merge with {against}, which is before it"
     if wanted.suspect and task_of(wanted.suspect) == task.task:
         return "suspect", "the smallest failing prefix ends in it"
+    if task.task in map(task_of, wanted.aside):
+        return "suspect", ASIDE
     return "waiting", "waits for its turn"
 
 
@@ -200,7 +204,7 @@ def in_the_way(state: State, repo: Repository, task: Task) -> str:
     """The change in line before it with which it was found not to merge; empty when there is none."""
     head = task.work.commit if task.work else ""
     foes = {one if other == head else other for one, other in repo.queue.clashing if head in (one, other)}
-    for other in in_order(state, repo):
+    for other in in_order(state, repo) if foes else ():
         if other.task == task.task:
             return ""
         if other.work and other.work.commit in foes:

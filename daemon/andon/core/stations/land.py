@@ -76,7 +76,7 @@ def obsolete(state: State, repo: Repository, landing: Landing, heads: dict[TaskI
     gone = next((member.task for member in landing.members if heads.get(member.task) != member.commit), "")
     if gone:
         return f"{gone} is no longer in the queue"
-    if landing.onto != repo.trunk:
+    if landing.onto != repo.trunk and landing.why != "apart":
         return f"the target is at {repo.trunk[:10]} now"
     if landing.manner != manner_of(repo.settings):
         return "the settings want changes to be merged in another way now"
@@ -167,7 +167,8 @@ def reject(state: State, repo: Repository, name: TaskId, at: int) -> list[e.Even
     """A confirmed culprit goes back with its failing claims, and with what the changes wanted that it fails against."""
     task = state.tasks[name]
     assert task.work is not None, "what stands in a queue has a change"
-    outcome = outcome_of(repo, (key_of(name, task.work.commit),))
+    alone = (key_of(name, task.work.commit),)
+    outcome = max(outcome_of(repo, alone), outcome_of(repo, alone, alone=True), key=lambda known: known.fails)
     failed = [checked for checked in outcome.failed if checked.result == "fail"]
     headline = "; ".join(f"{checked.check}@merge: {checked.because}" for checked in failed) or outcome.because
     against = intents.others(state, task)
@@ -179,8 +180,9 @@ def reject(state: State, repo: Repository, name: TaskId, at: int) -> list[e.Even
     ]
     sections = [(f"{checked.check} on the merged tree ({checked.run})", f"```\n{checked.detail[:3500]}\n```")
                 for checked in failed if checked.detail]
+    where = f"Your change alone, merged into the target, failed {outcome.fails} times; the target is at {repo.trunk[:10]} now."
     packet = packet_of(
-        headline, ("Where", f"Your change alone, merged into the target at {repo.trunk[:10]}, failed {outcome.fails} times."),
+        headline, ("Where", where),
         *sections, ("What landed since you began, and what it is for", intents.told(state, against)),
     )
     print_ = fingerprint("test", *(f"{checked.check}@merge {' '.join(checked.failing) or checked.because}" for checked in failed))
