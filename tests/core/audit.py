@@ -40,6 +40,8 @@ class Audit:
         self.late: dict[str, e.LandingPlanned] = {}
         self.members: dict[str, tuple[e.Member, ...]] = {}
         """By landing: those that have not landed since."""
+        self.apart: dict[str, tuple[e.Member, ...]] = {}
+        """Landings that only tell of their members, as they were planned."""
         self.merged: dict[str, e.LandingMerged] = {}
         self.checked: dict[tuple[str, str], e.LandingChecked] = {}
         self.refuted: set[str] = set()
@@ -217,7 +219,14 @@ class Audit:
                 said = {run for run in event.runs if run in self.refuted}
                 trees = {self.runs[run].tree for run in said}
                 self.check(len(said) >= 2, f"{event.task} was sent back after {len(said)} failures")
-                self.check(len(trees) == 1, f"{event.task} was sent back for failures of {len(trees)} trees")
+                alone = all(self.is_alone(run, event) for run in said)
+                self.check(len(trees) == 1 or alone, f"{event.task} was sent back for failures of {len(trees)} trees")
+
+    def is_alone(self, run: str, event: e.EntrySentBack) -> bool:
+        """Whether a run proved the change apart from the queue, on a target of its time, with nobody who has not landed."""
+        landing = self.runs[run].landing
+        left = [(member.task, member.commit) for member in self.members.get(landing, ())]
+        return landing in self.apart and left == [(event.task, event.commit)]
 
     def landing(self, event: e.Event) -> None:
         match event:
@@ -225,14 +234,15 @@ class Audit:
                 self.planned(event)
             case e.LandingMerged():
                 self.merged[event.landing] = event
-                tasks = [member.task for member in self.members[event.landing]]
+                among = self.apart.get(event.landing, self.members[event.landing])
+                tasks = [member.task for member in among]
                 same = not event.steps or [step.task for step in event.steps] == tasks
                 self.check(same, f"{event.landing} was merged with others than planned")
             case e.LandingChecked():
                 self.checked[event.landing, event.check] = event
                 if event.result == "fail":
                     self.refuted.add(event.run)
-            case e.LandingJudged() if event.result == "pass":
+            case e.LandingJudged() if event.result == "pass" and event.landing not in self.apart:
                 self.good.add(event.landing)
             case e.LandingChosen():
                 self.choose(event)
@@ -258,6 +268,8 @@ class Audit:
         self.check(event.onto == self.trunk[event.repo], f"{event.landing} is planned on what is not the target")
         self.free(event.landing, event.repo, tasks)
         self.landings[event.landing], self.members[event.landing] = event, event.members
+        if event.why == "apart":
+            self.apart[event.landing] = event.members
 
     def free(self, landing: str, repo: str, tasks: list[TaskId]) -> None:
         """Nothing keeps these from landing."""
@@ -306,8 +318,13 @@ class Audit:
             self.check(proven, f"{event.landing} landed a tree that {check} did not prove")
             passed = run is None or (planned.repo, merged.tree, run.definition) in self.passed
             self.check(passed, f"{event.landing}: {check} never passed on its tree")
+        gone = {member.task for member in members}
+        for name in self.apart:
+            self.members[name] = tuple(member for member in self.members[name] if member.task not in gone)
+            if not self.members[name]:
+                self.landings.pop(name, None)
         for name, others in self.members.items():
-            if name in self.landings and others[: len(members)] == members:
+            if name in self.landings and name not in self.apart and others[: len(members)] == members:
                 self.members[name] = others[len(members):]
 
     def wanted(self, repo: str, tasks: list[TaskId]) -> set[str]:
