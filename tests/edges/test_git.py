@@ -13,6 +13,7 @@ import pytest
 import gitkit
 from andon.edges import git as module
 from andon.edges.git import GitFailed, clear_stale_lock, common_lock, git, held, look, make_git_dir, read_ref, room, set_ref
+from andon.edges.repository import read_refs
 from andon.schema.errors import Mistake
 from gitkit import run
 from support import wait_for, wait_until
@@ -214,3 +215,39 @@ async def test_output_past_the_limit_never_holds_up_the_end(tmp_path: Path, monk
     async with asyncio.timeout(10):
         told = await git("log", cwd=tmp_path, limit=10)
     assert told.truncated and told.out == b"x" * 10
+
+
+async def test_a_ref_is_read_without_a_process_only_where_its_plain_file_is_all_there_is_to_know(
+    person: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    common = person / ".git"
+    head = gitkit.ref(person, "HEAD")
+    calls: list[tuple[str, ...]] = []
+    monkeypatch.setattr(module, "observe", calls.append)
+    assert await read_ref(common, "refs/heads/main") == head and calls == []
+    run(person, "pack-refs", "--all")
+    assert await read_ref(common, "refs/heads/main") == head and len(calls) == 1, "packed: git is asked"
+    run(person, "commit", "-q", "--allow-empty", "-m", "newer")
+    newer = gitkit.ref(person, "HEAD")
+    assert await read_ref(common, "refs/heads/main") == newer != head, "the plain file counts before the packed one"
+    run(person, "symbolic-ref", "refs/heads/alias", "refs/heads/main")
+    assert module.written(common, "refs/heads/alias") is None and await read_ref(common, "refs/heads/alias") == newer
+    (common / "refs/heads/linked").symlink_to(common / "refs/heads/main")
+    (common / "refs/heads/torn").write_text(newer[:20])
+    os.mkfifo(common / "refs/heads/pipe")
+    for odd in ("linked", "torn", "pipe", "none"):
+        assert module.written(common, f"refs/heads/{odd}") is None, odd
+    assert module.written(common, "refs/heads") is None and module.written(common, "HEAD") is None
+
+
+async def test_several_refs_are_read_by_one_process_at_most(person: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    common = person / ".git"
+    run(person, "branch", "packed")
+    run(person, "pack-refs", "--all")
+    run(person, "branch", "plain")
+    calls: list[tuple[str, ...]] = []
+    monkeypatch.setattr(module, "observe", calls.append)
+    head = gitkit.ref(person, "HEAD")
+    assert await read_refs(common, "refs/heads/plain", "refs/heads/packed", "refs/heads/none") == [head, head, None]
+    assert len(calls) == 1
+    assert await read_refs(common, "refs/heads/plain") == [head] and len(calls) == 1

@@ -63,6 +63,7 @@ _STRICT_ENV = {
     "GIT_NO_REPLACE_OBJECTS": "1", "GIT_AUTHOR_NAME": NAME, "GIT_AUTHOR_EMAIL": EMAIL, "GIT_COMMITTER_NAME": NAME,
     "GIT_COMMITTER_EMAIL": EMAIL,
 }
+_OID = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64})\n")
 _LOCKS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Path, asyncio.Lock]] = WeakKeyDictionary()
 
 
@@ -296,8 +297,31 @@ def _now() -> float:
 
 async def read_ref(git_dir: Path | str, ref: str) -> Oid | None:
     """Where a ref points, or None."""
+    plain = written(git_dir, ref)
+    if plain is not None:
+        return plain
     found = await git("rev-parse", "--verify", "--quiet", "--end-of-options", ref, git_dir=git_dir, check=False)
     return found.oid if found.code == 0 and found.out.strip() else None
+
+
+def written(git_dir: Path | str, ref: str) -> Oid | None:
+    """Where a ref points, when git keeps it as a plain file of its own, which counts before any packed one; else None: ask git.
+
+    `git_dir` is a repository's common directory. A symbolic ref, or one in a table, is not read here.
+    """
+    if not ref.startswith("refs/"):
+        return None
+    try:
+        handle = os.open(Path(git_dir) / ref, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        found = _OID.fullmatch(os.read(handle, 66))
+    except OSError:  # a folder of refs
+        return None
+    finally:
+        os.close(handle)
+    return Oid(found[1].decode()) if found else None
 
 
 async def drop_ref(git_dir: Path | str, ref: str) -> None:

@@ -10,9 +10,7 @@ import asyncio
 import itertools
 from collections.abc import Sequence
 
-import msgspec
-
-from andon.edges.commits import name_of, resolve, write_commit
+from andon.edges.commits import Commit, name_of, read_commits, resolve, write_commit
 from andon.edges.git import look
 from andon.edges.merging import Built, Clashed, Plan, build, merge_commit, squash_commit, start_of, tip_of
 from andon.edges.repository import is_ancestor
@@ -41,19 +39,20 @@ async def prove(effect: MoveTarget) -> str:
 async def _prove(effect: MoveTarget) -> str:
     if [member.task for member in effect.members] != [step.task for step in effect.steps] or not effect.members:
         return f"P5: {_tasks(effect.members)} were proven, and {_tasks(effect.steps)} would land"
-    wanted = [f"{one}^{{tree}}" for one in (effect.old, effect.new, *(step.commit for step in effect.steps))]
-    (old_tree, tree, *trees), beyond = await asyncio.gather(resolve(effect.git_dir, wanted), _beyond(effect))
-    if tree != effect.tree or trees[-1] != tree:
+    old, new, *made = await read_commits(effect.git_dir, [effect.old, effect.new, *(step.commit for step in effect.steps)])
+    old_tree = old.tree
+    if new.tree != effect.tree or made[-1].tree != new.tree:
         return "P3: the candidate's tree is not the one that was proven"
-    if trees != [step.tree for step in effect.steps]:
+    if [one.tree for one in made] != [step.tree for step in effect.steps]:
         return "P3: a step's tree is not the one that was merged"
-    if effect.old != effect.new and effect.old not in beyond.parents:
+    holds = _held(new, made)
+    if effect.old not in holds and not await is_ancestor(effect.git_dir, effect.old, effect.new):
         return f"P1: the candidate does not contain {effect.target} as it was"
     plan = Plan(git_dir=effect.git_dir, onto=effect.old, members=effect.members, how=effect.how, green=effect.green,
                 drivers=effect.drivers, at=effect.at)
     start = await start_of(plan)
     chain = await _chain(effect, old_tree, start)
-    missing = await _contained(effect, beyond, chain)
+    missing = await _contained(effect, holds)
     if missing:
         return missing
     foreign, rebuilt = await asyncio.gather(_foreign(effect, old_tree, (start, *chain)), _rebuilt(plan, effect, (start, *chain)))
@@ -64,18 +63,17 @@ def _tasks(of: Sequence[MergeMember] | Sequence[MergedStep]) -> str:
     return ", ".join(one.task for one in of) or "no change"
 
 
-class _Beyond(msgspec.Struct, frozen=True):
-    """What a candidate holds beyond trunk as it was."""
-
-    commits: frozenset[str]
-    parents: frozenset[str]
-
-
-async def _beyond(effect: MoveTarget) -> _Beyond:
-    """What git lists of the candidate is in the candidate, however wrong the clocks were: `heads --not candidate` would not be."""
-    listed = (await look(effect.git_dir, "rev-list", "--parents", effect.new, f"^{effect.old}")).text.splitlines()
-    rows = [line.split() for line in listed]
-    return _Beyond(frozenset(row[0] for row in rows), frozenset(parent for row in rows for parent in row[1:]))
+def _held(new: Commit, made: Sequence[Commit]) -> set[str]:
+    """What the candidate holds as far as its own steps tell: from parent to parent, however wrong the clocks were."""
+    known = {one.oid: one for one in (new, *made)}
+    holds: set[str] = set()
+    waiting: list[str] = [new.oid]
+    while waiting:
+        name = waiting.pop()
+        if name not in holds:
+            holds.add(name)
+            waiting += known[Oid(name)].parents if name in known else ()
+    return holds
 
 
 async def _chain(effect: MoveTarget, tree: Oid, start: Oid) -> list[Oid]:
@@ -95,13 +93,13 @@ async def _chain(effect: MoveTarget, tree: Oid, start: Oid) -> list[Oid]:
     return chain
 
 
-async def _contained(effect: MoveTarget, beyond: _Beyond, chain: Sequence[Oid]) -> str:
+async def _contained(effect: MoveTarget, holds: set[str]) -> str:
     """P2. Of squashed and replayed changes it is the chain that holds them, and the steps have its trees."""
     last = effect.steps[-1].commit
-    if last not in beyond.commits and last not in (effect.old, effect.new):
+    if last not in holds and last != effect.old:
         return "P2: the candidate does not contain its own steps"
     for member in effect.members if effect.how == "merge" else ():
-        if member.commit not in beyond.commits and not await is_ancestor(effect.git_dir, member.commit, effect.new):
+        if member.commit not in holds and not await is_ancestor(effect.git_dir, member.commit, effect.new):
             return f"P2: the candidate does not contain the change of {member.task}"
     return ""
 
@@ -109,37 +107,52 @@ async def _contained(effect: MoveTarget, beyond: _Beyond, chain: Sequence[Oid]) 
 async def _foreign(effect: MoveTarget, old_tree: Oid, chain: Sequence[Oid]) -> str:
     """P4, of every step."""
     trees = [old_tree, *(step.tree for step in effect.steps)]
-    few = asyncio.Semaphore(AT_ONCE)
-    places = zip(chain[:-1], effect.members, strict=True)
-    every = asyncio.gather(*(_bases(effect, place, member, few) for place, member in places))
-    changed, bases = await asyncio.gather(_paths(effect, list(itertools.pairwise(trees))), every)
-    pairs = [(base, member.commit) for member, own in zip(effect.members, bases, strict=True) for base in own]
-    owned = iter(await _own_paths(effect, pairs))
-    for n, (member, own_bases) in enumerate(zip(effect.members, bases, strict=True)):
-        own: set[str] = set().union(*(next(owned) for _ in own_bases))
+    places = list(zip(chain[:-1], (member.commit for member in effect.members), strict=True))
+    changed, owned = await asyncio.gather(_paths(effect, list(itertools.pairwise(trees))), _owned(effect, places))
+    for n, (member, own) in enumerate(zip(effect.members, owned, strict=True)):
         foreign = changed[n] - own
         if foreign:
-            foreign -= await _moved(effect, own_bases, trees[n], own)
+            foreign -= await _moved(effect, await _bases(effect, *places[n]), trees[n], own)
         if foreign:
             more = f" and {len(foreign) - NAMED} more" if len(foreign) > NAMED else ""
             return f"P4: landing {member.task} would change what it did not change: {', '.join(sorted(foreign)[:NAMED])}{more}"
     return ""
 
 
-async def _own_paths(effect: MoveTarget, pairs: Sequence[tuple[str, str]]) -> list[set[str]]:
-    """The paths that differ between each two commits; of a few side by side, of many in one process."""
-    if len(pairs) > AT_ONCE:
-        named = iter(await resolve(effect.git_dir, [f"{one}^{{tree}}" for pair in pairs for one in pair]))
-        return await _paths(effect, list(zip(named, named, strict=False)))
+async def _owned(effect: MoveTarget, places: Sequence[tuple[Oid, Oid]]) -> list[set[str]]:
+    """The paths that each head changed since it left what it is merged with; of a few side by side, of many in one process."""
+    if len(places) <= AT_ONCE:
+        return list(await asyncio.gather(*(_own_paths(effect, *pair) for pair in places)))
+    few = asyncio.Semaphore(AT_ONCE)
+
+    async def bases_of(place: Oid, head: Oid) -> list[str]:
+        async with few:
+            return await _bases(effect, place, head)
+
+    bases = await asyncio.gather(*(bases_of(*pair) for pair in places))
+    pairs = [(base, head) for (_, head), own in zip(places, bases, strict=True) for base in own]
+    named = iter(await resolve(effect.git_dir, [f"{one}^{{tree}}" for pair in pairs for one in pair]))
+    found = iter(await _paths(effect, list(zip(named, named, strict=False))))
+    return [set().union(*(next(found) for _ in own)) for own in bases]
+
+
+async def _own_paths(effect: MoveTarget, place: Oid, head: Oid) -> set[str]:
+    """The paths that one head changed, in one process where it left at one place alone."""
     args = ("diff-tree", "-r", "-z", "--name-only", "--no-renames")
-    found = await asyncio.gather(*(look(effect.git_dir, *args, *pair) for pair in pairs))
-    return [set(one.out.decode(errors="surrogateescape").split("\0")) - {""} for one in found]
+    once = await look(effect.git_dir, *args, "--merge-base", place, head, check=False)
+    if once.code == 0:
+        return _names(once.out)
+    bases = await _bases(effect, place, head)
+    found = await asyncio.gather(*(look(effect.git_dir, *args, base, head) for base in bases))
+    return set[str]().union(*(_names(one.out) for one in found))
 
 
-async def _bases(effect: MoveTarget, place: Oid, member: MergeMember, few: asyncio.Semaphore) -> list[str]:
-    async with few:
-        said = await look(effect.git_dir, "merge-base", "--all", place, member.commit, check=False)
-    return said.text.split()
+def _names(out: bytes) -> set[str]:
+    return set(out.decode(errors="surrogateescape").split("\0")) - {""}
+
+
+async def _bases(effect: MoveTarget, place: Oid, head: Oid) -> list[str]:
+    return (await look(effect.git_dir, "merge-base", "--all", place, head, check=False)).text.split()
 
 
 async def _paths(effect: MoveTarget, pairs: Sequence[tuple[str, str]]) -> list[set[str]]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from andon.edges.git import NONE, GitFailed, common_lock, git, look, need_version, read_ref, set_ref
+from andon.edges.git import NONE, GitFailed, common_lock, git, look, need_version, read_ref, set_ref, written
 from andon.schema.errors import Mistake
 from andon.schema.ids import Oid
 
@@ -123,10 +123,12 @@ async def read_target(git_dir: Path | str, target: str) -> Target | Diverged:
 
 
 async def read_refs(git_dir: Path | str, *refs: str) -> list[Oid | None]:
-    """Where each of these refs points, by one process; None where there is none."""
-    listed = await git("for-each-ref", "--format=%(refname) %(objectname)", *refs, git_dir=git_dir)
-    found = dict(line.split(" ", 1) for line in listed.text.splitlines())
-    return [Oid(found[ref]) if ref in found else None for ref in refs]
+    """Where each of these refs points, by one process at most; None where there is none."""
+    plain = {ref: written(git_dir, ref) for ref in refs}
+    others = [ref for ref in refs if plain[ref] is None]
+    listed = (await git("for-each-ref", "--format=%(refname) %(objectname)", *others, git_dir=git_dir)).text if others else ""
+    found = dict(line.split(" ", 1) for line in listed.splitlines())
+    return [plain[ref] or (Oid(found[ref]) if ref in found else None) for ref in refs]
 
 
 async def tree_of(git_dir: Path | str, commit: str) -> Oid:
