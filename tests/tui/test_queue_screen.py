@@ -52,6 +52,20 @@ async def test_entries_stand_in_their_order_with_place_sign_word_and_the_way_out
         assert len(shown.lines) == size[1] and all(cell_len(each) == size[0] for each in shown.lines)
 
 
+async def test_a_proof_apart_is_a_bar_without_gaps_and_says_so() -> None:
+    apart = proof(10, "25 26", why="apart")
+    more = (msgspec.structs.replace(view, proving=(*view.proving, apart)) if isinstance(view, QueueView) else view
+            for view in at_work())
+    views = [*busy(), *cards(), *more]
+    async with face(Paper(views), (160, 44), home="queue") as shown:
+        bar = shown.row(" L10  apart ")
+        assert bar.index("T25") == shown.row(" L9   without").index("T25") and "·" not in bar.partition("T25")[0]
+    clock = Clock(lambda: NOW)
+    clock.begin()
+    told = plain(entries.about(entry(25, 5, "proving"), queue(proving=(apart,)), None, [], [entry(25, 5), entry(26, 6)], clock, 80))
+    assert "apart from the queue" in told
+
+
 @pytest.mark.parametrize("size", SIZES)
 async def test_proofs_are_bars_whose_members_stand_in_one_column_each(size: tuple[int, int]) -> None:
     async with face(whole(), size, home="queue") as shown:

@@ -15,7 +15,7 @@ MANY = 1 / 3
 """Groups are proved where so many culprits are expected among as many changes as there are slots."""
 EVEN = 0.75
 """How likely a group passes: larger ones tell more of each run and take longer to blame one."""
-LARGEST = 8
+LARGEST = 16
 """Members of a group."""
 AHEAD = 8
 """Groups are made of so many changes a slot: what is proved too early is proved on a trunk that is long gone."""
