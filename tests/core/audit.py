@@ -223,10 +223,12 @@ class Audit:
                 self.check(len(trees) == 1 or alone, f"{event.task} was sent back for failures of {len(trees)} trees")
 
     def is_alone(self, run: str, event: e.EntrySentBack) -> bool:
-        """Whether a run proved the change apart from the queue, on a target of its time, with nobody who has not landed."""
-        landing = self.runs[run].landing
-        left = [(member.task, member.commit) for member in self.members.get(landing, ())]
-        return landing in self.apart and left == [(event.task, event.commit)]
+        """Whether a run is of the change apart from the queue, on a target of its time, with nobody who has not landed."""
+        alone = [(event.task, event.commit)]
+        return any(
+            name in self.merged and self.merged[name].tree == self.runs[run].tree
+            and [(member.task, member.commit) for member in self.members[name]] == alone for name in self.apart
+        )
 
     def landing(self, event: e.Event) -> None:
         match event:

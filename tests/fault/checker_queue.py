@@ -99,7 +99,8 @@ def _(scene: Scene, told: list[Row]) -> Iterator[str]:
 
 @promise("sent-back-rightly")
 def _(scene: Scene, told: list[Row]) -> Iterator[str]:
-    """Who was sent back fails, or conflicts, by itself on the target as it then was; and failed there more than once."""
+    """Who was sent back fails, or conflicts, by itself on the target as it then was; and failed there, or where it was
+    proved apart, more than once."""
     if not scene.check or not of(told, "entry.sent-back"):
         return
     runs = {row["run"]: row for row in of(told, "run.planned")}
@@ -116,13 +117,30 @@ def _(scene: Scene, told: list[Row]) -> Iterator[str]:
                 yield f"{row['task']} was sent back and is no failure by itself on {trunk[:12]}"
             if row["reason"] == "failed" and merged:
                 tree = git(clone.place, "rev-parse", f"{merged}^{{tree}}")
-                shown = [run for run in row["runs"] if results.get(run) == "fail" and runs[run]["tree"] == tree]
+                shown = [run for run in row["runs"] if results.get(run) == "fail"
+                         and (runs[run]["tree"] == tree or alone(clone, told, runs[run], row))]
                 if len(set(shown)) < 1 + confirmations(told):
                     yield f"{row['task']} was sent back after {len(set(shown))} failures on its tree"
                 if any(results.get(run) != "fail" for run in row["runs"]):
                     yield f"{row['task']} was sent back for a run that did not say no"
     finally:
         clone.close()
+
+
+def alone(clone: Clone, told: list[Row], run: Row, back: Row) -> bool:
+    """Whether a run proved the change apart: its tree is the target of its time, with members that landed since, and with it."""
+    landed = {row["task"] for row in of(told, "task.landed") if row.seq < back.seq}
+    for plan in of(told, "landing.planned"):
+        members = [(member["task"], member["commit"]) for member in plan["members"]]
+        others = [task for task, commit in members if commit != back["commit"]]
+        if plan["why"] != "apart" or len(others) == len(members) or any(task not in landed for task in others):
+            continue
+        at: str = plan["onto"]
+        for _, commit in members:
+            at = clone.merged(at, commit) if at else ""
+        if at and git(clone.place, "rev-parse", f"{at}^{{tree}}") == run["tree"]:
+            return True
+    return False
 
 
 def trunks(told: list[Row], kind: str) -> Iterator[tuple[Row, str]]:
@@ -217,7 +235,8 @@ def _(scene: Scene, told: list[Row]) -> Iterator[str]:
                 yield f"{kind} {count} times for {subject}"
     ended = Counter(row["landing"] for row in of(told, *ENDS))
     verdict = {row["landing"]: row for row in of(told, "landing.judged")}
-    ended.update(row["landing"] for row in verdict.values() if row["result"] != "pass")
+    apart = {row["landing"] for row in of(told, "landing.planned") if row["why"] == "apart"}
+    ended.update(row["landing"] for row in verdict.values() if row["result"] != "pass" or row["landing"] in apart)
     moves = [row.seq for row in of(told, "target.moved")]
     for row in of(told, "landing.planned"):
         known = verdict.get(row["landing"])
@@ -227,7 +246,7 @@ def _(scene: Scene, told: list[Row]) -> Iterator[str]:
     chosen = {row["landing"]: row for row in of(told, "landing.chosen")}
     for row in chosen.values():
         before = verdict.get(row["landing"])
-        if before is None or before.seq > row.seq or before["result"] != "pass":
+        if before is None or before.seq > row.seq or before["result"] != "pass" or row["landing"] in apart:
             yield f"{row['landing']} was chosen without being proven"
     for row in of(told, "target.moved"):
         known = verdict.get(row["landing"])

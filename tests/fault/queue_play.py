@@ -65,6 +65,7 @@ def counts(told: list[Row]) -> dict[str, int]:
     finished = [row for row in of(told, "run.finished") if row["run"] in runs]
     judged = of(told, "landing.judged")
     return {
+        "apart": sum(row["why"] == "apart" for row in of(told, "landing.planned")),
         "landed": len(of(told, "task.landed")), "moves": len(of(told, "target.moved")), "runs": len(finished),
         "proofs": len(judged), "failed": sum(row["result"] == "fail" for row in judged),
         "abandoned": len(of(told, "landing.abandoned")), "conflicted": len(of(told, "landing.conflicted")),
@@ -83,12 +84,14 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--poison", type=int, default=0, help="0: 1 to 3, by the seed")
     parser.add_argument("--kills", type=int, default=6)
     parser.add_argument("--seconds", type=float, default=900.0)
+    parser.add_argument("--slots", type=int, default=2)
     parser.add_argument("--history", default="", help="tips or green; empty: by the seed")
     told = parser.parse_args(argv)
     bad = 0
     for seed in range(told.first, told.first + told.seeds):
         plan = Plan(seed=seed, branches=told.branches, poison=told.poison or 1 + seed % 3, pairs=max(1, told.branches // 20),
                     cancelled=3, held=2, outsider=2, kills=told.kills, revert=True, dirty=seed % 3 == 2, wip=8,
+                    slots=told.slots,
                     history=told.history or ("green" if seed % 2 else "tips"), batch=seed % 4 != 3,
                     land="squash" if seed % 5 == 4 else "merge")
         root = Path(tempfile.mkdtemp(prefix="andon-queue-"))

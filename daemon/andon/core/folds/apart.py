@@ -1,10 +1,10 @@
 """What proofs apart from the queue, and what becomes of their members, change in what is known of changes apart."""
 
-from andon.core.folds.table import end_landing, replace, with_landing, with_queue
+from andon.core.folds.table import replace, with_landing, with_queue
 from andon.core.queue.facts import KEPT_TRIED, Apart, Landing, Outcome
 from andon.core.state import State
 from andon.schema import events as e
-from andon.schema.ids import LandingId, Oid, RepoId, TaskId
+from andon.schema.ids import Oid, RepoId, TaskId
 
 Members = tuple[e.Member, ...]
 
@@ -49,13 +49,12 @@ def landed(state: State, repo: RepoId, members: Members) -> State:
 
 
 def without_members(state: State, landing: Landing, gone: set[Oid]) -> State:
-    """A proof apart whose members have landed in part is one of the others; of none left it is over."""
+    """A proof apart whose members have landed in part is one of the others; of none left it tells nothing, and is given up."""
     left = tuple(member for member in landing.members if member.commit not in gone)
     if len(left) == len(landing.members):
         return state
-    if not left:
-        return end_landing(state, LandingId(landing.landing))
-    return with_landing(state, landing.landing, members=left, task=left[-1].task, commit=left[-1].commit)
+    last = left[-1] if left else landing.members[-1]
+    return with_landing(state, landing.landing, members=left, task=last.task, commit=last.commit)
 
 
 def sent_back(state: State, repo: RepoId, task: TaskId, head: Oid) -> State:

@@ -170,8 +170,15 @@ def look(state: State, repo: Repository) -> Look:
             for landing in landings_of(state, repo) if not landing.passed
         ),
         slots=slots(state, repo), confirm=confirmations(repo), soonest=rates.soonest(repo.queue.failing),
-        apart=tuple(tried(state, repo, outcome) for outcome in apart(state, repo)), alone=risk_alone(repo),
+        apart=tuple(tried(state, repo, outcome) for outcome in apart(state, repo)),
+        alone=risk_alone(repo) if is_proven(repo) else 0.0,
     )
+
+
+def is_proven(repo: Repository) -> bool:
+    """Whether the target is a tree that passed all checks, for it landed here: who fails alone on another may not be to blame."""
+    last = repo.queue.landed[-1] if repo.queue.landed else None
+    return last is not None and bool(last.task) and last.commit == repo.trunk
 
 
 def entry_of(repo: Repository, task: Task, head: Oid) -> Entry:

@@ -76,6 +76,8 @@ def obsolete(state: State, repo: Repository, landing: Landing, heads: dict[TaskI
     gone = next((member.task for member in landing.members if heads.get(member.task) != member.commit), "")
     if gone:
         return f"{gone} is no longer in the queue"
+    if not landing.members:
+        return "all of its members have landed"
     if landing.onto != repo.trunk and landing.why != "apart":
         return f"the target is at {repo.trunk[:10]} now"
     if landing.manner != manner_of(repo.settings):
