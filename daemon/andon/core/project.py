@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from andon.core import money, schedule
 from andon.core.queue.views import queue_views
-from andon.core.state import Attempt, Claim, Gate, Repository, Run, State, Task, cord_key, station_of
+from andon.core.state import Attempt, Claim, Gate, Repository, Run, State, Task, cord_key, cord_of, station_of
 from andon.schema import views as v
 from andon.schema.ids import AttemptId, Digest, Oid, TaskId
 from andon.schema.signals import Verdict
@@ -91,7 +91,7 @@ def task_state(state: State, task: Task) -> v.TaskState:
         return "waiting"
     if attempt is not None:
         return "building"
-    if cord_key(task.repo, task.line) in state.cords and (station is None or station.kind in ("agent", "land")):
+    if cord_of(state, task) is not None and (station is None or station.kind in ("agent", "land")):
         return "paused"
     if station is None or station.kind == "agent":
         return "queued"

@@ -5,7 +5,7 @@ from itertools import islice
 
 from andon.core import money, race
 from andon.core.globs import may_overlap
-from andon.core.state import Attempt, Repository, State, Task, cord_key, line_of, open_tasks, station_of
+from andon.core.state import Attempt, Repository, State, Task, cord_of, line_of, open_tasks, station_of
 from andon.core.wanted import (
     agent_of as agent_of,
     live_attempts as live_attempts,
@@ -44,7 +44,7 @@ def asked(task: Task) -> list[str]:
 
 def stopped(state: State, task: Task) -> list[str]:
     """That the line stands still."""
-    cord = state.cords.get(cord_key(task.repo, task.line)) if not task.reverts else None
+    cord = cord_of(state, task)
     return [f"line {task.line} is stopped by {cord.by}: {cord.because}"] if cord else []
 
 

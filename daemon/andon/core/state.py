@@ -520,6 +520,12 @@ def cord_key(repo: RepoId, line: str) -> str:
     return f"{repo}/{line}"
 
 
+def cord_of(state: State, task: Task) -> Cord | None:
+    """The cord that stops a task; None while its line moves. What takes a landed change back is not held up by the cord that asks
+    for it."""
+    return None if task.reverts else state.cords.get(cord_key(task.repo, task.line))
+
+
 def line_of(state: State, task: Task) -> Line | None:
     """The task's line as configured now; None when the settings no longer have it."""
     return state.repos[task.repo].settings.lines.get(task.line)
