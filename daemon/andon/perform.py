@@ -15,7 +15,21 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from andon.edges import beneath, checkout, enclose, homes, jobs, landing, merging, mirror, publish, revert, salvage, withheld
+from andon.edges import (
+    beneath,
+    checkout,
+    enclose,
+    homes,
+    jobs,
+    landing,
+    merging,
+    mirror,
+    publish,
+    revert,
+    salvage,
+    sandbox,
+    withheld,
+)
 from andon.edges.blobs import Blobs
 from andon.edges.check import Checks
 from andon.edges.git import git
@@ -32,8 +46,8 @@ from andon.schema.faults import point
 from andon.schema.ids import AttemptId, Digest, Oid, session_name
 from andon.schema.jobs import ASKS, CONTEXT, FACTS, OUTBOX, PROMPT, Answer, Facts, Job
 from andon.schema.layout import Layout
-from andon.schema.sandbox import Egress
-from andon.schema.settings import AgentSettings
+from andon.schema.sandbox import Egress, Level, Reached
+from andon.schema.settings import AgentSettings, Walls
 from andon.steering import Steering
 
 GIT_AT_ONCE = 4
@@ -86,12 +100,14 @@ class Performer:
         self._layout, self._blobs, self._tmux, self._tools, self._emit = layout, blobs, tmux, tools, emit
         self._watch, self._gateway = watch, gateway
         self.checks = Checks(layout, proving, blobs)
+        self._ground: Reached | None = None
+        """What the machine was last told to give."""
         self._git = asyncio.Semaphore(GIT_AT_ONCE)
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
         self._table: dict[type, Callable[[Any], Awaitable[i.Input]]] = {
             f.PrepareCheckout: self.prepare, f.StartSession: self.start, f.WatchSession: self.watch, f.StopSession: self.stop,
             f.SuspendSession: self.suspend, f.ImportWork: self.read, f.RemoveCheckout: self.remove,
-            f.DeliverAnswer: self.deliver, f.RunCheck: self.checks.run, f.MergeCandidate: self.merge, f.MoveTarget: self.move,
+            f.DeliverAnswer: self.deliver, f.RunCheck: self.check, f.MergeCandidate: self.merge, f.MoveTarget: self.move,
             f.MirrorTarget: self.mirror, f.MakeRevert: self.revert, f.PublishTarget: publish.publish_target,
             f.LookAtWork: steering.look, f.EndSession: steering.end, f.AnswerAsk: steering.answer,
             f.DeliverMessage: steering.deliver, f.InterruptTurn: steering.interrupt,
@@ -146,7 +162,8 @@ class Performer:
         started = None if isinstance(seen, jobs.NotStarted) else seen.started
         if started is None:
             raise Mistake("the agent's wrapper did not start", where=str(folder), mend="it is tried again; see andon doctor")
-        return i.SessionStarted(attempt=effect.attempt, pid=started.pid, ticks=started.ticks, boot=started.boot, session=name)
+        return i.SessionStarted(attempt=effect.attempt, pid=started.pid, ticks=started.ticks, boot=started.boot, session=name,
+                                walls=await jobs.await_walls(folder))
 
     async def _write_job(self, effect: f.StartSession, folder: Path) -> None:
         """The job directory with prompt, context and the exact command; the session's home with what its adapter seeds."""
@@ -158,10 +175,28 @@ class Performer:
         profile = adapter.profile() if isinstance(adapter, Supervised) else Profile()
         gateway = await self._address(effect, profile, env)
         doors = enclose.Doors()
-        if effect.walls.level != "none":
+        level = await self._settle(effect.walls)
+        effect = msgspec.structs.replace(effect, walls=msgspec.structs.replace(effect.walls, level=level))
+        if level != "none":
             await self._sign(effect)
             doors = await self._doors(effect, profile, gateway)
         await asyncio.to_thread(self._lay_out, effect, folder, adapter, env, gateway, doors)
+
+    async def _settle(self, walls: Walls) -> Level:
+        """The level at which a job of these settings starts now; what the machine gives is told when it is another than before.
+        Raises Mistake when it gives less than what is demanded."""
+        if walls.level != "none":
+            best = await asyncio.to_thread(sandbox.reached)
+            if best != self._ground:
+                self._ground = best
+                self._emit(i.WallsLooked(reached=best))
+        return await asyncio.to_thread(enclose.settled, walls)
+
+    async def check(self, effect: f.RunCheck) -> i.Input:
+        """A check run. Where it may not start, its own answer says so."""
+        with contextlib.suppress(Mistake):
+            await self._settle(effect.walls)
+        return await self.checks.run(effect)
 
     async def _doors(self, effect: f.StartSession, profile: Profile, gateway: str) -> enclose.Doors:
         """What leads out of the session's walls: to the model gateway, and through the proxy to the hosts that it may reach."""

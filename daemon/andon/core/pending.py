@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from andon.core import sessions
+from andon.core import sessions, walls
 from andon.core.prompt import prompt_for, whole_prompt
 from andon.core.queue import reverts
 from andon.core.queue.standing import slots
@@ -192,7 +192,9 @@ def merged(state: State, landing: Landing) -> tuple[f.MergeMember, ...]:
     for member in landing.members:
         task = state.tasks[member.task]
         attempt = task.work.attempt if task.work else ""
-        trailers = (f"Andon-Task: {member.task}", *([f"Andon-Attempt: {attempt}"] if attempt else []))
+        level = walls.level_of(task)
+        trailers = (f"Andon-Task: {member.task}", *([f"Andon-Attempt: {attempt}"] if attempt else []),
+                    *([f"Andon-Walls: {level}"] if level else []))
         found.append(f.MergeMember(
             task=member.task, commit=member.commit, at=member.at, title=task.title,
             trailers=(*trailers, *([f"Andon-Reverts: {task.reverts}"] if task.reverts else [])),

@@ -15,7 +15,7 @@ from andon.core.wanted import (
 )
 from andon.schema import events as e
 from andon.schema.ids import Oid, TaskId, attempt_id
-from andon.schema.sandbox import LEVELS
+from andon.schema.sandbox import rank
 from andon.schema.settings import Line, Station
 
 PORT_BASE = 20_000
@@ -56,7 +56,7 @@ def untrusted(repo: Repository) -> list[str]:
 def unwalled(state: State, repo: Repository) -> list[str]:
     """That this machine gives weaker walls than the settings ask for."""
     wanted, best = repo.settings.sandbox.level, state.walls
-    if best is None or LEVELS.index(best.level) >= LEVELS.index(wanted):
+    if best is None or rank(best.level) >= rank(wanted):
         return []
     return [f"walls of level {wanted} are asked for, and this machine gives {best.level}: {best.because} {best.mend}".strip()]
 

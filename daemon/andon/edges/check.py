@@ -21,6 +21,7 @@ from andon.schema.ids import Digest
 from andon.schema.inputs import CheckRan
 from andon.schema.jobs import LOG, START, Exit, Job
 from andon.schema.layout import Layout
+from andon.schema.sandbox import Sandbox
 from andon.schema.sentences import plural
 
 TAIL_CHARS = 3500
@@ -61,13 +62,13 @@ class Checks:
                     landing=effect.landing,
                 ) as slot:
                     folder = self._folder(effect)
-                    seen = await self._execute(effect, slot, folder)
+                    seen, box = await self._execute(effect, slot, folder)
                     touched = await self._proving.tampered(slot)
             except Mistake as error:
                 told = f"{error.problem.what} {error.problem.where}".strip()[:500]
                 return CheckRan(run=effect.run, result="unevaluated", because=told, cause="storage", tail=str(error)[:TAIL_CHARS])
             point("run-check.ended")
-            return await asyncio.to_thread(self._conclude, effect, folder, seen, touched)
+            return await asyncio.to_thread(self._conclude, effect, folder, seen, touched, box)
         finally:  # also of a run that nobody wants any more; should something still run there, the next start looks after it
             if folder is not None and not isinstance(jobs.probe(folder), jobs.Running):
                 await whole(self._forget(folder))
@@ -95,7 +96,7 @@ class Checks:
             number += 1
         return self._layout.job(f"{effect.run}-{number}")
 
-    async def _execute(self, effect: RunCheck, slot: Path, folder: Path) -> Exit:
+    async def _execute(self, effect: RunCheck, slot: Path, folder: Path) -> tuple[Exit, Sandbox | None]:
         job = job_of(effect, slot, folder)
         for name in ("tmp", REPORTS):
             (folder / name).mkdir(parents=True, exist_ok=True)
@@ -112,9 +113,10 @@ class Checks:
         finally:
             if not ended:
                 await whole(jobs.stop(folder, 0.5))
-        return seen.exit if isinstance(seen, jobs.Ended) else Exit(because="stopped", signal=9)
+        return seen.exit if isinstance(seen, jobs.Ended) else Exit(because="stopped", signal=9), box
 
-    def _conclude(self, effect: RunCheck, folder: Path, seen: Exit, touched: tuple[str, ...]) -> CheckRan:
+    def _conclude(self, effect: RunCheck, folder: Path, seen: Exit, touched: tuple[str, ...],
+                  box: Sandbox | None) -> CheckRan:
         """Read report and log, keep them as blobs, and write the statement."""
         found = report.judge(effect.check, seen, report_of(folder))
         if touched and found.result == "pass":
@@ -127,6 +129,7 @@ class Checks:
             failed=found.failed, skipped=found.skipped, failing=found.failing, seconds=seen.seconds, cpu_s=seen.cpu_s,
             names=self._blobs.put(names) if effect.check.report == "junit" else Digest(""), log=self._blobs.put(log),
             report=self._keep_report(folder), lost_tests=self._lost(effect, found.names), tail=tail_of(found.told, log),
+            walls=jobs.walls_of(folder, box),
         )
         ran = msgspec.structs.replace(ran, evidence=self._blobs.put(evidence.statement(effect, ran, seen)))
         point("run-check.concluded")

@@ -15,7 +15,7 @@ import msgspec
 from andon.edges.sandbox import base_binds, locate, reached, toolchain_binds
 from andon.schema.errors import Mistake
 from andon.schema.jobs import ASKS, CHANNEL, CONTEXT, HOOKS, INBOX, OUTBOX, PROMPT
-from andon.schema.sandbox import LEVELS, Bind, Forward, Level, Limits, Sandbox
+from andon.schema.sandbox import Bind, Forward, Level, Limits, Sandbox, rank
 from andon.schema.settings import Walls
 
 PASSED = ("PATH", "LANG", "LANGUAGE", "TERM", "COLORTERM", "TZ", "USER", "LOGNAME", "SHELL", "PWD", "TMPDIR", "HOME")
@@ -41,19 +41,20 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
 
 def agent(walls: Walls, *, job: Path, checkout: Path, home: Path, git_dir: str, argv: tuple[str, ...], env: Mapping[str, str],
           ours: Iterable[Path], doors: Doors, keys: Iterable[str] = ()) -> tuple[Sandbox | None, dict[str, str]]:
-    """What stands around an agent's session, and its environment inside. None: no walls are asked for.
+    """What stands around an agent's session, and its environment inside. None: no walls are asked for, or none can be had and
+    the best is.
 
     Raises Mistake when the machine gives less than what is asked for.
     """
-    if walls.level == "none":
+    level = settled(walls)
+    if level == "none":
         return None, dict(env)
-    refuse_less(walls)
     for place in (home, *(job / name for name in (OUTBOX, INBOX, ASKS, "tmp"))):
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name in (HOOKS, CHANNEL):
         (job / name).touch(mode=0o600)
     binds = [
-        *toolchain(argv, env, walls.level), *(Bind(source=str(path)) for path in ours), *objects_of(Path(git_dir)),
+        *toolchain(argv, env, level), *(Bind(source=str(path)) for path in ours), *objects_of(Path(git_dir)),
         Bind(source=str(checkout), write=True), Bind(source=str(home), write=True),
         *(Bind(source=str(job / name), write=True) for name in (OUTBOX, ASKS, "tmp", HOOKS, CHANNEL)),
         *(Bind(source=str(job / name), optional=True) for name in (INBOX, PROMPT, CONTEXT)),
@@ -63,7 +64,7 @@ def agent(walls: Walls, *, job: Path, checkout: Path, home: Path, git_dir: str, 
     inside = environment(env, walls, keys, job=job, home=home) | reach
     hidden = tuple(str(checkout / path) for path in walls.hide if not set(path) & set("*?["))
     return Sandbox(
-        level=walls.level, binds=tuple(binds), hide=hidden, home=str(home),
+        level=level, binds=tuple(binds), hide=hidden, home=str(home),
         network="host" if walls.network == "host" else "none", forwards=forwards, limits=limits(walls), nested=True, terminal=True,
     ), inside
 
@@ -71,31 +72,34 @@ def agent(walls: Walls, *, job: Path, checkout: Path, home: Path, git_dir: str, 
 def check(walls: Walls, *, job: Path, slot: Path, git_dir: str, commands: Iterable[str], env: Mapping[str, str],
           doors: Doors) -> tuple[Sandbox | None, dict[str, str]]:
     """What stands around a check run: the clean checkout, a place for its report, and the toolchain that its commands name."""
-    if walls.level == "none":
+    level = settled(walls)
+    if level == "none":
         return None, dict(env)
-    refuse_less(walls)
     for name in ("tmp", "out", "home"):
         (job / name).mkdir(exist_ok=True, mode=0o700)
     words = [word for command in commands for word in words_of(command)]
     binds = [
-        *toolchain(("sh", *words), env, walls.level), *objects_of(Path(git_dir)), Bind(source=str(slot), write=True),
+        *toolchain(("sh", *words), env, level), *objects_of(Path(git_dir)), Bind(source=str(slot), write=True),
         *(Bind(source=str(job / name), write=True) for name in ("tmp", "out", "home")), *said(walls),
     ]
     forwards, reach = ways_out(walls.check_network, doors)
     inside = environment(env, walls, (), job=job, home=job / "home") | reach
     return Sandbox(
-        level=walls.level, binds=tuple(binds), home=str(job / "home"),
+        level=level, binds=tuple(binds), home=str(job / "home"),
         network="host" if walls.check_network == "host" else "none", forwards=forwards, limits=limits(walls), nested=True,
         terminal=False,
     ), inside
 
 
-def refuse_less(walls: Walls) -> None:
-    """Raise Mistake when this machine gives less than the level that is asked for."""
+def settled(walls: Walls) -> Level:
+    """The level that a job of these settings gets now. Raises Mistake when this machine gives less than what is demanded."""
+    if walls.level == "best":
+        return reached().level
     best = reached(walls.level)
-    if LEVELS.index(best.level) < LEVELS.index(walls.level):
+    if rank(best.level) < rank(walls.level):
         raise Mistake(f"walls of level {walls.level} are asked for, and this machine gives {best.level}: {best.because}",
                       where="[sandbox] in andon.toml", mend=f"{best.mend} Or lower `level` there; `andon doctor` looks again.")
+    return walls.level
 
 
 # --- what exists inside --------------------------------------------------------------------------------------------------

@@ -22,6 +22,8 @@ def _factory(event: e.AnyEvent) -> str:
     match event:
         case e.FactoryStarted():
             return f"the daemon started (version {event.version}, pid {event.pid})"
+        case e.WallsSeen():
+            return f"this machine now gives walls of level {event.reached.level}{tail(': ', event.reached.because)}"
         case e.FactoryStopped():
             return f"the daemon stopped{tail(': ', event.because)}; agents stay alive"
         case e.FactoryConfigured():

@@ -2,6 +2,7 @@
 
 import statistics
 
+from andon.core import walls
 from andon.core.queue import rates
 from andon.core.queue.facts import Landing, Outcome
 from andon.core.queue.look import Entry, Look, Running, Tried
@@ -40,8 +41,8 @@ def stopped(state: State, task: Task) -> bool:
 
 
 def may_land(state: State, task: Task) -> bool:
-    """Whether it stands in line: nobody holds it, asks about it or stopped its line."""
-    return not (task.held or task.gate or stopped(state, task))
+    """Whether it stands in line: nobody holds it, asks about it, must be asked, or stopped its line."""
+    return not (task.held or task.gate or stopped(state, task) or walls.too_weak(state, task))
 
 
 def in_order(state: State, repo: Repository) -> list[Task]:
