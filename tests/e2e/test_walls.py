@@ -1,5 +1,6 @@
 """A fleet within walls: agents build, checks prove, changes land, and nothing else of the machine can be reached."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,12 +39,13 @@ def test_an_agent_sees_nothing_of_the_machine_but_its_own(plant: Factory, tmp_pa
     tries = [f"cat {secret}", f"cat {plant.layout.home}/ledger.db", f"cat {plant.layout.jobs}/T1.1/job.json", "cat ~/.ssh/id_rsa",
              f"git -C {path} update-ref refs/heads/main HEAD", "test $(ls /proc | grep -c '^[0-9]') -gt 40",
              f"grep -q . {path}/README.md"]
-    plants = "\n".join(f"touch {place}/planted 2> /dev/null || true" for place in (path, tmp_path, "/usr", plant.layout.home))
+    name, places = f"planted-{os.getpid()}", (path, tmp_path, Path("/usr"), plant.layout.home)
+    plants = "\n".join(f"touch {place}/{name} 2> /dev/null || true" for place in places)
     script = "\n".join(f"if {one} > /dev/null 2>&1; then echo '{n}' >> made/reached; fi" for n, one in enumerate(tries))
     task = job(plant, repo, f"echo none > made/reached\n{script}\n{plants}")
     plant.until_state(task, "done", "failed", "waiting", deadline=40)
     assert git(path, "show", "refs/andon/trunk/main:made/reached") == "none"
-    assert not [place for place in (path, tmp_path, Path("/usr"), plant.layout.home) if (place / "planted").exists()]
+    assert not [place for place in places if (place / name).exists()]
 
 
 def test_the_code_under_test_reaches_nothing_either_and_the_evidence_says_so(plant: Factory, tmp_path: Path) -> None:

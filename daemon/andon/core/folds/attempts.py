@@ -142,11 +142,10 @@ def _(state: State, event: e.WorkImported) -> State:
 
 
 def built_within(state: State, attempt: Attempt) -> Known:
-    """The weakest walls of an attempt and of the work that it began on."""
+    """The weakest walls of an attempt and of the work that it began on, where that is not the target itself."""
     task = state.tasks.get(attempt.task)
-    earlier = task.previous if task else None
-    begun = earlier is not None and (attempt.start == earlier.commit or attempt.rebased == "clean")
-    return weakest((attempt.walls, earlier.walls)) if earlier is not None and begun else attempt.walls
+    earlier = task.previous if task and attempt.start != attempt.base else None
+    return weakest((attempt.walls, earlier.walls)) if earlier else attempt.walls
 
 
 @on(e.WorkSalvaged)
