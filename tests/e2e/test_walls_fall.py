@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -127,7 +128,7 @@ def test_walls_that_fall_between_the_checks_and_the_landing_let_nothing_land_uns
     ground.fall()
     assert cli(plant, "queue", "resume", cwd=path).code == 0
     for name in names:
-        plant.until(lambda name=name: plant.gate(name), 60, what=f"a question about {name}")
+        plant.until(partial(plant.gate, name), 60, what=f"a question about {name}")
     assert not [row for row in plant.events() if isinstance(row.event, e.TargetMoved)]
     gates = [gate for name in names if (gate := plant.gate(name))]
     assert all("was proven within walls of level" in gate.because and gate.walls == LESS for gate in gates), gates
