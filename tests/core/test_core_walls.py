@@ -11,7 +11,7 @@ from andon.core.policy import bound_of
 from andon.core.project import project
 from andon.core.refuse import refuse
 from andon.schema import effects as f, events as e, inputs as i, views as v
-from andon.schema.ids import Digest, RepoId, TaskId
+from andon.schema.ids import AttemptId, Digest, RepoId, TaskId
 from andon.schema.jobs import Exit
 from andon.schema.sandbox import Known, Level, Reached
 from andon.schema.settings import Check, Line, Policy, Queue, Settings, Station, Walls
@@ -115,15 +115,14 @@ def test_of_several_sittings_the_weakest_counts() -> None:
     sim = Ground()
     sim.agent = "none"
     sim.add()
-    ends = [i.SessionEnded(attempt=sim.until(f.WatchSession).attempt, because="no exit file")]
-    sim.exit = lambda effect: ends.pop() if ends else i.SessionEnded(attempt=effect.attempt, exit=Exit(code=0))
-    first = sim.attempt().walls
+    sim.until(f.WatchSession)
+    sim.give(i.ConversationSeen(attempt=AttemptId("T1.1"), conversation="c1", channel="hooks", interactive=False, metered=""))
     sim.agent = "strict"
-    sim.work = lambda effect: sim.honest_work(effect, commit=effect.base, tree=oid("t")) if len(
-        sim.events(e.AttemptStarted)) == 1 else sim.honest_work(effect)
+    sim.give(i.SessionEnded(attempt=AttemptId("T1.1"), exit=Exit(code=1)))
     sim.run()
-    assert (first, [event.walls for event in sim.events(e.AttemptStarted)]) == ("none", ["none", "strict"])
-    assert sim.gate().walls == "none"
+    started = sim.events(e.AttemptStarted)
+    assert [(event.attempt, event.walls) for event in started] == [("T1.1", "none"), ("T1.1", "strict")]
+    assert sim.attempt().walls == "none" and sim.gate().walls == "none"
 
 
 def test_work_that_goes_on_from_weaker_walls_is_as_weak_as_they_were() -> None:

@@ -189,7 +189,7 @@ def _gate(event: e.AnyEvent) -> str:
 
 
 _TELLERS: dict[str, Callable[[e.AnyEvent], str]] = {
-    "factory": _factory, "problem": _factory, "cord": _factory,
+    "factory": _factory, "walls": _factory, "problem": _factory, "cord": _factory,
     "repository": _repository, "settings": _repository, "commands": _repository,
     "task": _task, "attempt": _attempt, "effect": _attempt, "checkout": _checkout, "work": _checkout,
     "run": _proof, "claim": _proof, "gate": _gate, "answer": _gate,
