@@ -391,7 +391,8 @@ def test_the_level_that_is_reached_comes_with_its_reason(monkeypatch: pytest.Mon
     assert re.fullmatch(r"bubblewrap \d+\.\d+.*", sandbox.reached().tool)
     monkeypatch.setattr(bubblewrap, "PROGRAM", "bwrap-not-here")
     without = sandbox.reached("strict")
-    assert (without.level, "not installed" in without.because, "apt install" in without.mend) == ("partial", True, True), "noticed at once"
+    assert without.level == "partial", "noticed at once"
+    assert "not installed" in without.because and "apt install" in without.mend
     monkeypatch.setattr(bubblewrap, "PROGRAM", "bwrap")
     assert sandbox.reached("strict").level == "strict", "and that it is back too"
     monkeypatch.setattr(bubblewrap, "PROGRAM", "bwrap-not-here")

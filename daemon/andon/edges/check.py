@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from andon.edges import beneath, enclose, evidence, jobs, report, salvage, withheld
+from andon.edges import beneath, enclose, evidence, jobs, report, salvage, unseen, withheld
 from andon.edges.process import MARKER
 from andon.edges.proving import Proving
 from andon.schema.effects import RunCheck
@@ -123,6 +123,8 @@ class Checks:
             because = f"the run changed {plural(len(touched), 'tracked file')}: {', '.join(touched[:3])}"
             found = msgspec.structs.replace(found, result="unevaluated", cause="tampered", because=because)
         log = _log_of(folder)
+        if box is not None and found.result != "pass":
+            found = self._missed(effect, box, found, log, seen)
         names = json.dumps(list(found.names)).encode()
         ran = CheckRan(
             run=effect.run, result=found.result, because=found.because, cause=found.cause, passed=found.passed,
@@ -134,6 +136,12 @@ class Checks:
         ran = msgspec.structs.replace(ran, evidence=self._blobs.put(evidence.statement(effect, ran, seen)))
         point("run-check.concluded")
         return ran
+
+    def _missed(self, effect: RunCheck, box: Sandbox, found: report.Verdict, log: bytes, seen: Exit) -> report.Verdict:
+        """A run that did not find a program which this machine has, outside of its walls, says nothing about the change."""
+        commands = (*effect.checkout.setup, effect.check.run)
+        told = unseen.program(box, commands, log, os.environ.get("PATH", os.defpath), not_found=seen.code in (126, 127))
+        return msgspec.structs.replace(found, result="unevaluated", cause="missing-tool", because=told) if told else found
 
     def _keep_report(self, folder: Path) -> Digest:
         """The report as a blob; nothing when it cannot be read."""

@@ -22,6 +22,9 @@ PASSED = ("PATH", "LANG", "LANGUAGE", "TERM", "COLORTERM", "TZ", "USER", "LOGNAM
 """Variables that exist inside as they are outside (HOME is the private one); `LC_…` and our own `ANDON_…` too."""
 TOOLS = ("sh", "bash", "env", "git", "python3", "node", "npm", "make", "cc")
 """Programs that are looked for on the PATH: what they need exists inside, read-only."""
+MANAGERS = {"RUSTUP_HOME": ".rustup", "VOLTA_HOME": ".volta", "PYENV_ROOT": ".pyenv", "RBENV_ROOT": ".rbenv",
+            "NODENV_ROOT": ".nodenv", "ASDF_DATA_DIR": ".asdf"}
+"""By variable: where a manager of tools keeps them, below the person's home."""
 PROXY_PORT = 3128
 """Of the job's own loopback, where the proxy seems to listen."""
 WORDS = 200
@@ -61,7 +64,7 @@ def agent(walls: Walls, *, job: Path, checkout: Path, home: Path, git_dir: str, 
         *said(walls),
     ]
     forwards, reach = ways_out(walls.network, doors)
-    inside = environment(env, walls, keys, job=job, home=home) | reach
+    inside = environment(env, walls, keys, job=job, home=home) | homes_of(env, binds) | reach
     hidden = tuple(str(checkout / path) for path in walls.hide if not set(path) & set("*?["))
     return Sandbox(
         level=level, binds=tuple(binds), hide=hidden, home=str(home),
@@ -83,7 +86,7 @@ def check(walls: Walls, *, job: Path, slot: Path, git_dir: str, commands: Iterab
         *(Bind(source=str(job / name), write=True) for name in ("tmp", "out", "home")), *said(walls),
     ]
     forwards, reach = ways_out(walls.check_network, doors)
-    inside = environment(env, walls, (), job=job, home=job / "home") | reach
+    inside = environment(env, walls, (), job=job, home=job / "home") | homes_of(env, binds) | reach
     return Sandbox(
         level=level, binds=tuple(binds), home=str(job / "home"),
         network="host" if walls.check_network == "host" else "none", forwards=forwards, limits=limits(walls), nested=True,
@@ -153,6 +156,19 @@ def environment(env: Mapping[str, str], walls: Walls, keys: Iterable[str], *, jo
     named = {*PASSED, *walls.env, *walls.secrets, *keys}
     kept = {key: value for key, value in env.items() if key in named or key.startswith(("LC_", "ANDON_"))}
     return {**kept, "HOME": str(home), "TMPDIR": str(job / "tmp")}
+
+
+def homes_of(env: Mapping[str, str], binds: Iterable[Bind]) -> dict[str, str]:
+    """Where tool managers look for what they manage: their own home where it exists inside, for HOME is another one there."""
+    home, found = Path(env.get("HOME") or Path.home()), {}
+    sources = [Path(bind.source) for bind in binds]
+    for name, folder in MANAGERS.items():
+        place = Path(env.get(name) or home / folder)
+        if any(source == place or place in source.parents for source in sources):
+            found[name] = str(place)
+    if any(source.name == "site-packages" and home / ".local" in source.parents for source in sources):
+        found["PYTHONUSERBASE"] = str(home / ".local")
+    return found
 
 
 def ways_out(network: str, doors: Doors) -> tuple[tuple[Forward, ...], dict[str, str]]:
