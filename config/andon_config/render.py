@@ -25,6 +25,13 @@ def render(detected: Detected, agents: Sequence[str], target: str) -> str:
             "[policy]",
             '# ship = ["docs/**"]',
             '# stop = ["migrations/**"]',
+            '# walls = "strict"  # built within weaker walls than these, a person is asked all the same',
+        ],
+        [
+            "# Agents and checks run within the best walls that the machine gives: `andon doctor` says which, and how to get better ones.",
+            "# [sandbox]",
+            '# registries = ["pypi"]  # what agents may reach beside their own provider; `hosts` for single names',
+            '# read = ["~/.cache/uv"]  # further paths that exist inside',
         ],
         [
             "# What may be spent, in US dollars; at a limit the work is paused and you are asked. Without this there is none.",
