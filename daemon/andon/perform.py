@@ -36,6 +36,7 @@ from andon.edges.git import git
 from andon.edges.proving import Proving
 from andon.edges.surroundings import attempt_env
 from andon.edges.tmux import Tmux, TmuxError
+from andon.edges.walled import Ways
 from andon.edges.watch import Watch
 from andon.gateway.profiles import allowed
 from andon.schema import effects as f, inputs as i
@@ -140,7 +141,7 @@ class Performer:
     async def prepare(self, effect: f.PrepareCheckout) -> i.Input:
         """The isolated checkout."""
         async with self._git:
-            return await checkout.prepare(effect, self._layout)
+            return await checkout.prepare(effect, self._layout, self._ways(effect.walls))
 
     async def start(self, effect: f.StartSession) -> i.Input:
         """The agent under its shim in a session of our tmux server. A token that is held means it was started before."""
@@ -196,7 +197,16 @@ class Performer:
         """A check run. Where it may not start, its own answer says so."""
         with contextlib.suppress(Mistake):
             await self._settle(effect.walls)
-        return await self.checks.run(effect)
+        return await self.checks.run(effect, self._ways(effect.walls))
+
+    def _ways(self, walls: Walls) -> Ways:
+        """What leads out of the walls of a check, or of setup and teardown commands: the proxy, where the settings say so."""
+        async def ways(job: str) -> enclose.Doors:
+            if walls.check_network != "allow-list" or await asyncio.to_thread(enclose.settled, walls) == "none":
+                return enclose.Doors()
+            return enclose.Doors(proxy=str(await self._gateway.egress(job, allowed(walls.hosts, walls.registries))))
+
+        return ways
 
     async def _doors(self, effect: f.StartSession, profile: Profile, gateway: str) -> enclose.Doors:
         """What leads out of the session's walls: to the model gateway, and through the proxy to the hosts that it may reach."""
@@ -344,7 +354,7 @@ class Performer:
             await self._tmux.kill_session(session_name(effect.attempt))
         where = effect.path or str(self._layout.checkout(effect.repo, effect.attempt))
         async with self._git:
-            gone = await checkout.remove(msgspec.structs.replace(effect, path=where), self._layout)
+            gone = await checkout.remove(msgspec.structs.replace(effect, path=where), self._layout, self._ways(effect.walls))
         await self._clear_scratch(effect.attempt)
         return gone
 

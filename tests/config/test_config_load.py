@@ -589,7 +589,7 @@ def test_the_settings_that_the_readme_shows_load_and_its_queue_is_the_default(de
     loaded = desk.load("".join(re.findall(r"```toml\n(.*?)```", readme, re.DOTALL))).settings
     assert loaded.lines["build"].stations[-1].checks == ("tests", "slow")
     assert msgspec.structs.replace(loaded.queue, contracts={}) == Queue()
-    assert (loaded.sandbox.level, loaded.sandbox.registries) == ("strict", ("pypi",))
+    assert (loaded.sandbox.level, loaded.sandbox.registries, loaded.policy.walls) == ("best", ("pypi",), "strict")
 
 
 def test_how_many_checks_run_at_once_is_found_out_unless_somebody_says(desk: Desk) -> None:

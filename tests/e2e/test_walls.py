@@ -61,6 +61,34 @@ def test_the_code_under_test_reaches_nothing_either_and_the_evidence_says_so(pla
     assert runs and all('"isolation":"strict"' in plant.blob(run.evidence) for run in runs)
 
 
+def test_setup_and_teardown_of_a_checkout_that_an_agent_filled_reach_nothing_either(plant: Factory, tmp_path: Path) -> None:
+    secret, leak = tmp_path / "secret", tmp_path / "leak"
+    secret.write_text("the person's own\n")
+    setup = f"! cat {secret} && mkdir -p made && test $(git rev-parse --is-inside-work-tree) = true && echo set > made/up"
+    path = project(tmp_path / "repo", f'{STRICT}[checkout]\nsetup = ["{setup}"]\nteardown = ["sh down.sh"]\n')
+    repo = plant.register(path)
+    task = job(plant, repo, f"echo 'cat {secret} > {leak}; echo reached > {tmp_path}/torn' > down.sh")
+    plant.until_state(task, "done", "failed", "waiting", deadline=60)
+    assert plant.task(task).state == "done", "\n".join(str(row.event)[:300] for row in plant.events()[-14:])
+    plant.until(lambda: [row for row in plant.events() if isinstance(row.event, e.CheckoutRemoved)], what="the end of the checkout")
+    assert git(path, "show", "refs/andon/trunk/main:made/up") == "set"
+    assert not leak.exists() and not (tmp_path / "torn").exists()
+    assert not list(plant.layout.jobs.glob("R-*")), "nothing of the commands' jobs is left"
+
+
+def test_what_a_check_fetches_goes_through_the_proxy_when_the_settings_say_so(plant: Factory, tmp_path: Path) -> None:
+    opens = "import urllib.request; urllib.request.urlopen('http://{}/', timeout=10)"
+    tries = " ; ".join(f'python3 -c \\"{opens.format(host)}\\" 2>&1 | grep -o {code}' for host, code in (
+        ("evil.example", "403"), ("127.0.0.1:9", "502")))
+    more = 'hosts = ["127.0.0.1:9"]\ncheck_network = "allow-list"\n'
+    path = project(tmp_path / "repo", f'{STRICT}{more}[checks.net]\nrun = "unset NO_PROXY no_proxy; {tries}"\n')
+    task = job(plant, plant.register(path), "echo x > made/n0")
+    plant.until_state(task, "done", "failed", "waiting", deadline=60)
+    assert plant.task(task).state == "done", "\n".join(str(row.event)[:600] for row in plant.events()[-8:])
+    logs = [plant.blob(row.event.log) for row in plant.events() if isinstance(row.event, e.RunFinished)]
+    assert ["403", "502"] in [log.split() for log in logs]
+
+
 def test_an_agent_reaches_the_hosts_of_its_list_through_the_proxy_and_no_other(plant: Factory, tmp_path: Path) -> None:
     path = project(tmp_path / "repo", STRICT + 'hosts = ["127.0.0.1:9"]\n')
     repo = plant.register(path)

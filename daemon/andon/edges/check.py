@@ -14,6 +14,7 @@ import msgspec
 from andon.edges import beneath, enclose, evidence, jobs, report, salvage, unseen, withheld
 from andon.edges.process import MARKER
 from andon.edges.proving import Proving
+from andon.edges.walled import Ways, nowhere
 from andon.schema.effects import RunCheck
 from andon.schema.errors import Mistake
 from andon.schema.faults import point
@@ -51,8 +52,11 @@ class Checks:
     def __init__(self, layout: Layout, proving: Proving, blobs: Shelf) -> None:
         self._layout, self._proving, self._blobs = layout, proving, blobs
 
-    async def run(self, effect: RunCheck) -> CheckRan:
-        """Prove one check. A run that a killed daemon left behind was ended by `sweep`; it is simply run again."""
+    async def run(self, effect: RunCheck, ways: Ways = nowhere) -> CheckRan:
+        """Prove one check; `ways` gives what leads out of its walls.
+
+        A run that a killed daemon left behind was ended by `sweep`; it is simply run again.
+        """
         withheld.name(effect.walls.secrets)
         folder: Path | None = None
         try:
@@ -62,7 +66,7 @@ class Checks:
                     landing=effect.landing,
                 ) as slot:
                     folder = self._folder(effect)
-                    seen, box = await self._execute(effect, slot, folder)
+                    seen, box = await self._execute(effect, slot, folder, ways)
                     touched = await self._proving.tampered(slot)
             except Mistake as error:
                 told = f"{error.problem.what} {error.problem.where}".strip()[:500]
@@ -96,12 +100,13 @@ class Checks:
             number += 1
         return self._layout.job(f"{effect.run}-{number}")
 
-    async def _execute(self, effect: RunCheck, slot: Path, folder: Path) -> tuple[Exit, Sandbox | None]:
+    async def _execute(self, effect: RunCheck, slot: Path, folder: Path, ways: Ways) -> tuple[Exit, Sandbox | None]:
         job = job_of(effect, slot, folder)
         for name in ("tmp", REPORTS):
             (folder / name).mkdir(parents=True, exist_ok=True)
+        doors = await ways(folder.name)
         box, env = await asyncio.to_thread(
-            enclose.check, effect.walls, job=folder, slot=slot, git_dir=effect.git_dir, env=job.env, doors=enclose.Doors(),
+            enclose.check, effect.walls, job=folder, slot=slot, git_dir=effect.git_dir, env=job.env, doors=doors,
             commands=(*effect.checkout.setup, effect.check.run),
         )
         jobs.write_job(folder, msgspec.structs.replace(job, env=env, sandbox=box))
@@ -140,6 +145,9 @@ class Checks:
     def _missed(self, effect: RunCheck, box: Sandbox, found: report.Verdict, log: bytes, seen: Exit) -> report.Verdict:
         """A run that did not find a program which this machine has, outside of its walls, says nothing about the change."""
         commands = (*effect.checkout.setup, effect.check.run)
+        if seen.code == report.SETUP_EXIT and not box.forwards and box.network == "none":
+            reach = "[sandbox] check_network and registries say what it may reach"
+            found = msgspec.structs.replace(found, because=f"{found.because}; within its walls it has no network: {reach}")
         told = unseen.program(box, commands, log, os.environ.get("PATH", os.defpath), not_found=seen.code in (126, 127))
         return msgspec.structs.replace(found, result="unevaluated", cause="missing-tool", because=told) if told else found
 
