@@ -76,6 +76,15 @@ def test_setup_and_teardown_of_a_checkout_that_an_agent_filled_reach_nothing_eit
     assert not list(plant.layout.jobs.glob("R-*")), "nothing of the commands' jobs is left"
 
 
+def test_a_linked_worktree_has_no_walls_around_its_agents_and_says_so_at_the_gate(plant: Factory, tmp_path: Path) -> None:
+    path = project(tmp_path / "repo", '[checkout]\nisolation = "worktree"\n', walls=True)
+    task = job(plant, plant.register(path), "echo x > made/n0")
+    plant.until_state(task, "done", "failed", "waiting", deadline=60)
+    gate = plant.gate(task)
+    assert gate is not None and gate.because == "built within walls of level none; [policy] walls asks for strict"
+    assert "a linked worktree shares" in cli(plant, "doctor", "--quick").out
+
+
 def test_what_a_check_fetches_goes_through_the_proxy_when_the_settings_say_so(plant: Factory, tmp_path: Path) -> None:
     opens = "import urllib.request; urllib.request.urlopen('http://{}/', timeout=10)"
     tries = " ; ".join(f'python3 -c \\"{opens.format(host)}\\" 2>&1 | grep -o {code}' for host, code in (

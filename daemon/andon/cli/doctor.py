@@ -169,6 +169,11 @@ def _asked(view: RepositoryView, best: Reached) -> Finding:
     elif view.walls_least != "strict":
         told += f"; changes built within walls of level {view.walls_least} land without a person ([policy] walls)"
     strict = view.walls_now == "strict" and view.walls_least == "strict"
+    if view.isolation == "worktree":
+        mend = 'write isolation = "clone" under [checkout] in andon.toml'
+        shared = "agents run without walls, for a linked worktree shares the repository's git directory"
+        told = shared if enough else f"{shared}: a person is asked before a change lands"
+        return Finding(part=part, state="note", told=told, mend=mend)
     lowered = 'write level = "best" under [sandbox] in andon.toml' if view.walls in ("none", "partial") else ""
     mend = lowered or ("" if enough else best.mend)
     return Finding(part=part, state="ok" if strict else "note", told=told, mend=mend)

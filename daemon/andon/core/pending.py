@@ -93,7 +93,7 @@ def prepare(state: State, attempt: Attempt) -> f.Effect:
         attempt=attempt.attempt, task=attempt.task, repo=attempt.repo, git_dir=repo.git_dir, path=repo.path, base=attempt.base,
         start=attempt.start, previous=task.previous.commit if task.previous else Oid(""), checkout=repo.settings.checkout,
         port=attempt.port, try_=tries_of(state, attempt.attempt, "prepare-checkout"), rebase=attempt.rebase,
-        structured=repo.settings.queue.structured == "propose", walls=repo.settings.sandbox,
+        structured=repo.settings.queue.structured == "propose", walls=walls.of_agents(repo),
     )
 
 
@@ -108,7 +108,7 @@ def start(state: State, attempt: Attempt) -> f.Effect | None:
         agent=agent, path=attempt.path, base=attempt.base, port=attempt.port, ports=attempt.ports,
         try_=tries_of(state, attempt.attempt, "start-session"), sitting=attempt.sitting, resume=attempt.resume,
         whole=whole_prompt(task, attempt) if attempt.resume else "", repository=repo.path,
-        git_dir=repo.git_dir, walls=repo.settings.sandbox,
+        git_dir=repo.git_dir, walls=walls.of_agents(repo),
     )
 
 
@@ -139,7 +139,7 @@ def remove(state: State, attempt: Attempt) -> f.Effect:
     checkout = repo.settings.checkout
     return f.RemoveCheckout(
         attempt=attempt.attempt, repo=attempt.repo, git_dir=repo.git_dir, path=attempt.path, base=attempt.base,
-        checkout=checkout if repo.is_trusted else msgspec.structs.replace(checkout, teardown=()), walls=repo.settings.sandbox,
+        checkout=checkout if repo.is_trusted else msgspec.structs.replace(checkout, teardown=()), walls=walls.of_agents(repo),
     )
 
 

@@ -52,9 +52,14 @@ def repository_view(state: State, repo: Repository) -> v.RepositoryView:
         repo=repo.repo, path=repo.path, target=repo.settings.target, trunk=repo.trunk, trusted=repo.is_trusted,
         commands=repo.commands, behind=behind, mend="" if repo.mirrored else repo.mirror_mend, notes=repo.notes,
         isolation=repo.settings.checkout.isolation, walls=repo.settings.sandbox.level,
-        walls_now="" if schedule.unwalled(state, repo) else shown(walls.given(state, repo)),
+        walls_now="" if schedule.unwalled(state, repo) else now_view(state, repo),
         walls_least=repo.settings.policy.walls,
     )
+
+
+def now_view(state: State, repo: Repository) -> Shown:
+    """The weaker of what its agents and its checks run at now."""
+    return "none" if walls.of_agents(repo).level == "none" else shown(walls.given(state, repo))
 
 
 def line_views(state: State, repo: Repository) -> list[v.LineView]:

@@ -5,13 +5,16 @@ weakest. `[policy] walls` is the least that may land unseen. Below it a person i
 then on: a landing whose proof ran within still weaker walls asks once more.
 """
 
+import msgspec
+
 from andon.core.queue.facts import Landing
 from andon.core.state import Proof, Repository, State, Task
 from andon.schema import events as e
 from andon.schema.ids import RepoId
 from andon.schema.sandbox import Known, Level, rank, weakest, within
+from andon.schema.settings import Walls
 
-PROBLEM = "walls"
+PROBLEM, replace = "walls", msgspec.structs.replace
 """Key of the problem that this machine gives less than strict walls."""
 
 
@@ -79,6 +82,15 @@ def given(state: State, repo: Repository) -> Known:
     if asked == "best":
         return best.level if best else ""
     return asked
+
+
+def of_agents(repo: Repository) -> Walls:
+    """What stands around its agents and the commands of their checkouts.
+
+    A linked worktree shares the repository's own git directory, which no walls can both open and protect: there are none.
+    """
+    asked = repo.settings.sandbox
+    return replace(asked, level="none") if repo.settings.checkout.isolation == "worktree" else asked
 
 
 def as_good(state: State, repo: RepoId, proof: Proof) -> bool:
