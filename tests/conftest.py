@@ -7,10 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from andon.edges.sandbox import reached
+
 sys.path.insert(0, str(Path(__file__).parent))
 
 
 GITCONFIG = "[user]\n\tname = Test\n\temail = test@example.org\n[init]\n\tdefaultBranch = main\n"
+
+
+def pytest_report_header() -> str:
+    """What flows that are tried as the product ships have around them."""
+    best = reached()
+    less = f": {best.because} Flows as shipped run without walls, and what is about strict walls is skipped."
+    return f"walls: {best.level} {best.tool}".rstrip() + (less if best.level != "strict" else "")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from andon.client import Client, connect
 from andon.edges.jobs import Running, probe
+from andon.edges.sandbox import reached
 from andon.ledger_reader import read_log
 from andon.schema import events as e, inputs as i, wire
 from andon.schema.errors import Mistake
@@ -25,6 +26,8 @@ QUICK = f"{sys.executable} -S quick.py {{report}}"
 """A check in 20 ms: `quick.py` of the repository writes a JUnit report of the functions in `tests/`."""
 UNHELD = "[admission]\nload_per_core = 0\nfree_memory_mb = 0\nfree_disk_mb = 0\nramp_s = 0\n"
 """A person's settings under which a machine that others use too still takes agents."""
+AS_SHIPPED = reached().level == "strict"
+"""Whether flows can be tried as the product ships: strict walls, and nobody asked."""
 QUICK_PY = '''
 import pathlib, re, sys
 cases, bad = [], 0
@@ -44,27 +47,45 @@ def git(repo: Path, *args: str) -> str:
     return done.stdout.strip()
 
 
+def without_walls(toml: str) -> str:
+    """These settings for a fleet that is not about walls: none around its jobs, and none asked for to land. A person trusts that as
+    they trust its commands. Settings that speak of `[sandbox]` stay as they are."""
+    if "[sandbox]" in toml:
+        return toml
+    head, policy, tail = toml.partition("[policy]\n")
+    return f'{head}[policy]\nwalls = "none"\n{tail if policy else ""}\n[sandbox]\nlevel = "none"\n'
+
+
 def small_repo(
     path: Path, *, check: str = QUICK, extra: str = "", speed: int = 100, files: Mapping[str, str] | None = None,
+    walls: bool = False,
 ) -> Path:
-    """A repository with one check, scripted agents, and everything of class ship unless `extra` says otherwise."""
+    """A repository with one check, scripted agents, and everything of class ship unless `extra` says otherwise. With `walls` as the
+    product is shipped: the best walls that there are, and a person asked below strict ones."""
     path.mkdir(parents=True)
     git(path, "init", "-q", "-b", "main")
     policy = "" if "[policy]" in extra else '[policy]\nship = ["**"]\n'
-    (path / "andon.toml").write_text(textwrap.dedent(f"""\
+    toml = textwrap.dedent(f"""\
         [agents.default]
         use = "scripted"
         env = {{ ANDON_SCRIPTED_SPEED = "{speed}" }}
         [checks.tests]
         run = '''{check}'''
         report = "junit"
-        """) + policy + textwrap.dedent(extra))
+        """) + policy + textwrap.dedent(extra)
+    (path / "andon.toml").write_text(toml if walls else without_walls(toml))
     for name, text in {"quick.py": QUICK_PY, "tests/one.txt": "ok\n", "README.md": "a project\n", **(files or {})}.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_text(text)
     git(path, "add", "-A")
     git(path, "commit", "-q", "-m", "the beginning")
     return path
+
+
+def shipped(path: Path, **options: object) -> Path:
+    """A small repository within the walls that the product ships with; where this machine gives no strict ones (the head of a run
+    says so), one without any."""
+    return small_repo(path, walls=AS_SHIPPED, **options)  # type: ignore[arg-type]  # the options are small_repo's own
 
 
 def ended(job: Path) -> bool:

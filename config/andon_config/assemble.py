@@ -109,8 +109,16 @@ def settings(leaves: Leaves) -> schema.Settings:
         **factory, agents=agents, checks=checks, lines=lines, policy=schema.Policy(**given(file.policy)),
         budget=_budget(file.budget), retry=schema.Retry(**given(file.retry)), checkout=schema.Checkout(**given(file.checkout)),
         permissions=schema.Permissions(**given(file.permissions)), queue=_queue(leaves, given(file.queue)),
-        sandbox=schema.Walls(**given(file.sandbox)),
+        sandbox=_sandbox(leaves, given(file.sandbox), given(file.checkout).get("isolation")),
     )
+
+
+def _sandbox(leaves: Leaves, said: dict[str, Any], isolation: object) -> schema.Walls:
+    """What jobs may reach. A linked worktree shares the repository's own git directory: walls cannot be demanded around it."""
+    if isolation == "worktree" and said.get("level") in ("strict", "partial"):
+        what = 'with `isolation = "worktree"` agents share the repository\'s own git directory, which no walls can protect'
+        raise blame(leaves, ("sandbox", "level"), what, 'say `isolation = "clone"` under [checkout], or leave `level` out')
+    return schema.Walls(**said)
 
 
 def factory_settings(leaves: Leaves) -> schema.FactorySettings:

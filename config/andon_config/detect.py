@@ -36,6 +36,8 @@ class Detected(msgspec.Struct, frozen=True, kw_only=True):
     """Commands that a clean checkout needs before its checks can run."""
     keep: tuple[str, ...] = ()
     """Ignored folders that could survive between two check runs, if speed matters more than strictness."""
+    registries: tuple[str, ...] = ()
+    """Where its setup or its checks fetch what they need: within walls they reach nothing that is not named."""
     notes: tuple[str, ...] = ()
     """What a person should look at before believing the guess."""
 
@@ -48,6 +50,7 @@ class _Found(msgspec.Struct, frozen=True, kw_only=True):
     lint: Suggestion | None = None
     setup: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
+    registries: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -68,6 +71,7 @@ def detect(repo: Path) -> Detected:
     return Detected(
         checks=tuple(checks), setup=tuple(step for each in found for step in each.setup),
         keep=tuple(dict.fromkeys(folder for each in found for folder in each.keep)), notes=tuple(notes),
+        registries=tuple(dict.fromkeys(name for each in found for name in each.registries)),
     )
 
 
@@ -258,7 +262,8 @@ def _node(repo: Path) -> _Found | None:
         )
     tests = _node_tests(scripts.get("test", ""), needs, manager, program)
     setup, keep = ((install,), ("node_modules",)) if needs else ((), ())
-    return _Found(kind="node", tests=tests and msgspec.structs.replace(tests, memory_mb=0), lint=lint, setup=setup, keep=keep)
+    return _Found(kind="node", tests=tests and msgspec.structs.replace(tests, memory_mb=0), lint=lint, setup=setup, keep=keep,
+                  registries=("npm",) if setup else ())
 
 
 def _node_tests(script: str, needs: dict[str, Any], manager: str, program: str) -> Suggestion | None:
@@ -292,14 +297,15 @@ def _rust(repo: Path) -> _Found | None:
     locked = " --locked" if _is_file(repo / "Cargo.lock") else ""
     because = "Cargo.toml is there. Only the exit code is read, so a run of no tests would pass."
     tests = Suggestion(name="tests", run=f"cargo test{locked}", report="exit", because=because)
-    return _Found(kind="rust", tests=tests, keep=("target",))
+    return _Found(kind="rust", tests=tests, keep=("target",), registries=("crates",))
 
 
 def _go(repo: Path) -> _Found | None:
     if not any(_is_file(repo / name) for name in ("go.mod", "go.work")):
         return None
     because = "go.mod is there. Only the exit code is read, so a run of no tests would pass."
-    return _Found(kind="go", tests=Suggestion(name="tests", run="go test ./...", report="exit", because=because))
+    tests = Suggestion(name="tests", run="go test ./...", report="exit", because=because)
+    return _Found(kind="go", tests=tests, registries=("go",))
 
 
 def _make(repo: Path, *, tests: bool, lint: bool) -> _Found | None:

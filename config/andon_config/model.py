@@ -188,6 +188,9 @@ class PolicyTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Paths that one person looks at."""
     stop: tuple[Glob, ...] | UnsetType = UNSET
     """Paths that always stop for a person."""
+    walls: Literal["strict", "partial", "none"] | UnsetType = UNSET
+    """The least level of walls that a change must have been built and proven within to land without a person. Less than strict
+    counts only once you trusted it."""
 
 
 class TaskBudget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -299,8 +302,9 @@ class QueueTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class SandboxTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What agents and checks may reach: the checkout, the toolchain read-only, a private home, and what is named here."""
 
-    level: Literal["strict", "partial", "none"] | UnsetType = UNSET
-    """The least that they run at: namespaces of their own; Landlock and seccomp; nothing. With less nothing starts."""
+    level: Literal["best", "strict", "partial", "none"] | UnsetType = UNSET
+    """best: the best that the machine gives at that moment. Any other is a demand: namespaces of their own; Landlock and seccomp;
+    nothing. With less nothing starts. Weaker than strict counts only once you trusted it."""
     network: Literal["none", "allow-list", "host"] | UnsetType = UNSET
     """Of agents. allow-list: through a proxy, to the hosts named here and those of their own provider."""
     hosts: tuple[Line, ...] | UnsetType = UNSET

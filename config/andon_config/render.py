@@ -25,7 +25,9 @@ def render(detected: Detected, agents: Sequence[str], target: str) -> str:
             "[policy]",
             '# ship = ["docs/**"]',
             '# stop = ["migrations/**"]',
+            '# walls = "strict"  # built within weaker walls than these, a person is asked all the same',
         ],
+        _walls(detected),
         [
             "# What may be spent, in US dollars; at a limit the work is paused and you are asked. Without this there is none.",
             "[budget]",
@@ -69,6 +71,15 @@ def _check(check: Suggestion) -> list[str]:
     if check.memory_mb is not None:
         lines.append(f"memory_mb = {check.memory_mb}  # Node reserves far more address space than it uses")
     return lines
+
+
+def _walls(detected: Detected) -> list[str]:
+    head = "# Agents and checks run within the best walls that the machine gives: `andon doctor` says which and why."
+    if not detected.registries:
+        return [head, "# [sandbox]", '# registries = ["pypi"]  # what agents may reach beside their provider; `hosts` for names',
+                '# read = ["~/.cache/uv"]  # further paths that exist inside']
+    return [head, "[sandbox]", f"registries = {toml(detected.registries)}  # what setup, checks and agents may reach",
+            'check_network = "allow-list"']
 
 
 def _checkout(detected: Detected) -> list[str]:

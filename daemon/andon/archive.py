@@ -14,6 +14,7 @@ from andon.schema import events as e, wire
 from andon.schema.errors import Mistake
 from andon.schema.ids import LandingId, Oid, RepoId, TaskId
 from andon.schema.layout import Layout
+from andon.schema.sandbox import Reached
 from andon.schema.sentences import plural
 from andon.schema.views import PolicyRow, Provenance
 
@@ -107,10 +108,14 @@ def history_of(rows: Sequence[e.Recorded], repo: RepoId, pace: float) -> tuple[t
     return tuple(((at - first) / 1000, seconds, culprit, lies) for at, seconds, culprit, lies in found)
 
 
-async def try_walls(layout: Layout) -> wire.WallsAre:
-    """What an agent within the best walls of this machine can harm, on a stage of its own."""
+async def look_at_walls() -> Reached:
+    """The best walls that this machine gives, tried out now."""
     sandbox.look_again()
-    best = await asyncio.to_thread(sandbox.reached)
+    return await asyncio.to_thread(sandbox.reached)
+
+
+async def try_walls(layout: Layout, best: Reached) -> wire.WallsAre:
+    """What an agent within the best walls of this machine can harm, on a stage of its own."""
     try:
         seen = await attacks.matrix(best.level, layout.home)
     except OSError as fault:

@@ -93,7 +93,7 @@ class Office:
                 case wire.SimulateQueue():
                     return await archive.simulate(self._loop.state, self._layout, request)
                 case wire.TryWalls():
-                    return await archive.try_walls(self._layout)
+                    return await self.walls(attack=request.attack)
                 case wire.Shutdown():
                     self._leave(request.because)
                     return wire.Done(text="the daemon drains and leaves; agents go on")
@@ -101,6 +101,13 @@ class Office:
                     raise Mistake(f"{type(request).__name__} is not answered here")
         except Mistake as mistake:
             return wire.Failed(problem=mistake.problem)
+
+    async def walls(self, *, attack: bool) -> wire.AnyReply:
+        """What walls the machine gives now, told to the core too: what was mended counts from here on."""
+        best = await archive.look_at_walls()
+        await self._loop.ask(i.WallsLooked(reached=best))
+        self._loop.publish_now()
+        return await archive.try_walls(self._layout, best) if attack else wire.WallsAre(reached=best)
 
     def gone(self, push: Push) -> None:
         """A face left: its pane is no longer watched."""

@@ -15,13 +15,28 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from andon.edges import beneath, checkout, enclose, homes, jobs, landing, merging, mirror, publish, revert, salvage, withheld
+from andon.edges import (
+    beneath,
+    checkout,
+    enclose,
+    homes,
+    jobs,
+    landing,
+    merging,
+    mirror,
+    publish,
+    revert,
+    salvage,
+    sandbox,
+    withheld,
+)
 from andon.edges.blobs import Blobs
 from andon.edges.check import Checks
 from andon.edges.git import git
 from andon.edges.proving import Proving
 from andon.edges.surroundings import attempt_env
 from andon.edges.tmux import Tmux, TmuxError
+from andon.edges.walled import Ways
 from andon.edges.watch import Watch
 from andon.gateway.profiles import allowed
 from andon.schema import effects as f, inputs as i
@@ -32,8 +47,8 @@ from andon.schema.faults import point
 from andon.schema.ids import AttemptId, Digest, Oid, session_name
 from andon.schema.jobs import ASKS, CONTEXT, FACTS, OUTBOX, PROMPT, Answer, Facts, Job
 from andon.schema.layout import Layout
-from andon.schema.sandbox import Egress
-from andon.schema.settings import AgentSettings
+from andon.schema.sandbox import Egress, Level, Reached
+from andon.schema.settings import AgentSettings, Walls
 from andon.steering import Steering
 
 GIT_AT_ONCE = 4
@@ -86,12 +101,14 @@ class Performer:
         self._layout, self._blobs, self._tmux, self._tools, self._emit = layout, blobs, tmux, tools, emit
         self._watch, self._gateway = watch, gateway
         self.checks = Checks(layout, proving, blobs)
+        self._ground: Reached | None = None
+        """What the machine was last told to give."""
         self._git = asyncio.Semaphore(GIT_AT_ONCE)
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
         self._table: dict[type, Callable[[Any], Awaitable[i.Input]]] = {
             f.PrepareCheckout: self.prepare, f.StartSession: self.start, f.WatchSession: self.watch, f.StopSession: self.stop,
             f.SuspendSession: self.suspend, f.ImportWork: self.read, f.RemoveCheckout: self.remove,
-            f.DeliverAnswer: self.deliver, f.RunCheck: self.checks.run, f.MergeCandidate: self.merge, f.MoveTarget: self.move,
+            f.DeliverAnswer: self.deliver, f.RunCheck: self.check, f.MergeCandidate: self.merge, f.MoveTarget: self.move,
             f.MirrorTarget: self.mirror, f.MakeRevert: self.revert, f.PublishTarget: publish.publish_target,
             f.LookAtWork: steering.look, f.EndSession: steering.end, f.AnswerAsk: steering.answer,
             f.DeliverMessage: steering.deliver, f.InterruptTurn: steering.interrupt,
@@ -124,7 +141,7 @@ class Performer:
     async def prepare(self, effect: f.PrepareCheckout) -> i.Input:
         """The isolated checkout."""
         async with self._git:
-            return await checkout.prepare(effect, self._layout)
+            return await checkout.prepare(effect, self._layout, self._ways(effect.walls))
 
     async def start(self, effect: f.StartSession) -> i.Input:
         """The agent under its shim in a session of our tmux server. A token that is held means it was started before."""
@@ -146,7 +163,8 @@ class Performer:
         started = None if isinstance(seen, jobs.NotStarted) else seen.started
         if started is None:
             raise Mistake("the agent's wrapper did not start", where=str(folder), mend="it is tried again; see andon doctor")
-        return i.SessionStarted(attempt=effect.attempt, pid=started.pid, ticks=started.ticks, boot=started.boot, session=name)
+        return i.SessionStarted(attempt=effect.attempt, pid=started.pid, ticks=started.ticks, boot=started.boot, session=name,
+                                walls=await jobs.await_walls(folder))
 
     async def _write_job(self, effect: f.StartSession, folder: Path) -> None:
         """The job directory with prompt, context and the exact command; the session's home with what its adapter seeds."""
@@ -158,10 +176,37 @@ class Performer:
         profile = adapter.profile() if isinstance(adapter, Supervised) else Profile()
         gateway = await self._address(effect, profile, env)
         doors = enclose.Doors()
-        if effect.walls.level != "none":
+        level = await self._settle(effect.walls)
+        effect = msgspec.structs.replace(effect, walls=msgspec.structs.replace(effect.walls, level=level))
+        if level != "none":
             await self._sign(effect)
             doors = await self._doors(effect, profile, gateway)
         await asyncio.to_thread(self._lay_out, effect, folder, adapter, env, gateway, doors)
+
+    async def _settle(self, walls: Walls) -> Level:
+        """The level at which a job of these settings starts now; what the machine gives is told when it is another than before.
+        Raises Mistake when it gives less than what is demanded."""
+        if walls.level != "none":
+            best = await asyncio.to_thread(sandbox.reached)
+            if best != self._ground:
+                self._ground = best
+                self._emit(i.WallsLooked(reached=best))
+        return await asyncio.to_thread(enclose.settled, walls)
+
+    async def check(self, effect: f.RunCheck) -> i.Input:
+        """A check run. Where it may not start, its own answer says so."""
+        with contextlib.suppress(Mistake):
+            await self._settle(effect.walls)
+        return await self.checks.run(effect, self._ways(effect.walls))
+
+    def _ways(self, walls: Walls) -> Ways:
+        """What leads out of the walls of a check, or of setup and teardown commands: the proxy, where the settings say so."""
+        async def ways(job: str) -> enclose.Doors:
+            if walls.check_network != "allow-list" or await asyncio.to_thread(enclose.settled, walls) == "none":
+                return enclose.Doors()
+            return enclose.Doors(proxy=str(await self._gateway.egress(job, allowed(walls.hosts, walls.registries))))
+
+        return ways
 
     async def _doors(self, effect: f.StartSession, profile: Profile, gateway: str) -> enclose.Doors:
         """What leads out of the session's walls: to the model gateway, and through the proxy to the hosts that it may reach."""
@@ -309,7 +354,7 @@ class Performer:
             await self._tmux.kill_session(session_name(effect.attempt))
         where = effect.path or str(self._layout.checkout(effect.repo, effect.attempt))
         async with self._git:
-            gone = await checkout.remove(msgspec.structs.replace(effect, path=where), self._layout)
+            gone = await checkout.remove(msgspec.structs.replace(effect, path=where), self._layout, self._ways(effect.walls))
         await self._clear_scratch(effect.attempt)
         return gone
 

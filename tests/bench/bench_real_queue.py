@@ -101,7 +101,7 @@ def prepared(room: Path, full: bool, bundled: bool, changes: int) -> Ready:
         f'[factory]\nwip = {WIP}\nproving = {SLOTS}\noverlap_minutes = 0.0\n[agents.default]\nuse = "command"\n'
         f'command = ["{sys.executable}", "-S", "{room}/agent.py", "{{prompt_file}}"]\n'
         f"[checks.suite]\nrun = '''{SUITE} --junitxml={{report}}'''\nreport = \"junit\"\nminutes = 10\n"
-        '[policy]\nship = ["**"]\n')
+        '[policy]\nship = ["**"]\nwalls = "none"\n[sandbox]\nlevel = "none"\n')
     git(path, "init", "-q", "-b", "main")
     git(path, "add", "-A")
     git(path, "commit", "-q", "-m", f"{project.name} {project.version}")

@@ -589,7 +589,16 @@ def test_the_settings_that_the_readme_shows_load_and_its_queue_is_the_default(de
     loaded = desk.load("".join(re.findall(r"```toml\n(.*?)```", readme, re.DOTALL))).settings
     assert loaded.lines["build"].stations[-1].checks == ("tests", "slow")
     assert msgspec.structs.replace(loaded.queue, contracts={}) == Queue()
-    assert (loaded.sandbox.level, loaded.sandbox.registries) == ("strict", ("pypi",))
+    assert (loaded.sandbox.level, loaded.sandbox.registries, loaded.policy.walls) == ("best", ("pypi",), "strict")
+
+
+@pytest.mark.parametrize("level", ["strict", "partial"])
+def test_walls_cannot_be_demanded_around_a_linked_worktree(desk: Desk, level: str) -> None:
+    shared = '[checkout]\nisolation = "worktree"\n'
+    with pytest.raises(Mistake, match="which no walls can protect"):
+        desk.load(f'{shared}[sandbox]\nlevel = "{level}"\n')
+    assert desk.load(shared).settings.sandbox.level == "best"
+    assert desk.load(f'{shared}[sandbox]\nlevel = "none"\n').settings.sandbox.level == "none"
 
 
 def test_how_many_checks_run_at_once_is_found_out_unless_somebody_says(desk: Desk) -> None:

@@ -562,7 +562,8 @@ def variant(seed: int) -> dict[str, Any]:
         (*STATIONS, Station(name="after", kind="watch")),
     )
     return {
-        "wip": chance.choice((1, 2, 4)), "policy": chance.choice((Policy(ship=("**",), review=()), Policy())),
+        "wip": chance.choice((1, 2, 4)),
+        "policy": chance.choice((Policy(ship=("**",), review=(), walls="none"), Policy(walls="none"))),
         "checks": {**settings().checks, **({"lint": lint} if chance.random() < 0.5 else {})},
         "agents": {
             "default": AgentSettings(name="default", use="scripted", minutes=chance.choice((1, 90))),

@@ -37,7 +37,8 @@ def settings(**changes: Any) -> Settings:
     base: dict[str, Any] = {
         "wip": 4, "agents": {"default": AgentSettings(name="default", use="scripted")},
         "checks": {"tests": Check(name="tests", run="pytest --junitxml={report}", report="junit")},
-        "lines": {"build": Line(name="build", stations=STATIONS)}, "policy": Policy(ship=("**",)), "budget": Budget(attempts=3),
+        "lines": {"build": Line(name="build", stations=STATIONS)}, "budget": Budget(attempts=3),
+        "policy": Policy(ship=("**",), walls="none"),
     }
     return Settings(**{**base, **changes})
 

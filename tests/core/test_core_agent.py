@@ -193,7 +193,7 @@ def test_the_next_attempt_after_a_contract_failure_starts_anew() -> None:
 
 
 def test_the_commits_of_other_open_tasks_are_named_to_whoever_reads_the_work() -> None:
-    sim = Sim(policy=Policy())
+    sim = Sim(policy=Policy(walls="none"))
     sim.add("first")
     while not sim.task().gate:
         sim.step()

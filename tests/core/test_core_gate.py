@@ -16,8 +16,8 @@ from core.playbook import Given, like, nothing
 from core.sim import STATIONS, Sim, oid
 
 T1 = TaskId("T1")
-REVIEW = Policy()
-SHIP = Policy(ship=("**",))
+REVIEW = Policy(walls="none")
+SHIP = Policy(ship=("**",), walls="none")
 
 
 def gated(*paths: str, when: str = "policy", **changes: Any) -> Sim:
@@ -38,15 +38,15 @@ def work(*paths: str, total: int = 0) -> Work:
 
 
 @pytest.mark.parametrize(("policy", "paths", "total", "risk"), [
-    (Policy(ship=("docs/**",)), ("docs/a.md",), 0, "ship"),
-    (Policy(ship=("docs/**",)), ("docs/a.md", "src/a.py"), 0, "review"),
-    (Policy(ship=("**",), review=("src/**",)), ("src/a.py",), 0, "review"),
-    (Policy(ship=("**",), stop=("**/auth/**",)), ("docs/a.md", "src/auth/key.py"), 0, "stop"),
-    (Policy(stop=("a/**",)), ("b/x", "a/x"), 0, "stop"),
-    (Policy(ship=("**",)), ("andon.toml",), 0, "stop"),
-    (Policy(ship=("**",)), ("sub/andon.toml",), 0, "ship"),
-    (Policy(), ("a",), 0, "review"),
-    (Policy(ship=("**",)), ("a",), 501, "stop"),
+    (Policy(ship=("docs/**",), walls="none"), ("docs/a.md",), 0, "ship"),
+    (Policy(ship=("docs/**",), walls="none"), ("docs/a.md", "src/a.py"), 0, "review"),
+    (Policy(ship=("**",), review=("src/**",), walls="none"), ("src/a.py",), 0, "review"),
+    (Policy(ship=("**",), stop=("**/auth/**",), walls="none"), ("docs/a.md", "src/auth/key.py"), 0, "stop"),
+    (Policy(stop=("a/**",), walls="none"), ("b/x", "a/x"), 0, "stop"),
+    (Policy(ship=("**",), walls="none"), ("andon.toml",), 0, "stop"),
+    (Policy(ship=("**",), walls="none"), ("sub/andon.toml",), 0, "ship"),
+    (Policy(walls="none"), ("a",), 0, "review"),
+    (Policy(ship=("**",), walls="none"), ("a",), 501, "stop"),
 ])
 def test_the_highest_class_of_a_changes_paths_wins(policy: Policy, paths: tuple[str, ...], total: int, risk: str) -> None:
     assert classify(policy, work(*paths, total=total))[0] == risk
@@ -59,7 +59,8 @@ def test_more_paths_than_are_read_may_hide_one_that_stops_so_they_stop() -> None
 
 @pytest.mark.parametrize(("when", "policy", "paths", "asks"), [
     ("policy", SHIP, ("a",), False), ("policy", REVIEW, ("a",), True), ("always", SHIP, ("a",), True),
-    ("never", REVIEW, ("a",), False), ("never", SHIP, ("andon.toml",), True), ("never", Policy(stop=("a",)), ("a",), True),
+    ("never", REVIEW, ("a",), False), ("never", SHIP, ("andon.toml",), True),
+    ("never", Policy(stop=("a",), walls="none"), ("a",), True),
 ])
 def test_a_gate_asks_when_the_policy_says_so(when: str, policy: Policy, paths: tuple[str, ...], asks: bool) -> None:
     assert bool(gated(*paths, when=when, policy=policy).task().gate) is asks

@@ -520,7 +520,7 @@ def test_who_was_overtaken_often_enough_goes_before_priority() -> None:
 
 
 def test_work_that_goes_back_is_replayed_onto_the_newer_target_and_the_agent_is_told() -> None:
-    made = QueueWorld(1, pairs=(("T1", "T2"),), policy=Policy(ship=("**",)))
+    made = QueueWorld(1, pairs=(("T1", "T2"),), policy=Policy(ship=("**",), walls="none"))
     made.give(i.HoldQueue(repo=R, because="gather", by="me"))
     made.add("one")
     made.add("two")

@@ -3,7 +3,8 @@
 import pytest
 
 from andon.core.pending import pending
-from andon.schema import effects as f, events as e, inputs as i
+from andon.core.project import project
+from andon.schema import effects as f, events as e, inputs as i, views as v
 from andon.schema.ids import TaskId
 from andon.schema.settings import Line, Queue
 from core.playbook import Given, like, nothing
@@ -101,6 +102,21 @@ def test_a_revert_goes_first_past_age_and_the_cord_of_its_line() -> None:
     made.give(i.ReleaseCord(repo=R, line="build", by="me"))
     made.rest()
     assert made.landed_tasks() == ["T1", "T4", "T2", "T3"]
+
+
+def test_a_revert_on_a_stopped_line_is_drawn_as_landing_for_the_cord_does_not_hold_it() -> None:
+    made = landed(1)
+    made.give(i.HoldQueue(repo=R, because="gather", by="me"))
+    made.add("ordinary")
+    made.rest()
+    made.give(revert())
+    made.rest()
+    made.give(PULL)
+    views = project(made.state, {})
+    cards = {name: view for name in ("T2", "T3") if isinstance(view := views[f"task:{name}"], v.TaskView)}
+    assert (cards["T2"].state, cards["T3"].state) == ("paused", "landing")
+    entries = {name: view for name in ("T2", "T3") if isinstance(view := views[f"entry:{name}"], v.EntryView)}
+    assert "line build is stopped" in entries["T2"].why and "the queue is stopped" in entries["T3"].why
 
 
 @pytest.mark.parametrize("overtake", [0, 5])

@@ -46,7 +46,7 @@ def test_a_dependency_is_met_as_soon_as_it_has_landed() -> None:
 
 @pytest.mark.parametrize(("end", "word"), [("cancel", "was cancelled"), ("fail", "failed")])
 def test_a_dependency_that_ended_otherwise_holds_until_a_person_decides(end: str, word: str) -> None:
-    sim = Sim(policy=Policy())
+    sim = Sim(policy=Policy(walls="none"))
     sim.add("first")
     sim.add("second", after=(TaskId("T1"),))
     if end == "cancel":
@@ -95,7 +95,7 @@ def test_the_limit_of_a_station_holds_on_its_line() -> None:
 
 
 def test_the_limit_of_a_line_counts_everything_on_its_way() -> None:
-    sim = Sim(lines=lines(wip=1), policy=Policy())
+    sim = Sim(lines=lines(wip=1), policy=Policy(walls="none"))
     sim.add()
     sim.add()
     sim.run()

@@ -40,7 +40,7 @@ def cpu(deed: Callable[[], object]) -> float:
 
 def crowded(tasks: int, at_check: int) -> Sim:
     """Many open tasks, some of them with a change at its checks, every second one with paths."""
-    sim = Sim(wip=6, policy=Policy())
+    sim = Sim(wip=6, policy=Policy(walls="none"))
     events: list[e.Event] = []
     for n in range(1, tasks + 1):
         name, attempt = TaskId(f"T{n}"), AttemptId(f"T{n}.1")
@@ -92,7 +92,7 @@ def test_what_is_owed_and_drawn_among_a_thousand_open_tasks_takes_little(crowd: 
 
 
 def test_redefining_a_check_with_hundreds_of_changes_waiting_is_not_quadratic(crowd: Sim) -> None:
-    told = loaded(settings(policy=Policy(), checks={"tests": Check(name="tests", run="other", report="junit")}))
+    told = loaded(settings(policy=Policy(walls="none"), checks={"tests": Check(name="tests", run="other", report="junit")}))
     given = i.SettingsSeen(repo=R, loaded=told)
     assert sum(isinstance(event, e.RunPlanned) for event in decide(crowd.state, given, crowd.now)) == 301
     assert cpu(lambda: decide(crowd.state, given, crowd.now)) < 1.0 * SLOWER
@@ -113,7 +113,7 @@ def test_a_rule_that_feeds_itself_stops_the_daemon_before_it_writes(monkeypatch:
 def queued(tasks: int, at_land: int) -> Sim:
     """Many open tasks, a part of them with a change in the merge queue, four proofs at once."""
     stations = (STATIONS[0], STATIONS[3])
-    sim = Sim(wip=6, policy=Policy(), proving=4, checks={"tests": Check(name="tests", run="make test")},
+    sim = Sim(wip=6, policy=Policy(walls="none"), proving=4, checks={"tests": Check(name="tests", run="make test")},
               lines={"build": Line(name="build", stations=stations)})
     events: list[e.Event] = []
     for n in range(1, tasks + 1):

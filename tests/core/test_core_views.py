@@ -74,7 +74,7 @@ def cancelled() -> Sim:
 
 
 def failed() -> Sim:
-    sim = rest(policy=Policy())
+    sim = rest(policy=Policy(walls="none"))
     sim.decide_gate("cancel", because="no")
     return sim
 
@@ -99,7 +99,7 @@ def watching() -> Sim:
 
 STATES: dict[str, Callable[[], Sim]] = {
     "queued": queued, "building": lambda: at(f.WatchSession), "checking": lambda: at(f.RunCheck),
-    "waiting": lambda: rest(policy=Policy()), "landing": lambda: at(f.MergeCandidate), "watching": watching,
+    "waiting": lambda: rest(policy=Policy(walls="none")), "landing": lambda: at(f.MergeCandidate), "watching": watching,
     "landed": lambda: rest(lines={"build": Line(name="build", stations=(*STATIONS, AFTER))}),
     "done": rest, "failed": failed, "stopped": cancelled, "paused": limit,
 }
@@ -169,7 +169,7 @@ def test_a_card_shows_its_claims_and_what_is_being_run() -> None:
 
 
 def test_a_gate_is_drawn_with_its_change_and_its_digest() -> None:
-    sim = rest(policy=Policy())
+    sim = rest(policy=Policy(walls="none"))
     gate = view(sim, "gate:G1")
     assert isinstance(gate, v.GateView)
     assert (gate.kind, gate.diff, gate.files, gate.insertions, gate.attempts) == ("review", "d" * 64, 1, 3, 1)
@@ -235,7 +235,7 @@ def test_finished_tasks_stay_on_the_board_up_to_a_bound() -> None:
 
 
 def test_the_attempts_of_a_task_are_told_whole() -> None:
-    sim = Sim(policy=Policy())
+    sim = Sim(policy=Policy(walls="none"))
     sim.exit = lambda effect: i.SessionEnded(attempt=effect.attempt, exit=Exit(code=1 if effect.attempt == A else 0))
     sim.add()
     sim.run()

@@ -23,11 +23,11 @@ import core.test_core_settings as of_settings
 import core.test_core_time as of_time
 import core.test_core_turns as of_turns
 import core.test_permissions as of_permissions
-from andon.core import asks, decide, failure, image, ladder, messages, pending, permissions, resume, schedule, turns
+from andon.core import asks, decide, failure, image, ladder, messages, pending, permissions, resume, review, schedule, turns
 from andon.core.folds import table
 from andon.core.queue import standing
 from andon.core.state import Repository, State
-from andon.core.stations import agent, check, gate, land
+from andon.core.stations import agent, check, land
 from andon.schema import effects as f, events as e, inputs as i
 from andon.schema.settings import Step
 from core.chaos import factory
@@ -153,7 +153,7 @@ MUTANTS: dict[str, tuple[Patch, Hunt]] = {
     "nobody needs trust": (
         instead(Repository, "is_trusted", True), of_settings.test_nothing_runs_before_a_person_trusted_the_commands),
     "an answer counts for anything": (
-        instead(gate, "bound_of", lambda *args: "anything"),
+        instead(review, "bound_of", lambda *args: "anything"),
         of_gate.test_a_question_about_a_change_that_is_another_one_now_is_void),
     "a landing task may be cancelled": (
         instead(land, "ready", lambda *args: False), of_land.test_a_change_that_lands_at_this_moment_cannot_be_cancelled),

@@ -23,6 +23,7 @@ from andon.schema import events as e, inputs as i
 from andon.schema.errors import Problem
 from andon.schema.ids import Digest, Oid, TaskId
 from andon.schema.jobs import Exit, Said
+from andon.schema.sandbox import LEVELS, Known, Reached
 from andon.schema.settings import FactorySettings, Policy
 from andon.schema.signals import Verdict
 from core.audit import Audit
@@ -57,7 +58,7 @@ def test_everything_ends_or_waits_for_a_person_and_no_promise_is_broken(seed: in
 
 @pytest.mark.timeout(300)
 def test_eight_workers_and_two_hundred_tasks_never_share_a_lease_nor_break_a_limit() -> None:
-    world = factory(8, 200, repos=3, wip=8, lines=settings().lines, policy=Policy(ship=("**",)), trouble=0.25)
+    world = factory(8, 200, repos=3, wip=8, lines=settings().lines, policy=Policy(ship=("**",), walls="none"), trouble=0.25)
     world.give(i.PersonSettingsSeen(settings=FactorySettings(wip=8)))
     most = 0
     for step in range(8500):
@@ -158,6 +159,8 @@ WORDS: dict[str, list[Any]] = {
     "conversation": ["", "c1", "c2"], "trouble": [None, None, "rate-limit", "interrupted"], "background": [0, 0, 1],
     "deed": ["shell", "edit", "read", "fetch", "mcp", "other"], "target": ["git status", "cat /etc/passwd", "src/a.py", "`x`", ""],
     "exit": [None, Exit(code=0), Exit(signal=9), Exit(code=3, because="timeout")], "cause": ["", "missing-tool", "timeout"],
+    "walls": [None, *(Reached(level=level, because="so it is") for level in LEVELS)],
+    "reached": [Reached(level=level, because="so it is") for level in LEVELS],
     "said": [*(Said(n=n, kind="ask", text="?") for n in (1, 2, 3)), *(Said(n=n, kind="finished", commit="c0") for n in (1, 2, 3))],
 }
 
@@ -176,6 +179,8 @@ class Guess:
 
     def value(self, name: str, wanted: Any) -> Any:
         """A value for a field, by its name where the name says more than its type."""
+        if wanted is Known:
+            return self.random.choice(get_args(Known))
         state = self.world.state
         ids: dict[str, list[Any]] = {
             "task": [*state.tasks, "T999", ""], "attempt": [*state.attempts, "T1.1", "T9.9", ""],

@@ -123,7 +123,7 @@ def test_a_racer_that_failed_is_not_waited_for() -> None:
 
 
 def test_a_race_in_which_all_fail_ends_as_each_of_them_fails() -> None:
-    made = race(policy=Policy(ship=("**",)))
+    made = race(policy=Policy(ship=("**",), walls="none"))
     made.work = lambda effect: made.honest_work(effect, descends=False)
     made.run()
     assert made.events(e.RaceDecided) == []

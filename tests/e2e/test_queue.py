@@ -12,7 +12,7 @@ from andon.client import Declined
 from andon.schema import events as e, inputs as i, wire
 from andon.schema.ids import RepoId, TaskId
 from andon.schema.views import EntryView, QueueView
-from factory import Factory, factory, git, small_repo
+from factory import Factory, factory, git, small_repo, without_walls
 
 AGENT = f"""\
 [agents.default]
@@ -50,10 +50,12 @@ def plant(tmp_path: Path) -> Iterator[Factory]:
         yield made
 
 
-def project(path: Path, extra: str = "") -> Path:
-    """A repository whose agents do what a task's script says, and whose check forbids some files together."""
+def project(path: Path, extra: str = "", *, walls: bool = False) -> Path:
+    """A repository whose agents do what a task's script says, and whose check forbids some files together; with `walls` as the
+    product is shipped."""
     repo = small_repo(path, files={"agent.py": AGENT_PY, "rules.py": RULES_PY, "made/first": "x\n"})
-    (repo / "andon.toml").write_text(AGENT + '[policy]\nship = ["**"]\n' + textwrap.dedent(extra))
+    toml = AGENT + '[policy]\nship = ["**"]\n' + textwrap.dedent(extra)
+    (repo / "andon.toml").write_text(toml if walls else without_walls(toml))
     git(repo, "commit", "-qam", "settings")
     return repo
 

@@ -1,5 +1,6 @@
 """A fleet within walls: agents build, checks prove, changes land, and nothing else of the machine can be reached."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,12 +39,13 @@ def test_an_agent_sees_nothing_of_the_machine_but_its_own(plant: Factory, tmp_pa
     tries = [f"cat {secret}", f"cat {plant.layout.home}/ledger.db", f"cat {plant.layout.jobs}/T1.1/job.json", "cat ~/.ssh/id_rsa",
              f"git -C {path} update-ref refs/heads/main HEAD", "test $(ls /proc | grep -c '^[0-9]') -gt 40",
              f"grep -q . {path}/README.md"]
-    plants = "\n".join(f"touch {place}/planted 2> /dev/null || true" for place in (path, tmp_path, "/usr", plant.layout.home))
+    name, places = f"planted-{os.getpid()}", (path, tmp_path, Path("/usr"), plant.layout.home)
+    plants = "\n".join(f"touch {place}/{name} 2> /dev/null || true" for place in places)
     script = "\n".join(f"if {one} > /dev/null 2>&1; then echo '{n}' >> made/reached; fi" for n, one in enumerate(tries))
     task = job(plant, repo, f"echo none > made/reached\n{script}\n{plants}")
     plant.until_state(task, "done", "failed", "waiting", deadline=40)
     assert git(path, "show", "refs/andon/trunk/main:made/reached") == "none"
-    assert not [place for place in (path, tmp_path, Path("/usr"), plant.layout.home) if (place / "planted").exists()]
+    assert not [place for place in places if (place / name).exists()]
 
 
 def test_the_code_under_test_reaches_nothing_either_and_the_evidence_says_so(plant: Factory, tmp_path: Path) -> None:
@@ -57,6 +59,43 @@ def test_the_code_under_test_reaches_nothing_either_and_the_evidence_says_so(pla
     assert plant.task(task).state == "done"
     runs = [row.event for row in plant.events() if isinstance(row.event, e.RunFinished) and row.event.result == "pass"]
     assert runs and all('"isolation":"strict"' in plant.blob(run.evidence) for run in runs)
+
+
+def test_setup_and_teardown_of_a_checkout_that_an_agent_filled_reach_nothing_either(plant: Factory, tmp_path: Path) -> None:
+    secret, leak = tmp_path / "secret", tmp_path / "leak"
+    secret.write_text("the person's own\n")
+    setup = f"! cat {secret} && mkdir -p made && test $(git rev-parse --is-inside-work-tree) = true && echo set > made/up"
+    path = project(tmp_path / "repo", f'{STRICT}[checkout]\nsetup = ["{setup}"]\nteardown = ["sh down.sh"]\n')
+    repo = plant.register(path)
+    task = job(plant, repo, f"echo 'cat {secret} > {leak}; echo reached > {tmp_path}/torn' > down.sh")
+    plant.until_state(task, "done", "failed", "waiting", deadline=60)
+    assert plant.task(task).state == "done", "\n".join(str(row.event)[:300] for row in plant.events()[-14:])
+    plant.until(lambda: [row for row in plant.events() if isinstance(row.event, e.CheckoutRemoved)], what="the end of the checkout")
+    assert git(path, "show", "refs/andon/trunk/main:made/up") == "set"
+    assert not leak.exists() and not (tmp_path / "torn").exists()
+    assert not list(plant.layout.jobs.glob("R-*")), "nothing of the commands' jobs is left"
+
+
+def test_a_linked_worktree_has_no_walls_around_its_agents_and_says_so_at_the_gate(plant: Factory, tmp_path: Path) -> None:
+    path = project(tmp_path / "repo", '[checkout]\nisolation = "worktree"\n', walls=True)
+    task = job(plant, plant.register(path), "echo x > made/n0")
+    plant.until_state(task, "done", "failed", "waiting", deadline=60)
+    gate = plant.gate(task)
+    assert gate is not None and gate.because == "built within walls of level none; [policy] walls asks for strict"
+    assert "a linked worktree shares" in cli(plant, "doctor", "--quick").out
+
+
+def test_what_a_check_fetches_goes_through_the_proxy_when_the_settings_say_so(plant: Factory, tmp_path: Path) -> None:
+    opens = "import urllib.request; urllib.request.urlopen('http://{}/', timeout=10)"
+    tries = " ; ".join(f'python3 -c \\"{opens.format(host)}\\" 2>&1 | grep -o {code}' for host, code in (
+        ("evil.example", "403"), ("127.0.0.1:9", "502")))
+    more = 'hosts = ["127.0.0.1:9"]\ncheck_network = "allow-list"\n'
+    path = project(tmp_path / "repo", f'{STRICT}{more}[checks.net]\nrun = "unset NO_PROXY no_proxy; {tries}"\n')
+    task = job(plant, plant.register(path), "echo x > made/n0")
+    plant.until_state(task, "done", "failed", "waiting", deadline=60)
+    assert plant.task(task).state == "done", "\n".join(str(row.event)[:600] for row in plant.events()[-8:])
+    logs = [plant.blob(row.event.log) for row in plant.events() if isinstance(row.event, e.RunFinished)]
+    assert ["403", "502"] in [log.split() for log in logs]
 
 
 def test_an_agent_reaches_the_hosts_of_its_list_through_the_proxy_and_no_other(plant: Factory, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from andon.schema import events as e, inputs as i, wire
 from andon.schema.errors import Mistake
 from andon.schema.ids import AttemptId, Digest, TaskId
-from factory import Factory, factory, git, small_repo
+from factory import Factory, factory, git, shipped
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def landed_files(repo: Path) -> set[str]:
 
 
 def test_a_task_becomes_a_landed_commit_whose_tree_was_proven(plant: Factory, tmp_path: Path) -> None:
-    repo = small_repo(tmp_path / "repo")
+    repo = shipped(tmp_path / "repo")
     task = plant.add(plant.register(repo))
     plant.until_state(task, "done")
     moved = next(row.event for row in plant.events() if isinstance(row.event, e.TargetMoved))
@@ -34,7 +34,7 @@ def test_a_task_becomes_a_landed_commit_whose_tree_was_proven(plant: Factory, tm
 
 
 def test_the_persons_clean_checkout_follows_and_a_dirty_one_is_left_alone(plant: Factory, tmp_path: Path) -> None:
-    repo = small_repo(tmp_path / "repo")
+    repo = shipped(tmp_path / "repo")
     name = plant.register(repo)
     plant.until_state(plant.add(name), "done")
     plant.until(lambda: (repo / "notes/T1.md").exists(), what="the checkout to follow")
@@ -46,7 +46,7 @@ def test_the_persons_clean_checkout_follows_and_a_dirty_one_is_left_alone(plant:
 
 
 def test_dependents_wait_and_then_start_from_the_landed_change(plant: Factory, tmp_path: Path) -> None:
-    name = plant.register(small_repo(tmp_path / "repo"))
+    name = plant.register(shipped(tmp_path / "repo"))
     first = plant.add(name, "slow")
     second = plant.add(name, after=(first,))
     assert any(first in reason for reason in plant.task(second).why)
@@ -59,7 +59,7 @@ def test_dependents_wait_and_then_start_from_the_landed_change(plant: Factory, t
 
 
 def test_a_review_gate_holds_until_a_person_answers_what_was_shown(plant: Factory, tmp_path: Path) -> None:
-    name = plant.register(small_repo(tmp_path / "repo", extra='[policy]\nship = ["docs/**"]\n'))
+    name = plant.register(shipped(tmp_path / "repo", extra='[policy]\nship = ["docs/**"]\n'))
     task = plant.add(name)
     plant.until(lambda: plant.gate(task), what="the gate")
     gate = plant.gate(task)
@@ -73,7 +73,7 @@ def test_a_review_gate_holds_until_a_person_answers_what_was_shown(plant: Factor
 
 
 def test_a_rejected_change_goes_back_with_the_reason(plant: Factory, tmp_path: Path) -> None:
-    name = plant.register(small_repo(tmp_path / "repo", extra='[policy]\nship = ["docs/**"]\n'))
+    name = plant.register(shipped(tmp_path / "repo", extra='[policy]\nship = ["docs/**"]\n'))
     task = plant.add(name)
     plant.until(lambda: plant.gate(task), what="the gate")
     gate = plant.gate(task)
@@ -86,7 +86,7 @@ def test_a_rejected_change_goes_back_with_the_reason(plant: Factory, tmp_path: P
 
 
 def test_a_question_becomes_a_gate_and_the_answer_reaches_the_agent(plant: Factory, tmp_path: Path) -> None:
-    task = plant.add(plant.register(small_repo(tmp_path / "repo")), "ask")
+    task = plant.add(plant.register(shipped(tmp_path / "repo")), "ask")
     plant.until(lambda: plant.gate(task), what="the question")
     gate = plant.gate(task)
     assert gate is not None and gate.kind == "question"
@@ -95,7 +95,7 @@ def test_a_question_becomes_a_gate_and_the_answer_reaches_the_agent(plant: Facto
 
 
 def test_cancel_ends_the_agent_and_keeps_its_work(plant: Factory, tmp_path: Path) -> None:
-    repo = small_repo(tmp_path / "repo")
+    repo = shipped(tmp_path / "repo")
     task = plant.add(plant.register(repo), "hang")
     plant.until(lambda: plant.sessions() and plant.sessions()[0].started, what="the agent")
     place = Path(plant.sessions()[0].path)
@@ -112,7 +112,7 @@ def test_cancel_ends_the_agent_and_keeps_its_work(plant: Factory, tmp_path: Path
 
 
 def test_a_pulled_cord_lets_nothing_start_until_resumed(plant: Factory, tmp_path: Path) -> None:
-    name = plant.register(small_repo(tmp_path / "repo"))
+    name = plant.register(shipped(tmp_path / "repo"))
     plant.do(i.PullCord(repo=name, line="build", because="the line smells"))
     task = plant.add(name)
     assert plant.task(task).state == "paused"
@@ -125,7 +125,7 @@ def test_a_pulled_cord_lets_nothing_start_until_resumed(plant: Factory, tmp_path
 
 
 def test_a_daemon_that_is_killed_adopts_its_agents_untouched(plant: Factory, tmp_path: Path) -> None:
-    task = plant.add(plant.register(small_repo(tmp_path / "repo")), "slow")
+    task = plant.add(plant.register(shipped(tmp_path / "repo")), "slow")
     plant.until(lambda: plant.sessions() and plant.sessions()[0].started, what="the agent")
     plant.kill()
     plant.start()
@@ -138,7 +138,7 @@ LIARS = ("lie", "empty-commit", "invent-sha", "steal", "delete-tests", "edit-che
 
 
 def test_no_liar_ever_lands(plant: Factory, tmp_path: Path) -> None:
-    repo = small_repo(tmp_path / "repo", extra="[factory]\nwip = 3\n", files={"tests/two.txt": "ok\n"})
+    repo = shipped(tmp_path / "repo", extra="[factory]\nwip = 3\n", files={"tests/two.txt": "ok\n"})
     before = git(repo, "rev-parse", "main")
     name = plant.register(repo)
     tasks = [plant.add(name, scenario, title=scenario) for scenario in LIARS]

@@ -16,7 +16,7 @@ from andon.schema.ids import TaskId
 from andon.schema.inputs import CheckoutReady
 from andon.schema.views import EntryView
 from checkoutkit import Blobs, Floor, floor
-from factory import factory, git, small_repo
+from factory import factory, git, small_repo, without_walls
 from gitkit import commit, run
 from support import wait_for
 from wholekit import contents, program
@@ -290,7 +290,7 @@ subprocess.run(["git", "commit", "-qm", "what was asked for"], check=True)
 def test_a_conflict_of_two_tasks_is_resolved_by_a_proposal_that_the_agent_took_and_the_checks_proved(tmp_path: Path) -> None:
     repo = small_repo(tmp_path / "repo", files={"agent.py": AGENT_PY, "src/f.py": BASE, "new.py": OURS, "newer.py": THEIRS})
     text = (repo / "andon.toml").read_text()
-    (repo / "andon.toml").write_text(AGENT + text[text.index("[checks.tests]"):text.index("[policy]")])
+    (repo / "andon.toml").write_text(without_walls(AGENT + text[text.index("[checks.tests]"):text.index("[policy]")]))
     git(repo, "commit", "-qam", "settings")
     program(tmp_path / "bin/mergiraf", SOLVES)
     with factory(tmp_path / "f", {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}) as plant:

@@ -35,6 +35,9 @@ report = "junit"
 stations = ["build", "land"]
 [policy]
 ship = ["**"]
+walls = "none"
+[sandbox]
+level = "none"
 [budget]
 task = {{ attempts = 2 }}
 [retry]

@@ -55,9 +55,11 @@ def write_scenarios(tasks: tuple[DemoTask, ...], into: Path) -> dict[str, str]:
     return specs
 
 
-def andon_toml(project: Fetched, python: str = "python3") -> str:
-    """The settings of the demo's repository; `python` is an interpreter that has pytest."""
+def andon_toml(project: Fetched, python: str = "python3", scenarios: Path | None = None) -> str:
+    """The settings of the demo's repository; `python` is an interpreter that has pytest, `scenarios` the folder in which the
+    scripted agents find what to act out: within walls it exists because it is named."""
     run = PYTEST.replace("{python}", shlex.quote(python))
+    walls = f"\n[sandbox]\nread = [{_value(str(scenarios))}]\n" if scenarios else ""
     return f"""# Settings of this repository for andon. `andon config show` gives every value with its origin.
 
 [factory]
@@ -81,7 +83,7 @@ review = [{_value(REVIEW[project.name])}]
 
 [budget]
 task = {{ attempts = 3 }}
-"""
+{walls}"""
 
 
 def scenario_toml(about: str, steps: list[dict[str, object]]) -> str:

@@ -51,6 +51,8 @@ def summary(gate: GateView) -> list[str]:
     lines = [f"{gate.gate}  {gate.task}  {out.clean(gate.title)}"]
     if gate.commit or gate.files:
         lines.append(f"  change  {plural(gate.files, 'file')}, +{gate.insertions} -{gate.deletions}, commit {gate.commit[:10]}")
+    if gate.walls:
+        lines.append(f"  walls   {gate.walls}: the weakest that it was built or proven within")
     lines += [f"  {out.paint(f'{out.state_word(claim.status):<13}', claim.status)} {out.clean(claim.claim)}"
               + (f": {out.clean(claim.because)}" if claim.because else "") for claim in gate.claims]
     if gate.bound:

@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         with connect(home, start=True) as client:
             driver = Driver(home, patience=2.0 if plain else args.patience, tell=say if plain else None)
             driver.tasks = add_tasks(client, repo, specs)
-            say(f"{len(driver.tasks)} tasks are on the line; scripted agents go to work")
+            say(f"{len(driver.tasks)} tasks are on the line; scripted agents go to work {within(client)}")
             watch(driver, home, plain=plain)
         good = recheck(home, repo, driver)
         say(f"from nothing to here: {time.monotonic() - began:.0f} s")
@@ -129,7 +129,7 @@ def make_repository(place: Path, *, bundled: bool, speed: float) -> tuple[Path, 
     say("getting a sample project …")
     project = bundled_project(repo) if bundled else fetch_project(repo)
     say(f"{project.name} {project.version}: {project.because}")
-    toml = andon_toml(project, sys.executable)
+    toml = andon_toml(project, sys.executable, place / "scenarios")
     if speed != 1.0:
         for name in ("scripted", "sitter"):
             toml = toml.replace(f'use = "{name}"', f'use = "{name}"\nenv = {{ ANDON_SCRIPTED_SPEED = "{speed}" }}')
@@ -164,6 +164,18 @@ def add_tasks(client: Client, repo: Path, specs: dict[str, DemoTaskSpec]) -> dic
         waits = f"   after {', '.join(command.after)}" if command.after else ""
         say(f"  {ids[key]:<4} {task.title}{waits}")
     return {ids[key]: task.role for key, task in specs.items()}
+
+
+def within(client: Client) -> str:
+    """What stands around the demo's agents and checks, as the daemon found it."""
+    from andon.cli.reach import of
+    from andon.schema.views import FactoryView
+
+    best = next((view.walls for view in of(FactoryView, client.views())), None)
+    if best is None:
+        return "within walls that are not known"
+    weak = f"; {best.because} {best.mend} You are asked before each change lands." if best.level != "strict" else ""
+    return f"within walls of level {best.level}{weak}"
 
 
 def watch(driver: Driver, home: Layout, *, plain: bool) -> None:

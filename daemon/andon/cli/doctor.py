@@ -18,8 +18,8 @@ from andon.client import VERSION, DaemonDown, connect
 from andon.schema import wire
 from andon.schema.errors import Mistake, Problem
 from andon.schema.layout import SOCKET_PATH_LIMIT, Layout
-from andon.schema.sandbox import LEVELS
-from andon.schema.views import FactoryView, RepositoryView
+from andon.schema.sandbox import Reached, rank
+from andon.schema.views import RepositoryView
 
 EXAMPLES = """\
 examples:
@@ -138,29 +138,45 @@ def _socket(layout: Layout) -> Finding:
 
 
 def _walls(layout: Layout) -> list[Finding]:
-    """What this machine gives to agents and checks, as the daemon found it, and what each repository asks for."""
+    """What this machine gives to agents and checks, as the daemon finds it now, and what each repository asks for and gets."""
     try:
         with connect(layout, face="doctor") as client:
+            seen = client.ask(wire.TryWalls(attack=False))
             views = client.views()
-    except Mistake:
+    except DaemonDown:
+        mend = "`andon up` starts the daemon, which tries it out"
+        return [Finding(part="walls", state="note", told="not known: the daemon is not running", mend=mend)]
+    except Mistake as mistake:
+        return [Finding(part="walls", state="note", told=f"not known: {mistake.problem.what}", mend=mistake.problem.mend)]
+    if not isinstance(seen, wire.WallsAre):
         return []
-    best = next((view.walls for view in views if isinstance(view, FactoryView)), None)
-    if best is None:
-        return []
+    best = seen.reached
     told = f"{best.level}{f' by {best.tool}' if best.tool else ''}" + (f"; {best.because}" if best.because else "")
     state: Literal["ok", "note"] = "ok" if best.level == "strict" else "note"
     found = [Finding(part="walls", state=state, told=f"this machine gives {told}", mend=best.mend)]
-    for view in views:
-        if not isinstance(view, RepositoryView):
-            continue
-        short = LEVELS.index(view.walls) > LEVELS.index(best.level)
-        mend = 'write level = "strict" under [sandbox] in andon.toml' if view.walls == "none" else ""
-        found.append(Finding(
-            part=f"walls of {view.repo}", state="missing" if short else "ok" if view.walls == "strict" else "note",
-            told=f"its agents and checks run at level {view.walls}" + (": nothing starts, the machine gives less" if short else ""),
-            mend=best.mend if short else mend,
-        ))
-    return found
+    return found + [_asked(view, best) for view in views if isinstance(view, RepositoryView)]
+
+
+def _asked(view: RepositoryView, best: Reached) -> Finding:
+    """What one repository asks for, what its agents and checks get, and what follows for landing."""
+    part, asked = f"walls of {view.repo}", f"asks for {'the best' if view.walls == 'best' else view.walls}"
+    if not view.walls_now:
+        return Finding(part=part, state="missing", told=f"{asked}: nothing starts, the machine gives {best.level}", mend=best.mend)
+    told = f"{asked}, agents and checks run at level {view.walls_now}"
+    enough = rank(view.walls_now) >= rank(view.walls_least)
+    if not enough:
+        told += f": below {view.walls_least}, so a person is asked before a change lands"
+    elif view.walls_least != "strict":
+        told += f"; changes built within walls of level {view.walls_least} land without a person ([policy] walls)"
+    strict = view.walls_now == "strict" and view.walls_least == "strict"
+    if view.isolation == "worktree":
+        mend = 'write isolation = "clone" under [checkout] in andon.toml'
+        shared = "agents run without walls, for a linked worktree shares the repository's git directory"
+        told = shared if enough else f"{shared}: a person is asked before a change lands"
+        return Finding(part=part, state="note", told=told, mend=mend)
+    lowered = 'write level = "best" under [sandbox] in andon.toml' if view.walls in ("none", "partial") else ""
+    mend = lowered or ("" if enough else best.mend)
+    return Finding(part=part, state="ok" if strict else "note", told=told, mend=mend)
 
 
 def _attacks(layout: Layout) -> list[Finding]:

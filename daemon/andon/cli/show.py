@@ -174,6 +174,7 @@ def _facts(task: TaskView) -> list[tuple[str, str]]:
         ("paths", ", ".join(task.paths)),
         ("overlaps", ", ".join(task.overlaps)),
         ("change", change + (f", commit {task.commit[:10]}" if task.commit else "") + (f", risk {task.risk}" if task.risk else "")),
+        ("walls", task.walls),
         ("landed", task.landed),
     ]
 
@@ -198,9 +199,9 @@ def _attempts(detail: TaskDetail) -> None:
     if not detail.attempts:
         return
     print(out.paint("\nattempts", "bold"))
-    rows = [(one.attempt, one.agent, one.state, one.isolation, out.age(one.started), one.commit[:10],
+    rows = [(one.attempt, one.agent, one.state, one.isolation, one.walls, out.age(one.started), one.commit[:10],
              one.outcome + (f"  kept at {one.salvage}" if one.salvage else "")) for one in detail.attempts]
-    out.table(rows, ("ATTEMPT", "AGENT", "STATE", "CHECKOUT", "AGE", "COMMIT", "OUTCOME"), indent="  ")
+    out.table(rows, ("ATTEMPT", "AGENT", "STATE", "CHECKOUT", "WALLS", "AGE", "COMMIT", "OUTCOME"), indent="  ")
 
 
 def _timeline(detail: TaskDetail) -> None:

@@ -4,6 +4,7 @@ import argparse
 from collections import Counter
 
 from andon.cli import codes, out, reach
+from andon.schema.sandbox import Reached
 from andon.schema.sentences import plural
 from andon.schema.views import (
     AnyView,
@@ -42,10 +43,19 @@ def run(args: argparse.Namespace) -> int:
         because = f": {factory.because}" if factory.because else ""
         _tell("daemon", f"{factory.mode}, version {factory.version}, pid {pid}, up {out.age(factory.started_at)}, "
                         f"{factory.wip} of {plural(factory.wip_limit, 'agent')} at work{because}")
+        _tell("walls", _walls(factory.walls))
     _repositories(views)
     _tasks(views)
     _needs(views)
     return codes.OK
+
+
+def _walls(best: Reached | None) -> str:
+    """What stands around agents and checks of repositories that ask for the best; why it is not more, and the mend."""
+    if best is None:
+        return "not known which this machine gives; `andon doctor` looks"
+    tool = f" by {best.tool}" if best.tool else ""
+    return " ".join(filter(None, (f"{best.level}{tool}{':' if best.because else ''}", best.because, best.mend)))
 
 
 def _repositories(views: tuple[AnyView, ...]) -> None:
@@ -53,6 +63,7 @@ def _repositories(views: tuple[AnyView, ...]) -> None:
     for repo in repos:
         facts = [f"target {repo.target} at {repo.trunk[:10]}"]
         facts += ["not trusted: run `andon trust`"] if not repo.trusted else []
+        facts += [f"walls: {repo.walls_now or f'{repo.walls}, which this machine does not give'}"]
         facts += [f"your branch is behind: {repo.behind}" + (f" ({repo.mend})" if repo.mend else "")] if repo.behind else []
         _tell("repo", f"{repo.repo} at {repo.path}: {'; '.join((*facts, *repo.notes))}")
     for line in reach.of(LineView, views):

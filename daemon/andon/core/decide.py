@@ -8,7 +8,7 @@ State each time, so a lost or doubled input can only cost time.
 from collections.abc import Callable
 from typing import Any
 
-from andon.core import messages, money, race, resume, schedule, sessions
+from andon.core import messages, money, race, resume, schedule, sessions, walls
 from andon.core.evolve import fold
 from andon.core.failure import backoff_ms
 from andon.core.queue import clashes, hears, proving, reverts
@@ -60,7 +60,7 @@ def follow(state: State, at: int, place: int) -> tuple[list[e.Event], int]:
 
     Going on from a place keeps a cascade over n tasks linear; whatever is decided last is decided after a whole round.
     """
-    stale = (check.stale_runs(state) or mended(state) or money.ticked(state, at)) if place == 0 else []
+    stale = (check.stale_runs(state) or mended(state) or walls.told(state) or money.ticked(state, at)) if place == 0 else []
     if stale:
         return stale, 0
     for index in range(place, len(state.open)):
@@ -198,6 +198,11 @@ def started(state: State, given: i.DaemonStarted, at: int) -> list[e.Event]:
     return [e.FactoryStarted(version=given.version, pid=given.pid, boot=given.boot, cores=given.cores, walls=given.walls)]
 
 
+def walls_looked(state: State, given: i.WallsLooked, at: int) -> list[e.Event]:
+    """The machine was looked at again; said when it gives something else."""
+    return [e.WallsSeen(reached=given.reached)] if given.reached != state.walls else []
+
+
 def stopping(state: State, given: i.DaemonStopping, at: int) -> list[e.Event]:
     """A daemon leaves."""
     return [e.FactoryStopped(because=given.because)]
@@ -287,6 +292,7 @@ def session_started(state: State, given: i.SessionStarted, at: int) -> list[e.Ev
         return []
     return [e.AttemptStarted(
         attempt=given.attempt, pid=given.pid, ticks=given.ticks, boot=given.boot, session=given.session,
+        walls=given.walls,
     )]
 
 
@@ -479,7 +485,7 @@ def ticked(state: State, given: i.Ticked, at: int) -> list[e.Event]:
 Handler = Callable[[State, Any, int], list[e.Event]]
 HANDLERS: dict[type, Handler] = {
     i.AddTask: add, i.AnswerGate: answer, i.CancelTask: cancel, i.RetryTask: retry, i.PullCord: pull, i.ReleaseCord: release,
-    i.TrustCommands: trust, i.DaemonStarted: started, i.DaemonStopping: stopping, i.Ticked: ticked,
+    i.TrustCommands: trust, i.DaemonStarted: started, i.WallsLooked: walls_looked, i.DaemonStopping: stopping, i.Ticked: ticked,
     i.PersonSettingsSeen: person_settings, i.RepositorySeen: repository_seen, i.SettingsSeen: settings_seen,
     i.SettingsBad: settings_bad, i.TroubleSeen: trouble, i.TroubleGone: trouble_gone,
     i.EffectFailed: effect_failed, i.CheckoutReady: checkout_ready, i.SessionStarted: session_started,

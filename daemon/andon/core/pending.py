@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from andon.core import sessions
+from andon.core import sessions, walls
 from andon.core.prompt import prompt_for, whole_prompt
 from andon.core.queue import reverts
 from andon.core.queue.standing import slots
@@ -93,7 +93,7 @@ def prepare(state: State, attempt: Attempt) -> f.Effect:
         attempt=attempt.attempt, task=attempt.task, repo=attempt.repo, git_dir=repo.git_dir, path=repo.path, base=attempt.base,
         start=attempt.start, previous=task.previous.commit if task.previous else Oid(""), checkout=repo.settings.checkout,
         port=attempt.port, try_=tries_of(state, attempt.attempt, "prepare-checkout"), rebase=attempt.rebase,
-        structured=repo.settings.queue.structured == "propose",
+        structured=repo.settings.queue.structured == "propose", walls=walls.of_agents(repo),
     )
 
 
@@ -108,7 +108,7 @@ def start(state: State, attempt: Attempt) -> f.Effect | None:
         agent=agent, path=attempt.path, base=attempt.base, port=attempt.port, ports=attempt.ports,
         try_=tries_of(state, attempt.attempt, "start-session"), sitting=attempt.sitting, resume=attempt.resume,
         whole=whole_prompt(task, attempt) if attempt.resume else "", repository=repo.path,
-        git_dir=repo.git_dir, walls=repo.settings.sandbox,
+        git_dir=repo.git_dir, walls=walls.of_agents(repo),
     )
 
 
@@ -139,7 +139,7 @@ def remove(state: State, attempt: Attempt) -> f.Effect:
     checkout = repo.settings.checkout
     return f.RemoveCheckout(
         attempt=attempt.attempt, repo=attempt.repo, git_dir=repo.git_dir, path=attempt.path, base=attempt.base,
-        checkout=checkout if repo.is_trusted else msgspec.structs.replace(checkout, teardown=()),
+        checkout=checkout if repo.is_trusted else msgspec.structs.replace(checkout, teardown=()), walls=walls.of_agents(repo),
     )
 
 
@@ -192,7 +192,9 @@ def merged(state: State, landing: Landing) -> tuple[f.MergeMember, ...]:
     for member in landing.members:
         task = state.tasks[member.task]
         attempt = task.work.attempt if task.work else ""
-        trailers = (f"Andon-Task: {member.task}", *([f"Andon-Attempt: {attempt}"] if attempt else []))
+        level = walls.level_of(task)
+        trailers = (f"Andon-Task: {member.task}", *([f"Andon-Attempt: {attempt}"] if attempt else []),
+                    *([f"Andon-Walls: {level}"] if level else []))
         found.append(f.MergeMember(
             task=member.task, commit=member.commit, at=member.at, title=task.title,
             trailers=(*trailers, *([f"Andon-Reverts: {task.reverts}"] if task.reverts else [])),

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from andon.core import money, schedule
+from andon.core import money, schedule, walls
 from andon.core.queue.views import queue_views
-from andon.core.state import Attempt, Claim, Gate, Repository, Run, State, Task, cord_key, station_of
+from andon.core.state import Attempt, Claim, Gate, Repository, Run, State, Task, cord_key, cord_of, station_of
 from andon.schema import views as v
 from andon.schema.ids import AttemptId, Digest, Oid, TaskId
+from andon.schema.sandbox import Shown, shown
 from andon.schema.signals import Verdict
 
 OWN_CLAIMS = ("work", "scope")
@@ -20,7 +21,7 @@ def project(state: State, sightings: Mapping[AttemptId, Verdict], over: tuple[Ta
     views: list[v.AnyView] = [factory_view(state)]
     busy, live = schedule.busy_tasks(state), schedule.live_attempts(state)
     for repo in state.repos.values():
-        views.append(repository_view(repo))
+        views.append(repository_view(state, repo))
         views += line_views(state, repo)
         views += queue_views(state, repo)
     for task in (*over, *(state.tasks[known] for known in state.open)):
@@ -44,14 +45,21 @@ def factory_view(state: State) -> v.FactoryView:
     )
 
 
-def repository_view(repo: Repository) -> v.RepositoryView:
+def repository_view(state: State, repo: Repository) -> v.RepositoryView:
     """A repository and whether the person's branch follows."""
     behind = "" if repo.mirrored else repo.mirror_because
     return v.RepositoryView(
         repo=repo.repo, path=repo.path, target=repo.settings.target, trunk=repo.trunk, trusted=repo.is_trusted,
         commands=repo.commands, behind=behind, mend="" if repo.mirrored else repo.mirror_mend, notes=repo.notes,
         isolation=repo.settings.checkout.isolation, walls=repo.settings.sandbox.level,
+        walls_now="" if schedule.unwalled(state, repo) else now_view(state, repo),
+        walls_least=repo.settings.policy.walls,
     )
+
+
+def now_view(state: State, repo: Repository) -> Shown:
+    """The weaker of what its agents and its checks run at now."""
+    return "none" if walls.of_agents(repo).level == "none" else shown(walls.given(state, repo))
 
 
 def line_views(state: State, repo: Repository) -> list[v.LineView]:
@@ -91,7 +99,7 @@ def task_state(state: State, task: Task) -> v.TaskState:
         return "waiting"
     if attempt is not None:
         return "building"
-    if cord_key(task.repo, task.line) in state.cords and (station is None or station.kind in ("agent", "land")):
+    if cord_of(state, task) is not None and (station is None or station.kind in ("agent", "land")):
         return "paused"
     if station is None or station.kind == "agent":
         return "queued"
@@ -120,7 +128,20 @@ def task_view(
         paths=task.paths, overlaps=tuple(schedule.overlaps(task, busy)) if not task.over else (), priority=task.priority,
         commit=work.commit if work else Oid(""), landed=task.landed, risk=gate.risk if gate and gate.kind == "review" else "",
         insertions=work.insertions if work else 0, deletions=work.deletions if work else 0, files=work.paths_total if work else 0,
+        walls=walls_view(task, attempt),
     )
+
+
+def walls_view(task: Task, attempt: Attempt | None) -> Shown:
+    """The walls of a card: of its change, while an agent is at it of that one."""
+    if attempt is not None and attempt.live:
+        return attempt_walls(attempt)
+    return shown(walls.level_of(task)) if walls.levels(task) else attempt_walls(attempt) if attempt is not None else ""
+
+
+def attempt_walls(attempt: Attempt) -> Shown:
+    """The walls of an attempt, once it has started."""
+    return shown(attempt.walls) if attempt.started_at else ""
 
 
 def why_view(state: State, task: Task, busy: Sequence[Task], held: Sequence[Attempt] | None) -> tuple[str, ...]:
@@ -173,6 +194,7 @@ def claim_cell(claim: Claim) -> v.ClaimCell:
     """One cell."""
     return v.ClaimCell(
         claim=claim.claim, status=claim.status, because=claim.because, commit=claim.commit, run=claim.run, at=claim.at,
+        walls=shown(claim.walls) if claim.run else "",
     )
 
 
@@ -221,6 +243,7 @@ def session_view(state: State, attempt: Attempt, sightings: Mapping[AttemptId, V
         conversation=attempt.conversation, sitting=attempt.sitting, input_tokens=attempt.spent.input,
         output_tokens=attempt.spent.output, usd=attempt.spent.usd, metered=attempt.spent.metered or attempt.metered,
         taken=attempt.taken, ladder=attempt.stuck.taken if attempt.stuck else (), outbox=len(attempt.outbox),
+        walls=attempt_walls(attempt),
     )
 
 
@@ -233,7 +256,7 @@ def gate_view(state: State, gate: Gate) -> v.GateView:
         options=gate.options, recommendation=gate.recommendation, because=gate.because, risk=gate.risk, opened_at=gate.opened_at,
         commit=gate.commit, bound=gate.bound, diff=work.diff if work else Digest(""), claims=claim_cells(state, task),
         files=work.paths_total if work else 0, insertions=work.insertions if work else 0, deletions=work.deletions if work else 0,
-        attempts=len(task.attempts), attempt=gate.attempt,
+        attempts=len(task.attempts), attempt=gate.attempt, walls=shown(gate.walls) if gate.kind == "review" and work else "",
     )
 
 
@@ -244,7 +267,7 @@ def attempt_details(state: State, task: Task) -> tuple[v.AttemptDetail, ...]:
         v.AttemptDetail(
             attempt=attempt.attempt, number=attempt.number, agent=attempt.agent, state=attempt.phase, base=attempt.base,
             path=attempt.path, isolation=attempt.isolation, session=attempt.session, port=attempt.port, started=attempt.started_at,
-            ended=attempt.ended_at, outcome=attempt.outcome, salvage=attempt.salvage,
+            ended=attempt.ended_at, outcome=attempt.outcome, salvage=attempt.salvage, walls=attempt_walls(attempt),
         )
         for attempt in known
     )

@@ -5,7 +5,7 @@ from itertools import islice
 
 from andon.core import money, race
 from andon.core.globs import may_overlap
-from andon.core.state import Attempt, Repository, State, Task, cord_key, line_of, open_tasks, station_of
+from andon.core.state import Attempt, Repository, State, Task, cord_of, line_of, open_tasks, station_of
 from andon.core.wanted import (
     agent_of as agent_of,
     live_attempts as live_attempts,
@@ -15,7 +15,7 @@ from andon.core.wanted import (
 )
 from andon.schema import events as e
 from andon.schema.ids import Oid, TaskId, attempt_id
-from andon.schema.sandbox import LEVELS
+from andon.schema.sandbox import rank
 from andon.schema.settings import Line, Station
 
 PORT_BASE = 20_000
@@ -44,7 +44,7 @@ def asked(task: Task) -> list[str]:
 
 def stopped(state: State, task: Task) -> list[str]:
     """That the line stands still."""
-    cord = state.cords.get(cord_key(task.repo, task.line)) if not task.reverts else None
+    cord = cord_of(state, task)
     return [f"line {task.line} is stopped by {cord.by}: {cord.because}"] if cord else []
 
 
@@ -56,7 +56,7 @@ def untrusted(repo: Repository) -> list[str]:
 def unwalled(state: State, repo: Repository) -> list[str]:
     """That this machine gives weaker walls than the settings ask for."""
     wanted, best = repo.settings.sandbox.level, state.walls
-    if best is None or LEVELS.index(best.level) >= LEVELS.index(wanted):
+    if best is None or rank(best.level) >= rank(wanted):
         return []
     return [f"walls of level {wanted} are asked for, and this machine gives {best.level}: {best.because} {best.mend}".strip()]
 

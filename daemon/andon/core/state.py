@@ -6,7 +6,7 @@ from immutables import Map
 from andon.core.queue.facts import Landing as Landing, Queue
 from andon.schema.events import ClaimStatus, FailureClass, Option, Result, Risk
 from andon.schema.ids import AttemptId, Digest, GateId, LandingId, Oid, RepoId, RunId, TaskId
-from andon.schema.sandbox import Reached
+from andon.schema.sandbox import Known, Reached
 from andon.schema.settings import FactorySettings, Line, Settings, Station
 
 KEPT_HISTORY = 400
@@ -41,6 +41,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     run: RunId = RunId("")
     at: int = 0
     detail: str = ""
+    walls: Known = ""
+    """That its run had; empty: not known, or no run stands behind it."""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +73,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     insertions: int = 0
     deletions: int = 0
     diff: Digest = Digest("")
+    walls: Known = ""
+    """The weakest that it was built within, the work that it goes on from included; empty: not known."""
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,6 +175,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """claimed, prepared, running, ended, closed, removed."""
     path: str = ""
     isolation: str = ""
+    walls: Known = ""
+    """The weakest that its sittings had; empty: not known, or not started."""
     session: str = ""
     started_at: int = 0
     ended_at: int = 0
@@ -275,6 +281,13 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
         return self.phase == "running" and not (self.stop_asked or self.pause_asked or self.suspended or self.finish_asked)
 
 
+class Consent(msgspec.Struct, frozen=True, kw_only=True):
+    """A person let exactly this commit land, having been told of these walls."""
+
+    commit: Oid
+    walls: Known
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """One task and where it stands on its line."""
 
@@ -310,6 +323,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     gate: GateId = GateId("")
     approved: Digest = Digest("")
     """The digest that a person approved; another change needs another approval."""
+    consent: Consent | None = None
+    """Up to which walls a person let its change land; None when nobody was asked."""
     rerun: int = 0
     """Runs of unevaluated checks that were repeated by themselves since the change was accepted."""
     queued: int = 0
@@ -378,6 +393,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     """Names of failing tests, at most 50."""
     lost_tests: tuple[str, ...]
     seq: int
+    walls: Known = ""
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True):
@@ -398,6 +414,8 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     station: str
     opened_at: int
     ask: str = ""
+    walls: Known = ""
+    """For `review`: what the person is told of its walls."""
 
 
 class Repository(msgspec.Struct, frozen=True, kw_only=True):
@@ -518,6 +536,12 @@ def proof_key(repo: RepoId, tree: Oid, definition: Digest) -> str:
 def cord_key(repo: RepoId, line: str) -> str:
     """The name of a line's cord."""
     return f"{repo}/{line}"
+
+
+def cord_of(state: State, task: Task) -> Cord | None:
+    """The cord that stops a task; None while its line moves. What takes a landed change back is not held up by the cord that asks
+    for it."""
+    return None if task.reverts else state.cords.get(cord_key(task.repo, task.line))
 
 
 def line_of(state: State, task: Task) -> Line | None:

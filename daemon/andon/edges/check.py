@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 import msgspec
 
-from andon.edges import beneath, enclose, evidence, jobs, report, salvage, withheld
+from andon.edges import beneath, enclose, evidence, jobs, report, salvage, unseen, withheld
 from andon.edges.process import MARKER
 from andon.edges.proving import Proving
+from andon.edges.walled import Ways, nowhere
 from andon.schema.effects import RunCheck
 from andon.schema.errors import Mistake
 from andon.schema.faults import point
@@ -21,6 +22,7 @@ from andon.schema.ids import Digest
 from andon.schema.inputs import CheckRan
 from andon.schema.jobs import LOG, START, Exit, Job
 from andon.schema.layout import Layout
+from andon.schema.sandbox import Sandbox
 from andon.schema.sentences import plural
 
 TAIL_CHARS = 3500
@@ -50,8 +52,11 @@ class Checks:
     def __init__(self, layout: Layout, proving: Proving, blobs: Shelf) -> None:
         self._layout, self._proving, self._blobs = layout, proving, blobs
 
-    async def run(self, effect: RunCheck) -> CheckRan:
-        """Prove one check. A run that a killed daemon left behind was ended by `sweep`; it is simply run again."""
+    async def run(self, effect: RunCheck, ways: Ways = nowhere) -> CheckRan:
+        """Prove one check; `ways` gives what leads out of its walls.
+
+        A run that a killed daemon left behind was ended by `sweep`; it is simply run again.
+        """
         withheld.name(effect.walls.secrets)
         folder: Path | None = None
         try:
@@ -61,13 +66,13 @@ class Checks:
                     landing=effect.landing,
                 ) as slot:
                     folder = self._folder(effect)
-                    seen = await self._execute(effect, slot, folder)
+                    seen, box = await self._execute(effect, slot, folder, ways)
                     touched = await self._proving.tampered(slot)
             except Mistake as error:
                 told = f"{error.problem.what} {error.problem.where}".strip()[:500]
                 return CheckRan(run=effect.run, result="unevaluated", because=told, cause="storage", tail=str(error)[:TAIL_CHARS])
             point("run-check.ended")
-            return await asyncio.to_thread(self._conclude, effect, folder, seen, touched)
+            return await asyncio.to_thread(self._conclude, effect, folder, seen, touched, box)
         finally:  # also of a run that nobody wants any more; should something still run there, the next start looks after it
             if folder is not None and not isinstance(jobs.probe(folder), jobs.Running):
                 await whole(self._forget(folder))
@@ -95,12 +100,13 @@ class Checks:
             number += 1
         return self._layout.job(f"{effect.run}-{number}")
 
-    async def _execute(self, effect: RunCheck, slot: Path, folder: Path) -> Exit:
+    async def _execute(self, effect: RunCheck, slot: Path, folder: Path, ways: Ways) -> tuple[Exit, Sandbox | None]:
         job = job_of(effect, slot, folder)
         for name in ("tmp", REPORTS):
             (folder / name).mkdir(parents=True, exist_ok=True)
+        doors = await ways(folder.name)
         box, env = await asyncio.to_thread(
-            enclose.check, effect.walls, job=folder, slot=slot, git_dir=effect.git_dir, env=job.env, doors=enclose.Doors(),
+            enclose.check, effect.walls, job=folder, slot=slot, git_dir=effect.git_dir, env=job.env, doors=doors,
             commands=(*effect.checkout.setup, effect.check.run),
         )
         jobs.write_job(folder, msgspec.structs.replace(job, env=env, sandbox=box))
@@ -112,25 +118,38 @@ class Checks:
         finally:
             if not ended:
                 await whole(jobs.stop(folder, 0.5))
-        return seen.exit if isinstance(seen, jobs.Ended) else Exit(because="stopped", signal=9)
+        return seen.exit if isinstance(seen, jobs.Ended) else Exit(because="stopped", signal=9), box
 
-    def _conclude(self, effect: RunCheck, folder: Path, seen: Exit, touched: tuple[str, ...]) -> CheckRan:
+    def _conclude(self, effect: RunCheck, folder: Path, seen: Exit, touched: tuple[str, ...],
+                  box: Sandbox | None) -> CheckRan:
         """Read report and log, keep them as blobs, and write the statement."""
         found = report.judge(effect.check, seen, report_of(folder))
         if touched and found.result == "pass":
             because = f"the run changed {plural(len(touched), 'tracked file')}: {', '.join(touched[:3])}"
             found = msgspec.structs.replace(found, result="unevaluated", cause="tampered", because=because)
         log = _log_of(folder)
+        if box is not None and found.result != "pass":
+            found = self._missed(effect, box, found, log, seen)
         names = json.dumps(list(found.names)).encode()
         ran = CheckRan(
             run=effect.run, result=found.result, because=found.because, cause=found.cause, passed=found.passed,
             failed=found.failed, skipped=found.skipped, failing=found.failing, seconds=seen.seconds, cpu_s=seen.cpu_s,
             names=self._blobs.put(names) if effect.check.report == "junit" else Digest(""), log=self._blobs.put(log),
             report=self._keep_report(folder), lost_tests=self._lost(effect, found.names), tail=tail_of(found.told, log),
+            walls=jobs.walls_of(folder, box),
         )
         ran = msgspec.structs.replace(ran, evidence=self._blobs.put(evidence.statement(effect, ran, seen)))
         point("run-check.concluded")
         return ran
+
+    def _missed(self, effect: RunCheck, box: Sandbox, found: report.Verdict, log: bytes, seen: Exit) -> report.Verdict:
+        """A run that did not find a program which this machine has, outside of its walls, says nothing about the change."""
+        commands = (*effect.checkout.setup, effect.check.run)
+        if seen.code == report.SETUP_EXIT and not box.forwards and box.network == "none":
+            reach = "[sandbox] check_network and registries say what it may reach"
+            found = msgspec.structs.replace(found, because=f"{found.because}; within its walls it has no network: {reach}")
+        told = unseen.program(box, commands, log, os.environ.get("PATH", os.defpath), not_found=seen.code in (126, 127))
+        return msgspec.structs.replace(found, result="unevaluated", cause="missing-tool", because=told) if told else found
 
     def _keep_report(self, folder: Path) -> Digest:
         """The report as a blob; nothing when it cannot be read."""

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import msgspec
 
-from andon.edges import marker, salvage, structured
+from andon.edges import marker, salvage, structured, walled
 from andon.edges.changes import PATHS_LIMIT, Blobs, read_changes
 from andon.edges.git import EMAIL, FETCH, NAME, NONE, GitFailed, common_lock, drop_ref, git, held, look, read_ref, set_ref
 from andon.edges.marker import Marker
 from andon.edges.replay_commits import NotReplayed, replay
 from andon.edges.repository import is_ancestor, tree_of
 from andon.edges.scratch import excludes, head_of, read_plain, scratch
-from andon.edges.surroundings import attempt_env, include, run_commands
+from andon.edges.surroundings import attempt_env, include
 from andon.edges.three_way import merge_one
 from andon.schema.effects import ImportWork, PrepareCheckout, RemoveCheckout
 from andon.schema.errors import Mistake
@@ -39,13 +39,16 @@ _CLONE_CONFIG = (
 )
 
 
-async def prepare(effect: PrepareCheckout, layout: Layout) -> CheckoutReady:
-    """Make the checkout, or return the one that stands; a Mistake when it cannot be made, with nothing half-made left in place."""
+async def prepare(effect: PrepareCheckout, layout: Layout, ways: walled.Ways = walled.nowhere) -> CheckoutReady:
+    """Make the checkout, or return the one that stands; a Mistake when it cannot be made, with nothing half-made left in place.
+
+    `ways` gives what leads out of the walls around its setup commands.
+    """
     path = layout.checkout(effect.repo, effect.attempt)
     async with held(path.parent / f".{effect.attempt}.lock") as hold:
         known = marker.ours(path, layout)
         if known is None or not known.ready:
-            known = await _make(effect, layout, path, known, hold)
+            known = await _make(effect, layout, path, known, hold, ways)
         return CheckoutReady(attempt=effect.attempt, path=str(path), isolation=known.isolation, setup_s=known.setup_s,
                              start=Oid(known.start if known.rebased == CLEAN else ""), rebased=known.rebased)
 
@@ -97,7 +100,7 @@ def _inside(path: Path, name: str) -> bool:
     return os.path.lexists(place) and place.resolve().is_relative_to(path.resolve())
 
 
-async def remove(effect: RemoveCheckout, layout: Layout) -> CheckoutGone:
+async def remove(effect: RemoveCheckout, layout: Layout, ways: walled.Ways = walled.nowhere) -> CheckoutGone:
     """Snapshot, tear down, remove, and let go of what was borrowed; a Mistake, and nothing removed, when the snapshot fails."""
     path, common = Path(effect.path), Path(effect.git_dir)
     async with held(path.parent / f".{effect.attempt}.lock"):
@@ -109,7 +112,7 @@ async def remove(effect: RemoveCheckout, layout: Layout) -> CheckoutGone:
                           mend="Look whether it was moved or replaced.")
         kept = await salvage.snapshot(common, path, effect.attempt, effect.base, layout)
         if effect.checkout.teardown:
-            await _tear_down(effect, layout, path, known)
+            await _tear_down(effect, layout, path, known, ways)
             again = await salvage.snapshot(common, path, effect.attempt, effect.base, layout)
             kept = msgspec.structs.replace(again, dirty=kept.dirty or again.dirty)
         point("remove-checkout.snapshot")
@@ -122,7 +125,8 @@ async def remove(effect: RemoveCheckout, layout: Layout) -> CheckoutGone:
 # --- making ----------------------------------------------------------------------------------------------------------
 
 
-async def _make(effect: PrepareCheckout, layout: Layout, path: Path, known: Marker | None, hold: int) -> Marker:
+async def _make(effect: PrepareCheckout, layout: Layout, path: Path, known: Marker | None, hold: int,
+                ways: walled.Ways) -> Marker:
     common = Path(effect.git_dir)
     start, rebased = await _start(effect, common)
     if known is not None:
@@ -153,7 +157,8 @@ async def _make(effect: PrepareCheckout, layout: Layout, path: Path, known: Mark
     await asyncio.to_thread(_publish, made, aside, path)
     point("prepare-checkout.published")
     env = attempt_env(layout, attempt=effect.attempt, task=effect.task, path=path, port=made.port, ports=made.ports)
-    seconds = await run_commands(effect.checkout.setup, path, env)
+    seconds = await walled.run(
+        effect.checkout.setup, path, env, layout=layout, name=effect.attempt, git_dir=effect.git_dir, walls=effect.walls, ways=ways)
     point("prepare-checkout.set-up")
     made = msgspec.structs.replace(made, ready=True, setup_s=round(seconds, 3))
     marker.write(path, made)
@@ -330,11 +335,12 @@ async def _dirty(common: Path, path: Path, head: Oid, layout: Layout) -> bool:
 # --- removing --------------------------------------------------------------------------------------------------------
 
 
-async def _tear_down(effect: RemoveCheckout, layout: Layout, path: Path, known: Marker) -> None:
+async def _tear_down(effect: RemoveCheckout, layout: Layout, path: Path, known: Marker, ways: walled.Ways) -> None:
     env = attempt_env(layout, attempt=effect.attempt, task=TaskId(known.task), path=path, port=known.port, ports=known.ports)
     for command in effect.checkout.teardown:
         try:
-            await run_commands((command,), path, env, what="teardown")
+            await walled.run((command,), path, env, layout=layout, name=effect.attempt, git_dir=effect.git_dir, walls=effect.walls,
+                             ways=ways, what="teardown")
         except Mistake as error:  # what could not be torn down must not keep the checkout for ever; the log of the job tells
             (layout.job(effect.attempt) / "teardown.log").write_text(f"{error}\n")
 

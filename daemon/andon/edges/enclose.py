@@ -15,13 +15,16 @@ import msgspec
 from andon.edges.sandbox import base_binds, locate, reached, toolchain_binds
 from andon.schema.errors import Mistake
 from andon.schema.jobs import ASKS, CHANNEL, CONTEXT, HOOKS, INBOX, OUTBOX, PROMPT
-from andon.schema.sandbox import LEVELS, Bind, Forward, Level, Limits, Sandbox
+from andon.schema.sandbox import Bind, Forward, Level, Limits, Sandbox, rank
 from andon.schema.settings import Walls
 
 PASSED = ("PATH", "LANG", "LANGUAGE", "TERM", "COLORTERM", "TZ", "USER", "LOGNAME", "SHELL", "PWD", "TMPDIR", "HOME")
 """Variables that exist inside as they are outside (HOME is the private one); `LC_…` and our own `ANDON_…` too."""
 TOOLS = ("sh", "bash", "env", "git", "python3", "node", "npm", "make", "cc")
 """Programs that are looked for on the PATH: what they need exists inside, read-only."""
+MANAGERS = {"RUSTUP_HOME": ".rustup", "VOLTA_HOME": ".volta", "PYENV_ROOT": ".pyenv", "RBENV_ROOT": ".rbenv",
+            "NODENV_ROOT": ".nodenv", "ASDF_DATA_DIR": ".asdf"}
+"""By variable: where a manager of tools keeps them, below the person's home."""
 PROXY_PORT = 3128
 """Of the job's own loopback, where the proxy seems to listen."""
 WORDS = 200
@@ -41,29 +44,30 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
 
 def agent(walls: Walls, *, job: Path, checkout: Path, home: Path, git_dir: str, argv: tuple[str, ...], env: Mapping[str, str],
           ours: Iterable[Path], doors: Doors, keys: Iterable[str] = ()) -> tuple[Sandbox | None, dict[str, str]]:
-    """What stands around an agent's session, and its environment inside. None: no walls are asked for.
+    """What stands around an agent's session, and its environment inside. None: no walls are asked for, or none can be had and
+    the best is.
 
     Raises Mistake when the machine gives less than what is asked for.
     """
-    if walls.level == "none":
+    level = settled(walls)
+    if level == "none":
         return None, dict(env)
-    refuse_less(walls)
     for place in (home, *(job / name for name in (OUTBOX, INBOX, ASKS, "tmp"))):
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name in (HOOKS, CHANNEL):
         (job / name).touch(mode=0o600)
     binds = [
-        *toolchain(argv, env, walls.level), *(Bind(source=str(path)) for path in ours), *objects_of(Path(git_dir)),
+        *toolchain(argv, env, level), *(Bind(source=str(path)) for path in ours), *objects_of(Path(git_dir)),
         Bind(source=str(checkout), write=True), Bind(source=str(home), write=True),
         *(Bind(source=str(job / name), write=True) for name in (OUTBOX, ASKS, "tmp", HOOKS, CHANNEL)),
         *(Bind(source=str(job / name), optional=True) for name in (INBOX, PROMPT, CONTEXT)),
         *said(walls),
     ]
     forwards, reach = ways_out(walls.network, doors)
-    inside = environment(env, walls, keys, job=job, home=home) | reach
+    inside = environment(env, walls, keys, job=job, home=home) | homes_of(env, binds) | reach
     hidden = tuple(str(checkout / path) for path in walls.hide if not set(path) & set("*?["))
     return Sandbox(
-        level=walls.level, binds=tuple(binds), hide=hidden, home=str(home),
+        level=level, binds=tuple(binds), hide=hidden, home=str(home),
         network="host" if walls.network == "host" else "none", forwards=forwards, limits=limits(walls), nested=True, terminal=True,
     ), inside
 
@@ -71,31 +75,34 @@ def agent(walls: Walls, *, job: Path, checkout: Path, home: Path, git_dir: str, 
 def check(walls: Walls, *, job: Path, slot: Path, git_dir: str, commands: Iterable[str], env: Mapping[str, str],
           doors: Doors) -> tuple[Sandbox | None, dict[str, str]]:
     """What stands around a check run: the clean checkout, a place for its report, and the toolchain that its commands name."""
-    if walls.level == "none":
+    level = settled(walls)
+    if level == "none":
         return None, dict(env)
-    refuse_less(walls)
     for name in ("tmp", "out", "home"):
         (job / name).mkdir(exist_ok=True, mode=0o700)
     words = [word for command in commands for word in words_of(command)]
     binds = [
-        *toolchain(("sh", *words), env, walls.level), *objects_of(Path(git_dir)), Bind(source=str(slot), write=True),
+        *toolchain(("sh", *words), env, level), *objects_of(Path(git_dir)), Bind(source=str(slot), write=True),
         *(Bind(source=str(job / name), write=True) for name in ("tmp", "out", "home")), *said(walls),
     ]
     forwards, reach = ways_out(walls.check_network, doors)
-    inside = environment(env, walls, (), job=job, home=job / "home") | reach
+    inside = environment(env, walls, (), job=job, home=job / "home") | homes_of(env, binds) | reach
     return Sandbox(
-        level=walls.level, binds=tuple(binds), home=str(job / "home"),
+        level=level, binds=tuple(binds), home=str(job / "home"),
         network="host" if walls.check_network == "host" else "none", forwards=forwards, limits=limits(walls), nested=True,
         terminal=False,
     ), inside
 
 
-def refuse_less(walls: Walls) -> None:
-    """Raise Mistake when this machine gives less than the level that is asked for."""
+def settled(walls: Walls) -> Level:
+    """The level that a job of these settings gets now. Raises Mistake when this machine gives less than what is demanded."""
+    if walls.level == "best":
+        return reached().level
     best = reached(walls.level)
-    if LEVELS.index(best.level) < LEVELS.index(walls.level):
+    if rank(best.level) < rank(walls.level):
         raise Mistake(f"walls of level {walls.level} are asked for, and this machine gives {best.level}: {best.because}",
                       where="[sandbox] in andon.toml", mend=f"{best.mend} Or lower `level` there; `andon doctor` looks again.")
+    return walls.level
 
 
 # --- what exists inside --------------------------------------------------------------------------------------------------
@@ -149,6 +156,19 @@ def environment(env: Mapping[str, str], walls: Walls, keys: Iterable[str], *, jo
     named = {*PASSED, *walls.env, *walls.secrets, *keys}
     kept = {key: value for key, value in env.items() if key in named or key.startswith(("LC_", "ANDON_"))}
     return {**kept, "HOME": str(home), "TMPDIR": str(job / "tmp")}
+
+
+def homes_of(env: Mapping[str, str], binds: Iterable[Bind]) -> dict[str, str]:
+    """Where tool managers look for what they manage: their own home where it exists inside, for HOME is another one there."""
+    home, found = Path(env.get("HOME") or Path.home()), {}
+    sources = [Path(bind.source) for bind in binds]
+    for name, folder in MANAGERS.items():
+        place = Path(env.get(name) or home / folder)
+        if any(source == place or place in source.parents for source in sources):
+            found[name] = str(place)
+    if any(source.name == "site-packages" and home / ".local" in source.parents for source in sources):
+        found["PYTHONUSERBASE"] = str(home / ".local")
+    return found
 
 
 def ways_out(network: str, doors: Doors) -> tuple[tuple[Forward, ...], dict[str, str]]:

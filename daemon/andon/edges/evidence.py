@@ -8,6 +8,7 @@ import msgspec
 from andon.schema.effects import RunCheck
 from andon.schema.inputs import CheckRan
 from andon.schema.jobs import Exit
+from andon.schema.sandbox import shown
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
@@ -17,7 +18,7 @@ RESULTS = {"pass": "PASSED", "fail": "FAILED", "unevaluated": "WARNED"}
 def statement(effect: RunCheck, ran: CheckRan, seen: Exit | None) -> bytes:
     """The canonical JSON of the statement about one run. Subject is the commit and its tree.
 
-    `isolation` is the level of the walls that the run had: with less than what was asked for it would not have run.
+    `isolation` is the level of the walls that the run really had, `isolationAsked` what the settings wanted.
     """
     configuration = [
         {"name": f"check {effect.check.name}", "digest": {"sha256": effect.definition}},
@@ -33,7 +34,8 @@ def statement(effect: RunCheck, ran: CheckRan, seen: Exit | None) -> bytes:
             "passed": ran.passed, "failed": ran.failed, "skipped": ran.skipped, "failedTests": list(ran.failing),
             "lostTests": list(ran.lost_tests), "configuration": configuration, "command": effect.check.run,
             "exit": msgspec.to_builtins(seen)["code"] if seen else None, "milliseconds": round(ran.seconds * 1000),
-            "isolation": effect.walls.level, "checkout": effect.checkout.isolation, "signed": False, "run": effect.run,
+            "isolation": shown(ran.walls), "isolationAsked": effect.walls.level, "checkout": effect.checkout.isolation,
+            "signed": False, "run": effect.run,
             "environment": {"system": platform.platform(), "python": sys.version.split()[0], "machine": platform.machine()},
         },
     }

@@ -23,7 +23,8 @@ from andon.edges.spawn import spawn
 from andon.schema.clean import clean
 from andon.schema.errors import Mistake
 from andon.schema.faults import point
-from andon.schema.jobs import EXIT, INBOX, JOB, OUTBOX, START, TOKEN_EXIT, Answer, Exit, Job, Said, Started
+from andon.schema.jobs import EXIT, INBOX, JOB, OUTBOX, START, TOKEN_EXIT, WALLS, Answer, Exit, Job, Said, Started, Walls
+from andon.schema.sandbox import Known, Sandbox, weakest
 
 MESSAGES, MESSAGE_BYTES, ENTRIES = 100, 64 * 1024, 10_000
 """At most: messages a read, bytes of one, directory entries looked at."""
@@ -59,7 +60,7 @@ class Lost(msgspec.Struct, frozen=True, kw_only=True, tag="lost"):
     """None: even the token is unreadable, or the directory is gone."""
 
 
-T = TypeVar("T", Exit, Started)
+T = TypeVar("T", Exit, Started, Walls)
 Seen = NotStarted | Running | Ended | Lost
 """What a job directory and the process table say."""
 
@@ -150,6 +151,27 @@ async def await_start(folder: Path, seconds: float = 10.0) -> Seen:
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, 0.1)
     return seen
+
+
+def walls_of(folder: Path, asked: Sandbox | None) -> Known:
+    """The level of the walls around a job that was started: what its shim says it built, and never more than what was `asked`.
+    Empty: the shim has not said it (yet)."""
+    if asked is None:
+        return "none"
+    built = _read(folder / WALLS, Walls)
+    return weakest((asked.level, built.level)) if built else ""
+
+
+async def await_walls(folder: Path, seconds: float = 30.0) -> Known:
+    """The same for a job that was just started, once its walls stand; empty when it ended before they did."""
+    job = read_job(folder)
+    if job is None:
+        return ""
+    end, pause = time.monotonic() + seconds, 0.005
+    while not (level := walls_of(folder, job.sandbox)) and isinstance(probe(folder), Running) and time.monotonic() < end:
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, 0.1)
+    return level or walls_of(folder, job.sandbox)
 
 
 async def start_detached(folder: Path) -> Seen:

@@ -3,10 +3,11 @@
 The walls themselves are built by the shim (`walls.py`) from the job's `sandbox`; nothing here settles for a weaker level.
 """
 
-import functools
+import contextlib
 import os
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,20 +36,52 @@ _WHOLE = (".volta", ".rustup")
 """What is in them is never alone."""
 HOPS = 40
 """Links that one path may lead through."""
+KERNEL = ("/proc/sys/user/max_user_namespaces", "/proc/sys/kernel/unprivileged_userns_clone",
+          "/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
+"""Switches by which a machine forbids namespaces."""
+STALE_S, KEPT = 60.0, 16
+"""So long is less than what was wanted believed; answers remembered at once."""
+_found: dict[tuple[object, ...], tuple[Reached, float]] = {}
 
 
 def reached(wanted: Level = "strict") -> Reached:
-    """The best level up to `wanted` that this machine gives this user, tried out once in the life of the process (< 100 ms)."""
-    return _reached(wanted, os.geteuid())
+    """The best level up to `wanted` that this machine gives this user now.
+
+    Tried out (< 100 ms) when something has changed on which it hangs, and again after a while as long as less was found.
+    """
+    name = (wanted, *_signs())
+    found, at = _found.get(name, (None, 0.0))
+    if found is None or (found.level != wanted and time.monotonic() - at > STALE_S):
+        found = _try(wanted)
+        if len(_found) >= KEPT:
+            _found.clear()
+        _found[name] = found, time.monotonic()
+    return found
 
 
 def look_again() -> None:
     """Forget what was found: the machine may have been mended."""
-    _reached.cache_clear()
+    _found.clear()
 
 
-@functools.cache
-def _reached(wanted: Level, _user: int) -> Reached:
+def _signs() -> tuple[object, ...]:
+    """What a machine's answer hangs on and can be looked at in no time: who asks, which bwrap there is, what the kernel allows."""
+    program: tuple[object, ...] = ()
+    with contextlib.suppress(Refused, OSError):
+        path = bubblewrap.find()
+        facts = Path(path).stat()
+        program = (path, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_mode)
+    return os.geteuid(), program, *(_word(place) for place in KERNEL)
+
+
+def _word(place: str) -> str:
+    try:
+        return Path(place).read_text().strip()
+    except OSError:
+        return ""
+
+
+def _try(wanted: Level) -> Reached:
     if wanted == "none":
         return Reached(level="none", because="No walls were asked for.", mend="Ask for `strict`.")
     because: list[Refused] = []

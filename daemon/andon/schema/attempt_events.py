@@ -4,6 +4,7 @@ from typing import Literal
 
 from andon.schema.eventbase import Event, FailureClass
 from andon.schema.ids import AttemptId, Digest, Oid, TaskId
+from andon.schema.sandbox import Known
 
 
 class AttemptClaimed(Event, frozen=True, kw_only=True, tag="attempt.claimed"):
@@ -50,6 +51,8 @@ class AttemptStarted(Event, frozen=True, kw_only=True, tag="attempt.started"):
     ticks: int
     boot: str
     session: str
+    walls: Known = ""
+    """Of the walls that stand around it; empty: not known, as in older logs."""
 
 
 class AttemptSaid(Event, frozen=True, kw_only=True, tag="attempt.said"):

@@ -55,6 +55,8 @@ class PrepareCheckout(Step, frozen=True, kw_only=True, tag="prepare-checkout"):
     checkout: Checkout
     port: int
     try_: int = 0
+    walls: Walls = Walls(level="none")
+    """Of its setup commands."""
 
     @property
     def key(self) -> str:
@@ -159,6 +161,8 @@ class RemoveCheckout(Step, frozen=True, kw_only=True, tag="remove-checkout"):
     path: str
     base: Oid
     checkout: Checkout
+    walls: Walls = Walls(level="none")
+    """Of its teardown commands."""
 
     @property
     def key(self) -> str:

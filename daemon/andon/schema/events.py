@@ -67,7 +67,7 @@ from andon.schema.landing_events import (
     TargetPublished as TargetPublished,
     TargetRed as TargetRed,
 )
-from andon.schema.sandbox import Reached
+from andon.schema.sandbox import Known, Reached
 from andon.schema.session_events import (
     AccountFreed as AccountFreed,
     AccountLimited as AccountLimited,
@@ -117,6 +117,12 @@ class FactoryStarted(Event, frozen=True, kw_only=True, tag="factory.started"):
     """Of the machine; 0: not known."""
     walls: Reached | None = None
     """The best walls that the machine gives; None in older logs."""
+
+
+class WallsSeen(Event, frozen=True, kw_only=True, tag="walls.seen"):
+    """The machine gives other walls than it gave before: a tool came or went."""
+
+    reached: Reached
 
 
 class FactoryStopped(Event, frozen=True, kw_only=True, tag="factory.stopped"):
@@ -352,6 +358,8 @@ class RunFinished(Event, frozen=True, kw_only=True, tag="run.finished"):
     """Processor time of the whole run; 0: not known."""
     lost_tests: tuple[str, ...] = ()
     """Tests that pass on the base and do not pass here (missing or skipped), at most 50."""
+    walls: Known = ""
+    """Of the walls that stood around the run; empty: not known, as in older logs."""
 
 
 class ClaimJudged(Event, frozen=True, kw_only=True, tag="claim.judged"):
@@ -368,6 +376,8 @@ class ClaimJudged(Event, frozen=True, kw_only=True, tag="claim.judged"):
     """For a claim that was not proven: what the retry packet quotes, at most 4,000 characters."""
     final: bool = False
     """For unevaluated: running it again would say the same."""
+    walls: Known = ""
+    """Of the walls that the run had which it rests on."""
 
 
 # --- gates -----------------------------------------------------------------------------------------------------------
@@ -401,6 +411,8 @@ class GateOpened(Event, frozen=True, kw_only=True, tag="gate.opened"):
     bound: Digest = Digest("")
     """What an answer is bound to: sha256 over diff digest, commit and claims. Empty: nothing to bind."""
     station: str = ""
+    walls: Known = ""
+    """For `review`: the weakest walls that the change was built or proven within, as the person is told; empty: not known."""
 
 
 class GateAnswered(Event, frozen=True, kw_only=True, tag="gate.answered"):
@@ -428,7 +440,7 @@ class AnswerDelivered(Event, frozen=True, kw_only=True, tag="answer.delivered"):
 
 
 AnyEvent = (
-    FactoryStarted | FactoryStopped | FactoryConfigured | ProblemNoticed | ProblemCleared | CordPulled | CordReleased
+    FactoryStarted | WallsSeen | FactoryStopped | FactoryConfigured | ProblemNoticed | ProblemCleared | CordPulled | CordReleased
     | RepositoryRegistered | SettingsActivated | CommandsTrusted | TargetObserved | TargetMirrored
     | TaskAdded | TaskEntered | TaskLanded | TaskDone | TaskFailed | TaskCancelled | TaskRetried | RetryScheduled
     | RunPlanned | RunFinished | ClaimJudged | GateOpened | GateAnswered | GateVoided | AnswerDelivered

@@ -30,7 +30,7 @@ from andon.schema.landing_inputs import (
     RevertMade as RevertMade,
     TargetSwapped as TargetSwapped,
 )
-from andon.schema.sandbox import Reached
+from andon.schema.sandbox import Known, Reached
 from andon.schema.session_inputs import (
     AnySessionCommand as AnySessionCommand,
     AnySessionInput as AnySessionInput,
@@ -138,6 +138,12 @@ class DaemonStarted(Input, frozen=True, kw_only=True, tag="daemon-started"):
     walls: Reached | None = None
 
 
+class WallsLooked(Input, frozen=True, kw_only=True, tag="walls-looked"):
+    """What walls the machine gives, as just tried out."""
+
+    reached: Reached
+
+
 class DaemonStopping(Input, frozen=True, kw_only=True, tag="daemon-stopping"):
     """We drain and leave."""
 
@@ -241,6 +247,8 @@ class SessionStarted(Input, frozen=True, kw_only=True, tag="session-started"):
     ticks: int
     boot: str
     session: str
+    walls: Known = ""
+    """Of the walls that its shim built; empty: not known."""
 
 
 class SessionEnded(Input, frozen=True, kw_only=True, tag="session-ended"):
@@ -344,6 +352,8 @@ class CheckRan(Input, frozen=True, kw_only=True, tag="check-ran"):
     lost_tests: tuple[str, ...] = ()
     tail: str = ""
     """Last lines of the log or the first failures: what the retry packet quotes. At most 4,000 characters."""
+    walls: Known = ""
+    """Of the walls that its shim built; empty: not known."""
 
 
 AnyCommand = (
@@ -353,7 +363,7 @@ AnyCommand = (
 
 AnyInput = (
     AddTask | AnswerGate | CancelTask | RetryTask | PullCord | ReleaseCord | TrustCommands
-    | DaemonStarted | DaemonStopping | Ticked | PersonSettingsSeen | RepositorySeen | SettingsSeen | SettingsBad
+    | DaemonStarted | WallsLooked | DaemonStopping | Ticked | PersonSettingsSeen | RepositorySeen | SettingsSeen | SettingsBad
     | TargetSeen | TroubleSeen | TroubleGone
     | EffectFailed | CheckoutReady | SessionStarted | SessionEnded | AgentSaid | StopDone | SuspendDone | WorkRead
     | CheckoutGone | CheckoutBack | AnswerGiven | CheckRan | AnyLandingInput | AnySessionInput

@@ -6,6 +6,7 @@ import msgspec
 
 from andon.schema.eventbase import Event, Result
 from andon.schema.ids import Digest, LandingId, Oid, RepoId, RunId, TaskId
+from andon.schema.sandbox import Known
 
 Why = Literal["prefix", "confirm", "without", "apart"]
 """Why members are proved together: as a prefix of the queue; once more, alone, because it failed; without a suspect."""
@@ -83,6 +84,8 @@ class LandingChecked(Event, frozen=True, kw_only=True, tag="landing.checked"):
     """For what did not pass: what a retry packet quotes, at most 4,000 characters."""
     final: bool = False
     """For unevaluated: running it again would say the same."""
+    walls: Known = ""
+    """Of the walls that the run had."""
 
 
 class LandingJudged(Event, frozen=True, kw_only=True, tag="landing.judged"):

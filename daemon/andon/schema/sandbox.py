@@ -1,5 +1,6 @@
 """What a job may reach: the sandbox that is asked for, the level that was reached, and what was tried inside. Knows no tool."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -9,6 +10,34 @@ Level = Literal["strict", "partial", "none"]
 namespaces. `none`: nothing stands between the job and the person's account."""
 LEVELS: tuple[Level, ...] = ("none", "partial", "strict")
 """From the weakest."""
+Asked = Literal["best", "strict", "partial", "none"]
+"""What settings say: a level that is the least, or the best one that the machine gives at the moment."""
+Known = Literal["strict", "partial", "none", ""]
+"""The level that something really ran at; empty: nobody knows. What is not known counts as the weakest."""
+
+
+def rank(level: str) -> int:
+    """How strong a level is, 0 for the weakest and for what is not known."""
+    return LEVELS.index(level) if level in LEVELS else 0
+
+
+def weakest(levels: Iterable[Known]) -> Known:
+    """The weakest of them; what is not known is weaker than all. Empty too when there is none."""
+    return min(levels, key=lambda level: (rank(level), bool(level)), default="")
+
+
+Shown = Literal["strict", "partial", "none", "unknown", ""]
+"""As faces show it: empty where nothing has run yet."""
+
+
+def shown(level: Known) -> Shown:
+    """The word for something that ran."""
+    return level or "unknown"
+
+
+def within(level: Known) -> str:
+    """`within walls of level partial`."""
+    return f"within walls of level {level}" if level else "within walls of a level that is not known"
 
 
 class Bind(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,6 +22,8 @@ def _factory(event: e.AnyEvent) -> str:
     match event:
         case e.FactoryStarted():
             return f"the daemon started (version {event.version}, pid {event.pid})"
+        case e.WallsSeen():
+            return f"this machine now gives walls of level {event.reached.level}{tail(': ', event.reached.because)}"
         case e.FactoryStopped():
             return f"the daemon stopped{tail(': ', event.because)}; agents stay alive"
         case e.FactoryConfigured():
@@ -187,7 +189,7 @@ def _gate(event: e.AnyEvent) -> str:
 
 
 _TELLERS: dict[str, Callable[[e.AnyEvent], str]] = {
-    "factory": _factory, "problem": _factory, "cord": _factory,
+    "factory": _factory, "walls": _factory, "problem": _factory, "cord": _factory,
     "repository": _repository, "settings": _repository, "commands": _repository,
     "task": _task, "attempt": _attempt, "effect": _attempt, "checkout": _checkout, "work": _checkout,
     "run": _proof, "claim": _proof, "gate": _gate, "answer": _gate,

@@ -4,7 +4,7 @@ import msgspec
 
 from andon.schema.health import Cause, Rung
 from andon.schema.ids import Digest
-from andon.schema.sandbox import Level
+from andon.schema.sandbox import Asked, Level
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +101,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     review: tuple[str, ...] = ()
     """Reviewed although `ship` covers them. What no list names is reviewed too."""
     stop: tuple[str, ...] = ()
+    walls: Level = "strict"
+    """The least level of walls that a change must have been built and proven within to land without a person."""
+
+    def openings(self) -> tuple[str, ...]:
+        """What is let through beyond the policy as it stands by default: part of what a person trusts."""
+        return (f"policy: lands without a person within walls of level {self.walls}",) if self.walls != "strict" else ()
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,8 +196,9 @@ class Walls(msgspec.Struct, frozen=True, kw_only=True):
     """What agents and checks may reach. Inside there is the checkout, the toolchain read-only and a private home; what is named
     here comes on top."""
 
-    level: Level = "none"
-    """The least that agents and checks run at; where the machine gives less, nothing starts until a person lowers it here."""
+    level: Asked = "best"
+    """What agents and checks run at. `best`: the best that the machine gives at that moment; any other: exactly that, and where the
+    machine gives less, nothing starts until a person lowers it here."""
     network: str = "allow-list"
     """Of agents. `allow-list`: through our proxy, to the hosts named here and those of the agent's own provider; `none`: not even
     that; `host`: the person's network, whole."""
@@ -222,7 +229,8 @@ class Walls(msgspec.Struct, frozen=True, kw_only=True):
         """What is let through beyond the walls as they stand by default: part of what a person trusts."""
         said = (("host", self.hosts), ("registry", self.registries), ("read", self.read), ("write", self.write),
                 ("device", self.devices), ("variable", self.env), ("secret", self.secrets))
-        told = [f"sandbox {word}: {value}" for word, values in said for value in values]
+        told = [f"sandbox level: {self.level}"] if self.level in ("partial", "none") else []
+        told += [f"sandbox {word}: {value}" for word, values in said for value in values]
         told += [f"sandbox network: {self.network}"] if self.network == "host" else []
         told += [f"sandbox network of checks: {self.check_network}"] if self.check_network != "none" else []
         return tuple(told)
@@ -264,7 +272,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         told += ["allow everything that no pattern names"] if self.permissions.default == "allow" else []
         told += [f"publish: {self.queue.publish} {self.queue.remote}"] if self.queue.publish != "none" else []
         told += [f"merge driver {name}" for name in sorted(self.queue.drivers)]
-        return (*told, *self.sandbox.openings())
+        return (*told, *self.policy.openings(), *self.sandbox.openings())
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):

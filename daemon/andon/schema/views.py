@@ -22,7 +22,7 @@ from andon.schema.queue_views import (
     QueueView as QueueView,
     RedView as RedView,
 )
-from andon.schema.sandbox import Level, Reached
+from andon.schema.sandbox import Asked, Level, Reached, Shown
 from andon.schema.viewbase import View as View
 
 TaskState = Literal[
@@ -40,6 +40,8 @@ class ClaimCell(msgspec.Struct, frozen=True, kw_only=True):
     commit: Oid = Oid("")
     run: RunId = RunId("")
     at: int = 0
+    walls: Shown = ""
+    """Of the walls that its run had; empty: it has no run, or none that ended."""
 
 
 class FactoryView(View, frozen=True, kw_only=True, tag="factory"):
@@ -104,8 +106,13 @@ class RepositoryView(View, frozen=True, kw_only=True, tag="repository"):
     """How the person takes it."""
     notes: tuple[str, ...] = ()
     isolation: str = ""
-    walls: Level = "none"
-    """What stands around its agents and checks, as the settings ask for; where the machine gives less, nothing starts."""
+    walls: Asked = "best"
+    """What is to stand around its agents and checks, as the settings ask for: the best that the machine gives, or exactly that
+    level; where the machine gives less than that, nothing starts."""
+    walls_now: Shown = "unknown"
+    """What they run at now; empty: nothing starts, for the machine gives less than what is asked for."""
+    walls_least: Level = "strict"
+    """The least within which a change must have come about to land without a person."""
 
     @property
     def key(self) -> str:
@@ -158,6 +165,8 @@ class TaskView(View, frozen=True, kw_only=True, tag="task"):
     insertions: int = 0
     deletions: int = 0
     files: int = 0
+    walls: Shown = ""
+    """The weakest walls that its change, or while there is none its agent, has had."""
 
     @property
     def key(self) -> str:
@@ -189,6 +198,8 @@ class GateView(View, frozen=True, kw_only=True, tag="gate"):
     deletions: int = 0
     attempts: int = 0
     attempt: AttemptId = AttemptId("")
+    walls: Shown = ""
+    """For `review`: the weakest walls that the change was built or proven within."""
 
     @property
     def key(self) -> str:
@@ -243,6 +254,8 @@ class SessionView(View, frozen=True, kw_only=True, tag="session"):
     """What was done about the present cause so far."""
     outbox: int = 0
     """Messages that wait to be delivered."""
+    walls: Shown = ""
+    """What stands around it; empty: it has not started."""
 
     @property
     def key(self) -> str:
@@ -319,6 +332,8 @@ class AttemptDetail(msgspec.Struct, frozen=True, kw_only=True):
     outcome: str = ""
     salvage: str = ""
     """The ref under which everything it wrote is kept."""
+    walls: Shown = ""
+    """The weakest walls that it ran within; empty: it did not start."""
 
 
 class TaskDetail(msgspec.Struct, frozen=True, kw_only=True):

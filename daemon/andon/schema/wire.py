@@ -116,7 +116,10 @@ class FindCommit(Request, frozen=True, kw_only=True, tag="find-commit"):
 
 
 class TryWalls(Request, frozen=True, kw_only=True, tag="try-walls"):
-    """Attack a stage of the daemon's own from within the best walls of this machine. Takes seconds. Answered by WallsAre."""
+    """See anew which walls this machine gives, and attack a stage of the daemon's own from within them. Answered by WallsAre."""
+
+    attack: bool = True
+    """Takes seconds; without it the machine is looked at, and that is all."""
 
 
 class Shutdown(Request, frozen=True, kw_only=True, tag="shutdown"):
@@ -225,7 +228,7 @@ class WallsAre(Reply, frozen=True, kw_only=True, tag="walls-are"):
     """Answer to TryWalls."""
 
     reached: Reached
-    attacks: tuple[Attack, ...]
+    attacks: tuple[Attack, ...] = ()
 
 
 class PaneIs(Message, frozen=True, kw_only=True, tag="pane-is"):

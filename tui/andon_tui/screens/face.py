@@ -128,6 +128,9 @@ class Face(Screen[None], inherit_bindings=False):
         factory = self.model.factory
         if factory is not None and factory.mode != "running":
             told.append(("ask", f"‖ the factory is {factory.mode}: {safe(factory.because)}"))
+        weak = next((each for each in self.model.problems if each.problem == "walls"), None)
+        if weak is not None:
+            told.append(("ask", f"! {safe(weak.what)} · {safe(weak.mend)}"))
         return told
 
     def frame_top(self) -> None:

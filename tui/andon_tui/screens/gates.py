@@ -134,6 +134,8 @@ class Gates(Face):
             files = f" {gate.files} {'file' if gate.files == 1 else 'files'} "
             rows.append(row(files, Span(f"+{gate.insertions} ", "add"), Span(f"-{gate.deletions}", "remove"),
                             Span(f"{short}{tries}", "dim")))
+        if gate.walls:
+            rows.append(row(Span(f" walls: {gate.walls}", "dim" if gate.walls == "strict" else "ask")))
         return [cut(each, width) for each in rows]
 
     def _options(self, gate: GateView, width: int) -> list[Row]:

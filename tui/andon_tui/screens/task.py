@@ -218,6 +218,8 @@ def _change(task: TaskView) -> list[Row]:
     if task.files:
         rows.append(row(" ", f"{task.files} {'file' if task.files == 1 else 'files'} ", Span(f"+{task.insertions} ", "add"),
                         Span(f"-{task.deletions}", "remove"), Span(f" · risk {task.risk}" if task.risk else "", "dim")))
+    if task.walls:
+        rows.append(row(" ", Span(f"walls: {task.walls}", "dim" if task.walls == "strict" else "ask")))
     if task.commit:
         landed = f" · landed as {task.landed[:12]}" if task.landed else ""
         rows.append(row(" ", Span(f"commit {task.commit[:12]}", "dim"), Span(landed, "good")))

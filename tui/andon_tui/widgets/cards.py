@@ -29,7 +29,7 @@ def glyphs(claims: Sequence[ClaimCell]) -> Row:
 
 
 def status(task: TaskView) -> Row:
-    """How the attempt goes: health, agent, attempt."""
+    """How the attempt goes: health, agent, attempt; walls that are weaker than strict."""
     parts: list[Span] = []
     if task.health:
         look = palette.health(task.health)
@@ -38,6 +38,8 @@ def status(task: TaskView) -> Row:
         parts.append(Span(safe(task.agent), "dim"))
     if task.attempts > 1:
         parts.append(Span(f"try {task.attempts}", "ask"))
+    if task.walls not in ("", "strict"):
+        parts.append(Span(f"walls: {task.walls}", "ask"))
     spans: list[Span] = []
     for part in parts:
         spans += [Span(" · ", "dim"), part] if spans else [part]

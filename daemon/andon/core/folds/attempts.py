@@ -6,6 +6,7 @@ from andon.core.folds.table import forget, on, prune, replace, with_attempt, wit
 from andon.core.state import KEPT_QUESTIONS, Attempt, Question, State, Tries, Work
 from andon.schema import events as e
 from andon.schema.ids import AttemptId, Digest, Oid
+from andon.schema.sandbox import Known, weakest
 
 
 @on(e.AttemptClaimed)
@@ -37,7 +38,9 @@ def _(state: State, event: e.CheckoutPrepared) -> State:
 @on(e.AttemptStarted)
 def _(state: State, event: e.AttemptStarted) -> State:
     state = forget(state, event.attempt, "start-session")
-    return with_attempt(state, event.attempt, phase="running", session=event.session, started_at=state.at)
+    known = state.attempts.get(event.attempt)
+    walls = event.walls if known is None or known.sitting == 1 else weakest((known.walls, event.walls))
+    return with_attempt(state, event.attempt, phase="running", session=event.session, started_at=state.at, walls=walls)
 
 
 @on(e.AttemptSaid)
@@ -133,8 +136,16 @@ def _(state: State, event: e.WorkImported) -> State:
     work = Work(
         attempt=event.attempt, commit=event.commit, tree=event.tree, base=event.base, base_tree=event.base_tree,
         paths=event.paths, paths_total=event.paths_total, insertions=event.insertions, deletions=event.deletions, diff=event.diff,
+        walls=built_within(state, known),
     )
-    return with_task(state, known.task, work=work, claims=(), approved=Digest(""))
+    return with_task(state, known.task, work=work, claims=(), approved=Digest(""), consent=None)
+
+
+def built_within(state: State, attempt: Attempt) -> Known:
+    """The weakest walls of an attempt and of the work that it began on, where that is not the target itself."""
+    task = state.tasks.get(attempt.task)
+    earlier = task.previous if task and attempt.start != attempt.base else None
+    return weakest((attempt.walls, earlier.walls)) if earlier else attempt.walls
 
 
 @on(e.WorkSalvaged)

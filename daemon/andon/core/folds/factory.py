@@ -12,6 +12,11 @@ def _(state: State, event: e.FactoryStarted) -> State:
     return replace(state, version=event.version, pid=event.pid, started_at=state.at, cores=event.cores, walls=event.walls)
 
 
+@on(e.WallsSeen)
+def _(state: State, event: e.WallsSeen) -> State:
+    return replace(state, walls=event.reached)
+
+
 @on(e.FactoryConfigured)
 def _(state: State, event: e.FactoryConfigured) -> State:
     return replace(state, factory=event.settings)

@@ -4,7 +4,7 @@ from typing import Any
 
 from andon.core.folds.landing import without_task
 from andon.core.folds.table import forget, on, replace, with_attempt, with_queue, with_repo, with_task
-from andon.core.state import Gate, State, station_of
+from andon.core.state import Consent, Gate, State, station_of
 from andon.schema import events as e
 from andon.schema.ids import AttemptId, GateId
 
@@ -15,6 +15,7 @@ def _(state: State, event: e.GateOpened) -> State:
         gate=event.gate, task=event.task, kind=event.kind, question=event.question, options=event.options,
         recommendation=event.recommendation, because=event.because, risk=event.risk, attempt=event.attempt, n=event.n,
         commit=event.commit, bound=event.bound, station=event.station, opened_at=state.at, ask=event.ask,
+        walls=event.walls,
     )
     state = replace(state, gates=state.gates.set(event.gate, gate), gate_count=state.gate_count + 1)
     if event.kind == "stuck":
@@ -34,7 +35,7 @@ def _(state: State, event: e.GateAnswered) -> State:
         return state
     state = close_gate(state, event.gate)
     if gate.kind == "review" and event.option == "approve":
-        state = with_task(state, gate.task, approved=gate.bound)
+        state = with_task(state, gate.task, approved=gate.bound, consent=Consent(commit=gate.commit, walls=gate.walls))
     if gate.kind == "unevaluated" and event.option == "run-again":
         task = state.tasks[gate.task]
         claims = tuple(claim for claim in task.claims if claim.status != "unevaluated")

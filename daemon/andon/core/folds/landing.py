@@ -49,7 +49,7 @@ def _(state: State, event: e.LandingChecked) -> State:
         return state
     checked = Checked(
         check=event.check, result=event.result, run=event.run, because=event.because, failing=event.failing, detail=event.detail,
-        final=event.final,
+        final=event.final, walls=event.walls,
     )
     return with_landing(
         state, event.landing, checked=(*(other for other in known.checked if other.check != event.check), checked),

@@ -204,7 +204,7 @@ def _(state: State, event: e.SessionResumed) -> State:
 KEPT_OVER_SITTINGS = (
     "path", "isolation", "says", "salvage", "salvage_oid", "conversation", "channel", "interactive", "metered", "sent_keys",
     "interrupts", "rungs", "rung_at", "contradicted", "observed", "diverged", "account", "reserve_usd", "spent", "budget_hit",
-    "budget_at", "raised_usd", "raised_tokens",
+    "budget_at", "raised_usd", "raised_tokens", "walls",
 )
 """What an attempt keeps when it is started again in its checkout; all else is as in a new one."""
 

@@ -5,6 +5,7 @@ import msgspec
 from andon.schema.events import Hunk, Member, MergedStep, Result
 from andon.schema.ids import LandingId, Oid, RepoId, RunId, TaskId
 from andon.schema.landing_events import ClashKind, Why
+from andon.schema.sandbox import Known
 from andon.schema.settings import Settings
 
 KEPT_TRIED = 200
@@ -31,6 +32,8 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     failing: tuple[str, ...] = ()
     detail: str = ""
     final: bool = False
+    walls: Known = ""
+    """That the run had."""
 
 
 def manner_of(settings: Settings) -> tuple[str, ...]:

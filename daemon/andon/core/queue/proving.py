@@ -1,5 +1,6 @@
 """The proof of a merged tree: which checks are still wanted, and what their results say of the landing. Pure."""
 
+from andon.core import walls
 from andon.core.queue.facts import Checked, Landing
 from andon.core.queue.standing import checks_for, keys, outcome_of, settled
 from andon.core.state import Proof, Repository, Run, State, proof_key
@@ -63,7 +64,7 @@ def repeats(state: State, repo: Repository, landing: Landing, wanted: Check) -> 
 def usable(state: State, repo: Repository, landing: Landing, wanted: Check) -> Proof | None:
     """A known yes or no for exactly this tree."""
     proof = state.proofs.get(proof_key(repo.repo, landing.tree, check.definition_of(wanted, repo.settings)))
-    return proof if proof is not None and proof.result != "unevaluated" else None
+    return proof if proof is not None and proof.result != "unevaluated" and walls.as_good(state, repo.repo, proof) else None
 
 
 def told(landing: Landing, wanted: Check, proof: Proof, state: State) -> e.LandingChecked:
@@ -73,7 +74,7 @@ def told(landing: Landing, wanted: Check, proof: Proof, state: State) -> e.Landi
     return e.LandingChecked(
         landing=landing.landing, check=wanted.name, result=result, run=proof.run,
         because=f"{said} (same tree, proven by {proof.run})", failing=proof.failing or lost,
-        detail="\n".join((*proof.failing, *lost))[:4000],
+        detail="\n".join((*proof.failing, *lost))[:4000], walls=proof.walls,
     )
 
 
@@ -92,7 +93,7 @@ def ran(state: State, landing: Landing, run: Run, seen: i.CheckRan) -> list[e.Ev
     final = result == "unevaluated" and seen.cause in check.FINAL_CAUSES
     return [e.LandingChecked(
         landing=landing.landing, check=run.check, result=result, run=run.run, because=because, detail=detail, final=final,
-        failing=(*seen.failing, *lost)[:50] if result == "fail" else (),
+        failing=(*seen.failing, *lost)[:50] if result == "fail" else (), walls=seen.walls,
     )]
 
 

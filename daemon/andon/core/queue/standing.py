@@ -2,10 +2,11 @@
 
 import statistics
 
+from andon.core import walls
 from andon.core.queue import rates
 from andon.core.queue.facts import Landing, Outcome
 from andon.core.queue.look import Entry, Look, Running, Tried
-from andon.core.state import Repository, State, Task, cord_key, open_tasks, station_of
+from andon.core.state import Repository, State, Task, cord_of, open_tasks, station_of
 from andon.core.stations.check import checks_at
 from andon.schema.ids import Oid, TaskId
 from andon.schema.settings import Check
@@ -35,13 +36,13 @@ def at_queue(state: State, repo: Repository) -> list[Task]:
 
 
 def stopped(state: State, task: Task) -> bool:
-    """Whether the task's line stands still. What takes a landed change back is not held up by the cord that asks for it."""
-    return cord_key(task.repo, task.line) in state.cords and not task.reverts
+    """Whether the task's line stands still for it."""
+    return cord_of(state, task) is not None
 
 
 def may_land(state: State, task: Task) -> bool:
-    """Whether it stands in line: nobody holds it, asks about it or stopped its line."""
-    return not (task.held or task.gate or stopped(state, task))
+    """Whether it stands in line: nobody holds it, asks about it, must be asked, or stopped its line."""
+    return not (task.held or task.gate or stopped(state, task) or walls.too_weak(state, task))
 
 
 def in_order(state: State, repo: Repository) -> list[Task]:

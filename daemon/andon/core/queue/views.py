@@ -16,10 +16,9 @@ from andon.core.queue.standing import (
     moves,
     risk,
     slots,
-    stopped,
     task_of,
 )
-from andon.core.state import Repository, State, Task, cord_key
+from andon.core.state import Repository, State, Task, cord_of
 from andon.core.stations.land import planned
 from andon.schema import views as v
 from andon.schema.ids import LandingId, Oid, RunId, TaskId
@@ -152,8 +151,7 @@ def state_of(state: State, repo: Repository, task: Task, under_way: list[Landing
         return "gate", f"a person is asked: {task.gate}"
     if task.held:
         return "held", f"{task.held_by or 'somebody'} keeps it: {task.held}"
-    if stopped(state, task):
-        cord = state.cords[cord_key(task.repo, task.line)]
+    if (cord := cord_of(state, task)) is not None:
         return "held", f"line {task.line} is stopped by {cord.by}: {cord.because}"
     if repo.queue.held:
         return "held", f"the queue is stopped by {repo.queue.held_by}: {repo.queue.held}"

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import msgspec
 
+from andon.core import walls
 from andon.core.assertions import claims_tests
 from andon.core.failure import fingerprint, gate_id, packet_of, send_back
 from andon.core.state import RERUNS, Claim, Proof, Repository, Run, State, Task, proof_key
@@ -145,7 +146,7 @@ def under_way(state: State) -> frozenset[tuple[str, ...]]:
 def usable_proof(state: State, subject: Subject, check: Check, definition: Digest) -> Proof | None:
     """A known result for this tree, compared with the same base."""
     proof = state.proofs.get(proof_key(subject.task.repo, subject.tree, definition))
-    if proof is None or proof.result == "unevaluated":
+    if proof is None or proof.result == "unevaluated" or not walls.as_good(state, subject.task.repo, proof):
         return None
     compared = check.report != "junit" or subject.task.may_remove_tests or proof.base_tree == subject.base_tree
     return proof if compared else None
@@ -192,7 +193,7 @@ def judge(subject: Subject, check: Check, proof: Proof) -> e.ClaimJudged:
     because = f"{proof.because} (same tree, proven by {proof.run})" if not lost else lost_sentence(lost)
     return e.ClaimJudged(
         task=subject.task.task, commit=subject.commit, claim=check.name, status=status, because=because,
-        run=proof.run, detail="\n".join(lost),
+        run=proof.run, detail="\n".join(lost), walls=proof.walls,
     )
 
 
@@ -211,7 +212,7 @@ def finished(ran: i.CheckRan) -> e.RunFinished:
     return e.RunFinished(
         run=ran.run, result=ran.result, because=ran.because, cause=ran.cause, passed=ran.passed, failed=ran.failed,
         skipped=ran.skipped, failing=ran.failing, names=ran.names, log=ran.log, report=ran.report, evidence=ran.evidence,
-        seconds=ran.seconds, cpu_s=ran.cpu_s, lost_tests=ran.lost_tests,
+        seconds=ran.seconds, cpu_s=ran.cpu_s, lost_tests=ran.lost_tests, walls=ran.walls,
     )
 
 
@@ -226,7 +227,7 @@ def judge_run(state: State, run: Run, ran: i.CheckRan) -> list[e.Event]:
     detail = "\n".join((*ran.failing, *lost, ran.tail)) if status != "proven" else ""
     return [e.ClaimJudged(
         task=task.task, commit=run.commit, claim=run.check, status=status, because=because, run=run.run, detail=detail[:4000],
-        final=status == "unevaluated" and ran.cause in FINAL_CAUSES,
+        final=status == "unevaluated" and ran.cause in FINAL_CAUSES, walls=ran.walls,
     )]
 
 

@@ -1,20 +1,12 @@
 """The gate station: asks a person when the policy says so, bound to exactly what the person is shown."""
 
-from andon.core import asks, ladder, money
-from andon.core.failure import fingerprint, gate_id, packet_of, send_back
+from andon.core import asks, ladder, money, review, walls
+from andon.core.failure import fingerprint, packet_of, send_back
 from andon.core.policy import bound_of, classify
 from andon.core.queue import steer
 from andon.core.state import Gate, State, Task
 from andon.schema import events as e, inputs as i
-from andon.schema.ids import Oid
-from andon.schema.sentences import plural
 from andon.schema.settings import Station
-
-OPTIONS = (
-    e.Option(key="approve", label="Approve", consequence="The change goes into the merge queue."),
-    e.Option(key="reject", label="Reject", consequence="It goes back to its agent with your reason."),
-    e.Option(key="cancel", label="Give it up", consequence="The task ends as failed; all work stays in its salvage refs."),
-)
 
 
 def needed(state: State, task: Task, station: Station) -> tuple[bool, e.Risk, str]:
@@ -23,10 +15,14 @@ def needed(state: State, task: Task, station: Station) -> tuple[bool, e.Risk, st
     because = f"station {station.name} always asks"
     if task.work is not None:
         risk, because = classify(state.repos[task.repo].settings.policy, task.work)
+    weak = walls.below(state, task)
+    if weak:
+        because = weak if risk == "ship" else f"{because}; {weak}"
+        risk = "review" if risk == "ship" else risk
     if risk == "stop":
         return True, risk, because
     if station.when == "never":
-        return False, risk, because
+        return bool(weak), risk, because
     return station.when == "always" or risk != "ship", risk, because
 
 
@@ -38,20 +34,11 @@ def passed(state: State, task: Task, station: Station) -> bool:
 
 def advance(state: State, task: Task, station: Station, at: int) -> list[e.Event]:
     """Open the gate, or void one that asks about something that is gone."""
-    bound = bound_of(task)
     gate = state.gates.get(task.gate)
     if gate is not None:
-        stale = gate.kind == "review" and gate.bound != bound
-        return [e.GateVoided(gate=gate.gate, because="the change it asked about is another one now")] if stale else []
+        return review.void(task, gate)
     _, risk, because = needed(state, task, station)
-    work = task.work
-    told = f"{plural(work.paths_total, 'file')}, +{work.insertions} -{work.deletions}" if work else "not started yet"
-    proven = all(claim.status == "proven" for claim in task.claims)
-    return [e.GateOpened(
-        gate=gate_id(state), task=task.task, kind="review", question=f"Land {task.task} “{task.title}”? ({told})",
-        options=OPTIONS, recommendation="approve" if proven and risk != "stop" else "", because=because, risk=risk,
-        commit=work.commit if work else Oid(""), bound=bound, station=station.name,
-    )]
+    return [review.of(state, task, risk=risk, because=because, told=walls.level_of(task))]
 
 
 def answered(state: State, gate: Gate, answer: i.AnswerGate, at: int) -> list[e.Event]:

@@ -8,6 +8,7 @@ it goes on, everything else is planned again.
 
 from functools import lru_cache
 
+from andon.core import review, walls
 from andon.core.failure import fingerprint, packet_of, send_back
 from andon.core.queue import intents, proving
 from andon.core.queue.facts import Landing, manner_of
@@ -31,14 +32,20 @@ def passed(state: State, task: Task, station: Station) -> bool:
 
 
 def wait(state: State, task: Task, station: Station, at: int) -> list[e.Event]:
-    """Nothing: the queue of its repository looks at all changes at once (`advance`)."""
-    return []
+    """A person's question about walls that were too weak; else nothing: the queue of its repository looks at all changes at once
+    (`advance`)."""
+    gate = state.gates.get(task.gate)
+    if gate is not None:
+        return review.void(task, gate)
+    because = walls.too_weak(state, task)
+    return [review.of(state, task, risk="review", because=because, told=walls.level_of(task))] if because else []
 
 
 def ready(state: State, landing: Landing) -> bool:
     """Whether the target may be moved to it now."""
     repo = state.repos[landing.repo]
-    return landing.chosen and moves(repo) and all(may_land(state, state.tasks[member.task]) for member in landing.members)
+    allowed = all(may_land(state, state.tasks[member.task]) for member in landing.members)
+    return landing.chosen and moves(repo) and allowed and not walls.unproven(state, landing)
 
 
 def landing_now(state: State, task: Task) -> bool:
@@ -86,7 +93,8 @@ def obsolete(state: State, repo: Repository, landing: Landing, heads: dict[TaskI
         return "the queue is stopped"
     if landing.chosen:
         kept = next((member.task for member in landing.members if not may_land(state, state.tasks[member.task])), "")
-        return f"{kept} is kept from landing" if kept else ""
+        weak = walls.unproven(state, landing)
+        return f"{kept} is kept from landing" if kept else weak[0][1] if weak else ""
     return ""
 
 
@@ -126,12 +134,17 @@ def choose(state: State, repo: Repository, members: tuple[str, ...]) -> list[e.E
     if landing is None:
         again = Want(members=members)
         return [] if under_way else [begin(state, repo, again, LandingId(f"L{state.landing_count + 1}"))]
+    weak = walls.unproven(state, landing)
+    if weak:  # every one of them at once: each answer brings its change back into line
+        told = walls.proof_level(landing)
+        return [review.of(state, task, risk="review", because=because, told=told, number=n)
+                for n, (task, because) in enumerate(weak, 1)]
     events: list[e.Event] = [e.LandingChosen(landing=landing.landing)]
     for member in landing.members:
         events += [
             e.ClaimJudged(
                 task=member.task, commit=landing.candidate, claim=f"{checked.check}@merge", status="proven", run=checked.run,
-                because=with_others(checked.because, landing),
+                because=with_others(checked.because, landing), walls=checked.walls,
             )
             for checked in landing.checked
         ]
@@ -156,7 +169,7 @@ def ask(state: State, repo: Repository, members: tuple[str, ...]) -> list[e.Even
     judged: list[e.Event] = [
         e.ClaimJudged(
             task=task.task, commit=outcome.commit, claim=f"{checked.check}@merge", status="unevaluated", because=checked.because,
-            run=checked.run, detail=checked.detail, final=True,
+            run=checked.run, detail=checked.detail, final=True, walls=checked.walls,
         ) for checked in unsure
     ]
     return [*judged, check.ask(state, task, outcome.commit, outcome.because)]
@@ -177,7 +190,7 @@ def reject(state: State, repo: Repository, name: TaskId, at: int) -> list[e.Even
     judged: list[e.Event] = [
         e.ClaimJudged(
             task=name, commit=outcome.commit, claim=f"{checked.check}@merge", status="refuted", because=checked.because,
-            run=checked.run, detail=checked.detail,
+            run=checked.run, detail=checked.detail, walls=checked.walls,
         ) for checked in failed
     ]
     sections = [(f"{checked.check} on the merged tree ({checked.run})", f"```\n{checked.detail[:3500]}\n```")
