@@ -1,6 +1,7 @@
 """The live connection to the app-server of Codex: lines out, answers, messages and interrupts in. Must never judge what it hears.
 
-Theory of operation. The server listens on a unix socket in the job directory and speaks JSON-RPC over a websocket. The agent's
+Theory of operation. The server listens on a unix socket in the job directory, or within walls on a port behind their door, and
+speaks JSON-RPC over a websocket. The agent's
 own screen is one client of it and this is another: both see the same conversation and the same requests for permission, and
 whoever answers first answers for both. There is no task of our own: whoever waits, for lines or for an answer to a call, reads
 the connection, one at a time, and leaves what is not his to the others. A connection that breaks is made again with a bounded
@@ -24,9 +25,10 @@ from andon.schema.agent import SessionFacts
 from andon.schema.jobs import CHANNEL
 from andon.schema.signals import Line
 
-from .codex_home import SOCKET
+from .codex_home import SOCKET, token_of
 from .codex_read import ask_name, is_own
 from .codex_values import at, decoded, number, rows, table, word
+from .door import Door
 
 CALL_S, CONNECT_S, SETTLE_S = 10.0, 5.0, 5.0
 """Seconds: for a call's result, for a connection, until an answer shows."""
@@ -57,7 +59,8 @@ class CodexChannel:
     """One session's connection."""
 
     def __init__(self, session: SessionFacts) -> None:
-        self._session, self._socket = session, session.job / SOCKET
+        self._session, self._socket = session, session.door or session.job / SOCKET
+        self._door = Door(session.door) if session.door else None
         self._thread, self._turn, self._run, self._until, self._born = session.conversation, "", "", 0, 0
         self._attached = self._closed = False
         self._ws: aiohttp.ClientWebSocketResponse | None = None
@@ -75,9 +78,9 @@ class CodexChannel:
         wait = BACKOFF_S[0]
         while not self._closed:
             with contextlib.suppress(*FAULTS):
-                async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(_real(self._socket))) as http:
+                async with aiohttp.ClientSession(connector=self._way(), headers=self._credentials()) as http:
                     async with asyncio.timeout(CONNECT_S):
-                        self._ws = await http.ws_connect("http://localhost/", max_msg_size=MESSAGE_BYTES, timeout=_CLOSE)
+                        self._ws = await http.ws_connect("http://127.0.0.1/", max_msg_size=MESSAGE_BYTES, timeout=_CLOSE)
                     async for line in self._conversation():
                         wait = BACKOFF_S[0]
                         yield line
@@ -122,6 +125,17 @@ class CodexChannel:
             with contextlib.suppress(*FAULTS):
                 async with asyncio.timeout(CONNECT_S):
                     await websocket.close()
+        if self._door:
+            self._door.close()
+
+    def _way(self) -> aiohttp.UnixConnector:
+        """To the server. Raises OSError."""
+        return self._door.connector() if self._door else aiohttp.UnixConnector(_real(self._socket))
+
+    def _credentials(self) -> dict[str, str]:
+        """What it asks for when it listens on a port."""
+        token = token_of(self._session.home) if self._door else ""
+        return {"Authorization": f"Bearer {token}"} if token else {}
 
     # --- attaching ---------------------------------------------------------------------------------------------------
 

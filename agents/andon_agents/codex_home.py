@@ -1,16 +1,24 @@
 """What lies in the private home of a Codex session: its settings, its login, what to run. Pure but for looks at files."""
 
+import contextlib
+import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from andon.schema.agent import Assignment, Seed
 from andon.schema.errors import Mistake
 from andon.schema.settings import AgentSettings
+
+from .codex_run import TOKEN
+from .loopback import free_port, read_note
 
 HOME, RUN = ".codex", "codex-run.json"
 """Names in the private home: what `CODEX_HOME` is, and the file of the program in the pane."""
@@ -113,11 +121,46 @@ def native(wrapper: Path) -> str:
     return ""
 
 
-def run_file(server: tuple[str, ...], screen: tuple[str, ...], assignment: Assignment, socket: Path) -> Seed:
+class Meeting(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the server listens: at a socket in the job directory; within walls, whence none leads out, at a port."""
+
+    socket: Path
+    port: int = 0
+    token: str = ""
+
+    @classmethod
+    def of(cls, assignment: Assignment) -> "Meeting":
+        """A new one for this session."""
+        port, token = (free_port(), secrets.token_urlsafe(24)) if assignment.walled else (0, "")
+        return cls(socket=assignment.job / SOCKET, port=port, token=token)
+
+    def listen(self) -> tuple[str, ...]:
+        """The server's words for it. A port asks for a token, of which the command line tells only the digest."""
+        digest = hashlib.sha256(self.token.encode()).hexdigest()
+        lock = ("--ws-auth", "capability-token", "--ws-token-sha256", digest) if self.port else ()
+        return "--listen", self._address(), *lock
+
+    def remote(self) -> tuple[str, ...]:
+        """The screen's words for it."""
+        return "--remote", self._address(), *(("--remote-auth-token-env", TOKEN) if self.port else ())
+
+    def _address(self) -> str:
+        return f"ws://127.0.0.1:{self.port}" if self.port else f"unix://{self.socket}"
+
+
+def run_file(server: tuple[str, ...], screen: tuple[str, ...], assignment: Assignment, meeting: Meeting) -> Seed:
     """What the program in the pane reads."""
-    told = {"server": server, "screen": screen, "socket": str(socket), "log": str(assignment.home / HOME / "app-server.log"),
-            "scratch": str(assignment.home / "tmp")}
+    told = {"server": server, "screen": screen, "socket": str(meeting.socket), "port": meeting.port, "token": meeting.token,
+            "log": str(assignment.home / HOME / "app-server.log"), "scratch": str(assignment.home / "tmp")}
     return Seed(path=RUN, text=json.dumps(told), always=True)
+
+
+def token_of(home: Path) -> str:
+    """The token of the server that was started in this home; empty when it has none."""
+    with contextlib.suppress(ValueError, AttributeError):
+        found = json.loads(read_note(home / RUN)).get("token")
+        return found if isinstance(found, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,100}", found) else ""
+    return ""
 
 
 def _verbs(assignment: Assignment) -> dict[str, Any]:

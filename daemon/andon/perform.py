@@ -217,6 +217,7 @@ class Performer:
             attempt=effect.attempt, task=effect.task, title=effect.title, prompt=effect.prompt, prompt_file=prompt_file,
             checkout=Path(effect.path), job=folder, agent=effect.agent, home=home, repository=Path(effect.repository),
             resume=effect.resume, whole=effect.whole, gateway=gateway, hook=self._tools.hook, mcp=self._tools.verbs, person=env,
+            walled=effect.walls.level != "none",
         )
         try:
             launch = adapter.launch(assignment)
@@ -229,7 +230,7 @@ class Performer:
         box, inside = enclose.agent(
             effect.walls, job=folder, checkout=Path(effect.path), home=home, git_dir=effect.git_dir,
             argv=(*launch.argv, *launch.programs, *self._tools.hook[:1], *self._tools.verbs[:1]),
-            env={**kept, **launch.env}, ours=OURS, doors=doors, keys=profile_keys(adapter),
+            env={**kept, **launch.env}, ours=OURS, doors=doors, keys=profile_keys(adapter), port=launch.port,
         )
         inside |= launch.env
         jobs.write_job(folder, Job(name=effect.attempt, argv=launch.argv, cwd=effect.path, env=inside, sandbox=box))

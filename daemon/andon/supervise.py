@@ -297,6 +297,7 @@ class Supervisor:
             self.channels.keep(SessionFacts(
                 attempt=attempt.attempt, job=reader.folder, home=self._layout.session_home(attempt.attempt),
                 checkout=Path(attempt.path), conversation=attempt.conversation, agent=self._settings(attempt),
+                door=reader.door,
             ), reader.supervised)
 
     def _close(self, reader: Reader) -> None:

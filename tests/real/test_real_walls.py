@@ -17,7 +17,7 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("agent", ["claude"])
+@pytest.mark.parametrize("agent", ["claude", "codex", "opencode"])
 def test_a_real_agent_does_the_job_within_walls_and_its_work_lands(tmp_path: Path, agent: str) -> None:
     with fleet(tmp_path, agent, more=STRICT) as fl:
         task = fl.add("proper", agent)

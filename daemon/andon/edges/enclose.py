@@ -2,7 +2,8 @@
 
 Theory of operation. Inside there is the toolchain and the borrowed objects, read-only; the checkout, a private home and TMPDIR; and
 of the job's directory only what the job speaks through. The rest of the machine does not exist. Between an agent and the world
-stand two doors: the model gateway and the proxy, each a unix socket of ours that a port of the job's own loopback leads to.
+stand two doors: the model gateway and the proxy, each a unix socket of ours that a port of the job's own loopback leads to. One
+more leads inwards, for the daemon: from a unix socket in the job's directory, which does not exist inside, to the agent's server.
 """
 
 import os
@@ -14,7 +15,7 @@ import msgspec
 
 from andon.edges.sandbox import base_binds, locate, reached, toolchain_binds
 from andon.schema.errors import Mistake
-from andon.schema.jobs import ASKS, CHANNEL, CONTEXT, HOOKS, INBOX, OUTBOX, PROMPT
+from andon.schema.jobs import ASKS, CHANNEL, CONTEXT, DOOR, HOOKS, INBOX, OUTBOX, PROMPT
 from andon.schema.sandbox import LEVELS, Bind, Forward, Level, Limits, Sandbox
 from andon.schema.settings import Walls
 
@@ -40,10 +41,11 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def agent(walls: Walls, *, job: Path, checkout: Path, home: Path, git_dir: str, argv: tuple[str, ...], env: Mapping[str, str],
-          ours: Iterable[Path], doors: Doors, keys: Iterable[str] = ()) -> tuple[Sandbox | None, dict[str, str]]:
+          ours: Iterable[Path], doors: Doors, keys: Iterable[str] = (), port: int = 0) -> tuple[Sandbox | None, dict[str, str]]:
     """What stands around an agent's session, and its environment inside. None: no walls are asked for.
 
-    Raises Mistake when the machine gives less than what is asked for.
+    `port`: where a server of the agent's own listens; the door `DOOR` leads there. Raises Mistake when the machine gives less than
+    what is asked for.
     """
     if walls.level == "none":
         return None, dict(env)
@@ -60,11 +62,13 @@ def agent(walls: Walls, *, job: Path, checkout: Path, home: Path, git_dir: str, 
         *said(walls),
     ]
     forwards, reach = ways_out(walls.network, doors)
+    inward = (Forward(port=port, socket=str(job / DOOR), inward=True),) if port else ()
     inside = environment(env, walls, keys, job=job, home=home) | reach
     hidden = tuple(str(checkout / path) for path in walls.hide if not set(path) & set("*?["))
     return Sandbox(
         level=walls.level, binds=tuple(binds), hide=hidden, home=str(home),
-        network="host" if walls.network == "host" else "none", forwards=forwards, limits=limits(walls), nested=True, terminal=True,
+        network="host" if walls.network == "host" else "none", forwards=(*forwards, *inward), limits=limits(walls), nested=True,
+        terminal=True,
     ), inside
 
 

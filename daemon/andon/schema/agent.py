@@ -50,6 +50,9 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """argv of the stdio MCP server with the agent's own verbs; empty: none."""
     person: Mapping[str, str] = {}
     """The environment that the session will have, to look at (API keys, PATH, HOME)."""
+    walled: bool = False
+    """Walls will stand around the session: sockets that it makes are nobody's outside. A server of its own listens on a port of its
+    loopback, which the launch names as `port`."""
 
 
 class Seed(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +82,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     interactive: bool = False
     """It stays at its prompt after a turn: the daemon ends it when the work is there."""
     channel: ChannelKind = "none"
+    port: int = 0
+    """Where its server listens on loopback. Within walls a door leads there: `SessionFacts.door`."""
     conversation: str = ""
     """Its name, where it can be chosen before the start."""
     notes: tuple[str, ...] = ()
@@ -135,6 +140,9 @@ class SessionFacts(msgspec.Struct, frozen=True, kw_only=True):
     checkout: Path
     conversation: str = ""
     agent: AgentSettings
+    door: Path | None = None
+    """Within walls: the unix socket that leads to the port of its server. Nothing else may be dialled then: what the session's home
+    says of ports is written by whoever is within, and a port of the host is not theirs."""
 
 
 class Channel(Protocol):
