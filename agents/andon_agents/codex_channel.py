@@ -30,8 +30,8 @@ from .codex_read import ask_name, is_own
 from .codex_values import at, decoded, number, rows, table, word
 from .door import Door
 
-CALL_S, CONNECT_S, SETTLE_S = 10.0, 5.0, 5.0
-"""Seconds: for a call's result, for a connection, until an answer shows."""
+CALL_S, CONNECT_S, SETTLE_S, JOIN_S = 10.0, 5.0, 5.0, 15.0
+"""Seconds: for a call's result, for a connection, until an answer shows, for somebody who would answer before we are connected."""
 BACKOFF_S = (0.1, 3.0)
 """First and longest wait between two tries to connect."""
 LOOK_S = (0.1, 2.0)
@@ -64,7 +64,7 @@ class CodexChannel:
         self._thread, self._turn, self._run, self._until, self._born = session.conversation, "", "", 0, 0
         self._attached = self._closed = False
         self._ws: aiohttp.ClientWebSocketResponse | None = None
-        self._reading, self._stop = asyncio.Lock(), asyncio.Event()
+        self._reading, self._stop, self._joined = asyncio.Lock(), asyncio.Event(), asyncio.Event()
         self._heard: deque[dict[str, Any]] = deque(maxlen=LINES)
         self._results: dict[str, dict[str, Any] | None] = {}
         self._open: dict[str, dict[str, Any]] = {}
@@ -90,7 +90,9 @@ class CodexChannel:
             wait = min(wait * 2, BACKOFF_S[1])
 
     async def answer(self, ask: str, *, allow: bool, text: str = "") -> bool:
-        """Answer an open request; True when the server says that it is settled."""
+        """Answer an open request; True when the server says that it is settled. What is open is known once we are connected."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._joined.wait(), JOIN_S)
         request = self._open.get(ask)
         if not request or not await self._tell({"id": request["id"], "result": reply(request, allow=allow, text=text)}):
             return False
@@ -121,6 +123,7 @@ class CodexChannel:
         """Let go."""
         self._closed, websocket = True, self._ws
         self._stop.set()
+        self._joined.set()
         if websocket:
             with contextlib.suppress(*FAULTS):
                 async with asyncio.timeout(CONNECT_S):
@@ -183,6 +186,7 @@ class CodexChannel:
             turns = await self._call("thread/turns/list", threadId=name, limit=1, sortDirection="desc", itemsView="full")
             self._heard.extendleft((*self._now(turns), resumed))
             self._settle(before)
+            self._joined.set()
             return True
         return False
 
@@ -316,6 +320,8 @@ class CodexChannel:
     def _lost(self) -> None:
         """The connection is gone, and with it what it alone knew. Open requests are kept to be compared with."""
         self._ws, self._attached, self._turn = None, False, ""
+        if not self._closed:
+            self._joined.clear()
         self._heard.clear()
 
 
