@@ -19,6 +19,8 @@ from andon.schema.signals import AnySignal, Line
 ENTRY_POINTS = "andon.agents"
 """The entry-point group in which adapters, ours and anybody's, are found. The entry is an object with this protocol."""
 ChannelKind = Literal["none", "hooks", "app-server", "http", "acp"]
+SERVED: tuple[ChannelKind, ...] = ("app-server", "http", "acp")
+"""Those on which the daemon is connected to the agent."""
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
