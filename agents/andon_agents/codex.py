@@ -84,7 +84,7 @@ class CodexAdapter(msgspec.Struct, frozen=True):
         keyed = bool(env.get(home.KEY)) and agent.login != "copy" and not home.chooses_provider(agent)
         options, others = _sorted(agent.args)
         meeting = home.Meeting.of(assignment)
-        server = (binary, "app-server", *home.consent_words(agent), *options, *meeting.listen())
+        server = (binary, "app-server", *home.consent_words(assignment), *options, *meeting.listen())
         screen = (binary, *(("resume",) if assignment.resume else ()), *options, *others, *meeting.remote(),
                   *((assignment.resume,) if assignment.resume else ()), *_prompt(assignment))
         seeds = [Seed(path=f"{home.HOME}/config.toml", text=home.settings(assignment, keyed=keyed), always=True),
@@ -155,6 +155,8 @@ def _notes(assignment: Assignment, *, keyed: bool) -> tuple[str, ...]:
     notes = []
     if assignment.agent.approve == "all":
         notes.append("asks nothing and has no sandbox of its own: approve = \"all\"")
+    elif assignment.walls == "partial":
+        notes.append("has no sandbox of its own, the walls stand for it: it asks nothing")
     if assignment.agent.login == "copy":
         notes.append("no gateway: its login goes to an address of its own")
     elif not keyed:

@@ -43,7 +43,7 @@ def chooses_provider(agent: AgentSettings) -> bool:
 def settings(assignment: Assignment, *, keyed: bool) -> str:
     """`config.toml`. With an API key a provider of our own name stands in it, so that its address can be chosen."""
     agent = assignment.agent
-    policy, sandbox = consent(agent)
+    policy, sandbox = consent(assignment)
     top: dict[str, Any] = {"check_for_update_on_startup": False, "approval_policy": policy, "sandbox_mode": sandbox}
     if agent.model:
         top["model"] = agent.model
@@ -69,14 +69,16 @@ def settings(assignment: Assignment, *, keyed: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def consent(agent: AgentSettings) -> tuple[str, str]:
-    """When Codex asks, and what its commands may do unasked."""
-    return ("never", "danger-full-access") if agent.approve == "all" else ("on-request", "workspace-write")
+def consent(assignment: Assignment) -> tuple[str, str]:
+    """When Codex asks, and what its commands may do unasked. Where it can make no sandbox, the walls around it stand for one."""
+    if assignment.agent.approve == "all":
+        return "never", "danger-full-access"
+    return "on-request", "workspace-write" if assignment.walls != "partial" else "danger-full-access"
 
 
-def consent_words(agent: AgentSettings) -> tuple[str, ...]:
+def consent_words(assignment: Assignment) -> tuple[str, ...]:
     """The same as options of the server, so that no settings file in the checkout outranks them. A resumed screen refuses them."""
-    policy, sandbox = consent(agent)
+    policy, sandbox = consent(assignment)
     return "-c", f'approval_policy="{policy}"', "-c", f'sandbox_mode="{sandbox}"'
 
 
@@ -131,7 +133,7 @@ class Meeting(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, assignment: Assignment) -> "Meeting":
         """A new one for this session."""
-        port, token = (free_port(), secrets.token_urlsafe(24)) if assignment.walled else (0, "")
+        port, token = (free_port(), secrets.token_urlsafe(24)) if assignment.walls != "none" else (0, "")
         return cls(socket=assignment.job / SOCKET, port=port, token=token)
 
     def listen(self) -> tuple[str, ...]:

@@ -217,7 +217,7 @@ class Performer:
             attempt=effect.attempt, task=effect.task, title=effect.title, prompt=effect.prompt, prompt_file=prompt_file,
             checkout=Path(effect.path), job=folder, agent=effect.agent, home=home, repository=Path(effect.repository),
             resume=effect.resume, whole=effect.whole, gateway=gateway, hook=self._tools.hook, mcp=self._tools.verbs, person=env,
-            walled=effect.walls.level != "none",
+            walls=effect.walls.level,
         )
         try:
             launch = adapter.launch(assignment)

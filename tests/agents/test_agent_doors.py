@@ -16,6 +16,7 @@ from andon.schema import signals as s
 from andon.schema.agent import Assignment, Channel, Launch, SessionFacts, Supervised
 from andon.schema.ids import AttemptId, TaskId
 from andon.schema.jobs import DOOR
+from andon.schema.sandbox import Level
 from andon.schema.settings import AgentSettings
 from andon_agents import codex, codex_home, opencode, opencode_http
 from andon_agents.loopback import read_note
@@ -38,7 +39,7 @@ def facts(job: Path, name: str) -> SessionFacts:
                         door=job / DOOR)
 
 
-def walled(adapter: Supervised, job: Path, *, walls: bool = True) -> Launch:
+def walled(adapter: Supervised, job: Path, *, walls: Level = "strict") -> Launch:
     """How it is started within walls."""
     for name in ("codex", "opencode"):
         (job / name).write_text("#!/bin/sh\n")
@@ -46,7 +47,7 @@ def walled(adapter: Supervised, job: Path, *, walls: bool = True) -> Launch:
     env = {"PATH": str(job), "OPENAI_API_KEY": "k"}
     return adapter.launch(Assignment(
         attempt=AttemptId("T1.1"), task=TaskId("T1"), title="t", prompt="p", prompt_file=job / "p", checkout=job, job=job, home=job,
-        agent=AgentSettings(name="a", use=adapter.name, model="scripted/x", env=env), person=env, walled=walls,
+        agent=AgentSettings(name="a", use=adapter.name, model="scripted/x", env=env), person=env, walls=walls,
     ))
 
 
@@ -105,7 +106,17 @@ def test_within_walls_codex_listens_on_a_port_with_a_token_and_its_screen_knows_
     assert launch.port == told["port"] > 0 and address in told["server"] and address in told["screen"]
     assert told["token"] and told["token"] not in " ".join((*told["server"], *told["screen"], *launch.argv, *launch.env.values()))
     assert "--ws-token-sha256" in told["server"] and "--remote-auth-token-env" in told["screen"]
-    assert walled(codex.ADAPTER, job, walls=False).port == 0
+    assert walled(codex.ADAPTER, job, walls="none").port == 0
+
+
+@pytest.mark.parametrize(("walls", "sandbox"), [("none", "workspace-write"), ("strict", "workspace-write"),
+                                                ("partial", "danger-full-access")])
+def test_codex_has_its_own_sandbox_wherever_it_can_make_one(job: Path, walls: Level, sandbox: str) -> None:
+    launch = walled(codex.ADAPTER, job, walls=walls)
+    (config,) = [seed.text for seed in launch.seeds if seed.path.endswith("config.toml")]
+    (run,) = [json.loads(seed.text) for seed in launch.seeds if seed.path == codex_home.RUN]
+    assert f'sandbox_mode = "{sandbox}"' in config and f'sandbox_mode="{sandbox}"' in run["server"]
+    assert any("walls stand for it" in note for note in launch.notes) == (walls == "partial")
 
 
 def test_opencode_names_its_port(job: Path) -> None:

@@ -64,7 +64,7 @@ class Hostile:
         launch = ADAPTERS[self.agent].launch(Assignment(
             attempt=AttemptId("T1.1"), task=TaskId("T1"), title="Do it", prompt="Do it.", prompt_file=prompt, agent=agent,
             checkout=self.stage.clone, job=self.job, home=self.home, repository=self.stage.repo, person=env,
-            gateway=env.get("ANTHROPIC_BASE_URL", ""), walled=self.level != "none",
+            gateway=env.get("ANTHROPIC_BASE_URL", ""), walls=self.level,
         ))
         signed = Seed(path=".gitconfig", text="[user]\n\tname = A\n\temail = a@localhost\n")
         homes.lay(self.home, (*launch.seeds, signed), copies=False)

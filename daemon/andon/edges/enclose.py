@@ -8,6 +8,7 @@ more leads inwards, for the daemon: from a unix socket in the job's directory, w
 
 import os
 import shlex
+import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -61,14 +62,14 @@ def agent(walls: Walls, *, job: Path, checkout: Path, home: Path, git_dir: str, 
         *(Bind(source=str(job / name), optional=True) for name in (INBOX, PROMPT, CONTEXT)),
         *said(walls),
     ]
-    forwards, reach = ways_out(walls.network, doors)
+    forwards, reach = ways_out(walls.network, doors, walls.level)
     inward = (Forward(port=port, socket=str(job / DOOR), inward=True),) if port else ()
     inside = environment(env, walls, keys, job=job, home=home) | reach
     hidden = tuple(str(checkout / path) for path in walls.hide if not set(path) & set("*?["))
     return Sandbox(
         level=walls.level, binds=tuple(binds), hide=hidden, home=str(home),
         network="host" if walls.network == "host" else "none", forwards=(*forwards, *inward), limits=limits(walls), nested=True,
-        terminal=True,
+        terminal=True, ports=(doors.gateway_port,) if walls.level == "partial" and doors.gateway_port else (),
     ), inside
 
 
@@ -85,7 +86,7 @@ def check(walls: Walls, *, job: Path, slot: Path, git_dir: str, commands: Iterab
         *toolchain(("sh", *words), env, walls.level), *objects_of(Path(git_dir)), Bind(source=str(slot), write=True),
         *(Bind(source=str(job / name), write=True) for name in ("tmp", "out", "home")), *said(walls),
     ]
-    forwards, reach = ways_out(walls.check_network, doors)
+    forwards, reach = ways_out(walls.check_network, doors, walls.level)
     inside = environment(env, walls, (), job=job, home=job / "home") | reach
     return Sandbox(
         level=walls.level, binds=tuple(binds), home=str(job / "home"),
@@ -155,18 +156,27 @@ def environment(env: Mapping[str, str], walls: Walls, keys: Iterable[str], *, jo
     return {**kept, "HOME": str(home), "TMPDIR": str(job / "tmp")}
 
 
-def ways_out(network: str, doors: Doors) -> tuple[tuple[Forward, ...], dict[str, str]]:
-    """The doors, and the variables by which programs find them."""
+def ways_out(network: str, doors: Doors, level: Level) -> tuple[tuple[Forward, ...], dict[str, str]]:
+    """The doors, and the variables by which programs find them. With the host's own loopback the gateway needs none."""
     if network == "host":
         return (), {}
-    forwards = [Forward(port=doors.gateway_port, socket=doors.gateway)] if doors.gateway and doors.gateway_port else []
+    own = level == "strict"
+    forwards = [Forward(port=doors.gateway_port, socket=doors.gateway)] if doors.gateway and doors.gateway_port and own else []
     if network != "allow-list" or not doors.proxy:
         return tuple(forwards), {}
-    forwards.append(Forward(port=PROXY_PORT, socket=doors.proxy))
-    address = f"http://127.0.0.1:{PROXY_PORT}"
+    port = PROXY_PORT if own else _free_port()
+    forwards.append(Forward(port=port, socket=doors.proxy))
+    address = f"http://127.0.0.1:{port}"
     names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
     near = "127.0.0.1,localhost,::1"
     return tuple(forwards), {**dict.fromkeys(names, address), "NO_PROXY": near, "no_proxy": near, "NODE_USE_ENV_PROXY": "1"}
+
+
+def _free_port() -> int:
+    """A port of the host's loopback that nobody held a moment ago."""
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        return int(asked.getsockname()[1])
 
 
 def limits(walls: Walls) -> Limits:

@@ -143,8 +143,9 @@ def _network(made: Rules, box: dict[str, Any]) -> None:
     if box.get("network") == "host":
         return
     if made.abi >= NEEDED:
-        made.ports = [int(one["port"]) for one in box.get("forwards") or ()]  # also where its own server listens
-    elif box.get("forwards"):
+        doors = [int(one["port"]) for one in box.get("forwards") or ()]  # also where its own server listens
+        made.ports = [*doors, *(int(port) for port in box.get("ports") or ())]
+    elif box.get("forwards") or box.get("ports"):
         raise Refused(f"Landlock {made.abi} cannot limit connections to the job's own doors (Linux 6.7 can).",
                       "Install bubblewrap, or use a newer kernel.")
     made.told.append("It has no loopback of its own: it cannot connect to servers that it starts.")

@@ -13,6 +13,7 @@ from typing import Literal, Protocol, runtime_checkable
 import msgspec
 
 from andon.schema.ids import AttemptId, TaskId
+from andon.schema.sandbox import Level
 from andon.schema.settings import AgentSettings
 from andon.schema.signals import AnySignal, Line
 
@@ -52,9 +53,9 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """argv of the stdio MCP server with the agent's own verbs; empty: none."""
     person: Mapping[str, str] = {}
     """The environment that the session will have, to look at (API keys, PATH, HOME)."""
-    walled: bool = False
-    """Walls will stand around the session: sockets that it makes are nobody's outside. A server of its own listens on a port of its
-    loopback, which the launch names as `port`."""
+    walls: Level = "none"
+    """What will stand around the session. Within walls sockets that it makes are nobody's outside: a server of its own listens on a
+    port of loopback, which the launch names as `port`. Behind `partial` it can make no sandbox of its own."""
 
 
 class Seed(msgspec.Struct, frozen=True, kw_only=True):
