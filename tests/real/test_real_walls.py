@@ -1,5 +1,7 @@
 """The real CLIs within strict walls, on a scripted model: they do the job, and are heard, answered, steered and stopped there."""
 
+import os
+import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -80,6 +82,35 @@ def test_a_real_agent_does_the_job_within_walls_is_heard_there_and_its_work_land
         if agent in SERVED:
             assert {health for health, source in seen if source == "api"} & {"working", "thinking", "idle"}, seen
             assert len(told(fl, task)) > 5 and {one.source for one in told(fl, task)} == {"api"}
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.skipif(reached("partial").level != "partial", reason=reached("partial").because or "no Landlock")
+def test_a_real_agent_does_the_job_behind_partial_walls_and_is_heard(tmp_path: Path, agent: str) -> None:
+    with fleet(tmp_path, agent, more=OPEN.replace("strict", "partial")) as fl:
+        task, seen = fl.add("proper", agent), set[tuple[str, str]]()
+        assert until_ended(fl, task, partial(seen_at, fl, task, seen)) == "done"
+        stood = msgspec.json.decode((fl.plant.layout.job(f"{task}.1") / WALLS).read_bytes(), type=Walls)
+        assert stood.level == "partial" and fl.plant.task(task).tokens > 0
+        assert {source for _, source in seen} & {"api" if agent in SERVED else "hook"}, seen
+
+
+@pytest.mark.parametrize("agent", SERVED)
+def test_a_crash_within_walls_goes_on_in_the_same_conversation_behind_a_new_door(tmp_path: Path, agent: str) -> None:
+    with fleet(tmp_path, agent, more=OPEN) as fl:
+        task = fl.add("slow sleep=15", agent)
+        fl.plant.until(lambda: (view := session(fl, task)) and view.health == "working" and "sleep" in view.because, PATIENCE,
+                       what="the running tool")
+        (root,) = of(fl, e.AttemptStarted)
+        for child in descendants(root.pid):
+            if Path(f"/proc/{child.pid}/comm").read_text().strip() == agent:
+                os.kill(child.pid, signal.SIGKILL)
+                break
+        fl.plant.until(lambda: of(fl, e.SessionResumed), 30, what="a resumed session")
+        (resumed,) = of(fl, e.SessionResumed)
+        assert resumed.sitting == 2 and resumed.conversation
+        assert until_ended(fl, task) == "done"
+        assert fl.plant.task(task).attempts == 1 and {one.source for one in told(fl, task)} == {"api"}
 
 
 @pytest.mark.parametrize("agent", AGENTS)
