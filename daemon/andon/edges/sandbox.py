@@ -33,6 +33,8 @@ _SHIMS = (".pyenv", ".rbenv", ".nodenv", ".asdf", ".volta", ".rustup")
 """Version managers: their folders hold programs alone, and their shims need all of it."""
 _WHOLE = (".volta", ".rustup")
 """What is in them is never alone."""
+NAME_BYTES, PATH_BYTES = 255, 4095
+"""Of a name and of a whole path: a longer word is neither."""
 HOPS = 40
 """Links that one path may lead through."""
 
@@ -136,7 +138,10 @@ def _is_link(path: str) -> bool:
 
 
 def locate(argv0: str, path_env: str) -> str:
-    """Where a program is found, as a shell would; empty: nowhere."""
+    """Where a program is found, as a shell would; empty: nowhere. A word of a command may be anything: a whole prompt."""
+    word = os.fsencode(argv0)
+    if len(word) > PATH_BYTES or b"\0" in word or any(len(name) > NAME_BYTES for name in word.split(b"/")):
+        return ""
     if "/" in argv0:
         return argv0 if argv0.startswith("/") and Path(argv0).exists() else ""
     for folder in path_env.split(":"):
