@@ -155,7 +155,7 @@ def _notes(assignment: Assignment, *, keyed: bool) -> tuple[str, ...]:
     notes = []
     if assignment.agent.approve == "all":
         notes.append("asks nothing and has no sandbox of its own: approve = \"all\"")
-    elif assignment.walls == "partial":
+    elif not assignment.nests:
         notes.append("has no sandbox of its own, the walls stand for it: it asks nothing")
     if assignment.agent.login == "copy":
         notes.append("no gateway: its login goes to an address of its own")

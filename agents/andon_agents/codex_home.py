@@ -73,7 +73,7 @@ def consent(assignment: Assignment) -> tuple[str, str]:
     """When Codex asks, and what its commands may do unasked. Where it can make no sandbox, the walls around it stand for one."""
     if assignment.agent.approve == "all":
         return "never", "danger-full-access"
-    return "on-request", "workspace-write" if assignment.walls != "partial" else "danger-full-access"
+    return "on-request", "workspace-write" if assignment.nests else "danger-full-access"
 
 
 def consent_words(assignment: Assignment) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from andon.edges.blobs import Blobs
 from andon.edges.check import Checks
 from andon.edges.git import git
 from andon.edges.proving import Proving
+from andon.edges.sandbox import nests
 from andon.edges.surroundings import attempt_env
 from andon.edges.tmux import Tmux, TmuxError
 from andon.edges.watch import Watch
@@ -217,7 +218,7 @@ class Performer:
             attempt=effect.attempt, task=effect.task, title=effect.title, prompt=effect.prompt, prompt_file=prompt_file,
             checkout=Path(effect.path), job=folder, agent=effect.agent, home=home, repository=Path(effect.repository),
             resume=effect.resume, whole=effect.whole, gateway=gateway, hook=self._tools.hook, mcp=self._tools.verbs, person=env,
-            walls=effect.walls.level,
+            walls=effect.walls.level, nests=effect.walls.level == "none" or (effect.walls.level == "strict" and nests()),
         )
         try:
             launch = adapter.launch(assignment)

@@ -39,7 +39,7 @@ def facts(job: Path, name: str) -> SessionFacts:
                         door=job / DOOR)
 
 
-def walled(adapter: Supervised, job: Path, *, walls: Level = "strict") -> Launch:
+def walled(adapter: Supervised, job: Path, *, walls: Level = "strict", nests: bool = True) -> Launch:
     """How it is started within walls."""
     for name in ("codex", "opencode"):
         (job / name).write_text("#!/bin/sh\n")
@@ -47,7 +47,7 @@ def walled(adapter: Supervised, job: Path, *, walls: Level = "strict") -> Launch
     env = {"PATH": str(job), "OPENAI_API_KEY": "k"}
     return adapter.launch(Assignment(
         attempt=AttemptId("T1.1"), task=TaskId("T1"), title="t", prompt="p", prompt_file=job / "p", checkout=job, job=job, home=job,
-        agent=AgentSettings(name="a", use=adapter.name, model="scripted/x", env=env), person=env, walls=walls,
+        agent=AgentSettings(name="a", use=adapter.name, model="scripted/x", env=env), person=env, walls=walls, nests=nests,
     ))
 
 
@@ -109,14 +109,13 @@ def test_within_walls_codex_listens_on_a_port_with_a_token_and_its_screen_knows_
     assert walled(codex.ADAPTER, job, walls="none").port == 0
 
 
-@pytest.mark.parametrize(("walls", "sandbox"), [("none", "workspace-write"), ("strict", "workspace-write"),
-                                                ("partial", "danger-full-access")])
-def test_codex_has_its_own_sandbox_wherever_it_can_make_one(job: Path, walls: Level, sandbox: str) -> None:
-    launch = walled(codex.ADAPTER, job, walls=walls)
+@pytest.mark.parametrize(("nests", "sandbox"), [(True, "workspace-write"), (False, "danger-full-access")])
+def test_codex_has_its_own_sandbox_wherever_it_can_make_one(job: Path, nests: bool, sandbox: str) -> None:
+    launch = walled(codex.ADAPTER, job, nests=nests)
     (config,) = [seed.text for seed in launch.seeds if seed.path.endswith("config.toml")]
     (run,) = [json.loads(seed.text) for seed in launch.seeds if seed.path == codex_home.RUN]
     assert f'sandbox_mode = "{sandbox}"' in config and f'sandbox_mode="{sandbox}"' in run["server"]
-    assert any("walls stand for it" in note for note in launch.notes) == (walls == "partial")
+    assert any("walls stand for it" in note for note in launch.notes) == (not nests)
 
 
 def test_opencode_names_its_port(job: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import gitkit
-from andon.edges import enclose, jobs, process
+from andon.edges import enclose, jobs, process, sandbox, seccomp
 from andon.edges.sandbox import reached
 from andon.edges.tree import Root, Trees
 from andon.schema.ids import AttemptId
@@ -148,3 +148,13 @@ def test_a_door_that_is_left_of_an_earlier_sitting_is_replaced(inside: Inside) -
         (inside.job / name).unlink()
     inside.shim = launch(inside.job)
     wait_until(lambda: inside.ask(f"exists {inside.checkout}") == "True", 20, what="the door again")
+
+
+def test_whether_a_sandbox_fits_into_strict_walls_is_tried_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    sandbox.look_again()
+    assert sandbox.nests(), "as the real agents' own sandboxes do here"
+    given = seccomp.program
+    monkeypatch.setattr(seccomp, "program", lambda: given(nested=False))
+    sandbox.look_again()
+    assert not sandbox.nests()
+    sandbox.look_again()

@@ -55,7 +55,9 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """The environment that the session will have, to look at (API keys, PATH, HOME)."""
     walls: Level = "none"
     """What will stand around the session. Within walls sockets that it makes are nobody's outside: a server of its own listens on a
-    port of loopback, which the launch names as `port`. Behind `partial` it can make no sandbox of its own."""
+    port of loopback, which the launch names as `port`."""
+    nests: bool = True
+    """Within its walls the session can make a sandbox of its own; never behind `partial`."""
 
 
 class Seed(msgspec.Struct, frozen=True, kw_only=True):
