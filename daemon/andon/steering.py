@@ -113,7 +113,7 @@ class Steering:
         decision, taken = folder / f"{name}.json", folder / f"{name}.taken"
         if not taken.exists():
             data = msgspec.json.encode(Decision(ask=effect.ask, allow=effect.allow, text=effect.text))
-            await asyncio.to_thread(shim.write_whole, str(decision), data)
+            await asyncio.to_thread(beneath.write_whole, folder, decision.name, data)  # the agent writes there too: follow nothing
             point("answer-ask.written")
         end = time.monotonic() + TAKEN_S
         while not taken.exists():
