@@ -84,20 +84,27 @@ def consent_words(assignment: Assignment) -> tuple[str, ...]:
 
 def writable(assignment: Assignment) -> list[str]:
     """Where its sandboxed commands may write beside the checkout: git's own directory, which Codex protects, and the outbox."""
-    return [*(str(place) for place in git_directories(assignment.checkout)), str(assignment.job / "outbox")]
+    return [*(str(place) for place in git_directories(assignment.checkout, assignment.repository)), str(assignment.job / "outbox")]
 
 
-def git_directories(checkout: Path) -> tuple[Path, ...]:
-    """The git directory of a checkout; for a linked worktree its own and the one that it shares."""
+def git_directories(checkout: Path, repository: Path) -> tuple[Path, ...]:
+    """The git directory of a checkout; for a linked worktree of the repository its own and the one that it shares. The agent of an
+    earlier sitting may have written what stands there: it opens nothing else."""
     place = checkout / ".git"
-    try:
-        told = place.read_text("utf-8", "replace") if place.is_file() else ""
-    except OSError:
-        told = ""
-    if not told.startswith("gitdir:"):
-        return (place,)
-    own = (checkout / told.removeprefix("gitdir:").strip()).resolve()
-    return (own, own.parent.parent) if own.parent.name == "worktrees" else (own,)
+    own = _linked(place)
+    if own is None:
+        return () if place.is_symlink() else (place,)
+    theirs = _linked(repository / ".git")
+    shared = theirs.parents[1] if theirs else (repository / ".git").resolve()
+    return (own, shared) if own.parent == shared / "worktrees" else ()
+
+
+def _linked(place: Path) -> Path | None:
+    """Where the `.git` file of a linked worktree leads; None for anything else."""
+    told = read_note(place).decode(errors="replace")
+    with contextlib.suppress(OSError, ValueError, RuntimeError):
+        return (place.parent / told.removeprefix("gitdir:").strip()).resolve() if told.startswith("gitdir:") else None
+    return None
 
 
 def program(name: str, agent: AgentSettings, environ: Mapping[str, str]) -> str:

@@ -51,6 +51,8 @@ class Reader:
         self.since = started.at if started else now
         self.root = _root(self.attempt, folder, started, self.profile.processes, job.argv[0] if job and job.argv else "")
         self.door = _door(folder, job)
+        self.home = Path(job.sandbox.home).resolve() if job and job.sandbox and job.sandbox.home else None
+        """Within walls: where alone its transcript can lie."""
         self.watch: monitor.Watch = monitor.begin(agent, self.since, processes=self.profile.processes)
         self.git = _git_dir(Path(attempt.path))
         self.scale = Scale(Path(attempt.path))
@@ -187,7 +189,7 @@ class Reader:
         for signal in signals:
             if isinstance(signal, Began) and signal.transcript:
                 path = named(signal.transcript)
-                if path is not None and path != self.transcript:
+                if path is not None and path != self.transcript and (self.home is None or path.is_relative_to(self.home)):
                     self._transcript = Transcript(path, self.since)
 
 
