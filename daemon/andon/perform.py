@@ -232,6 +232,7 @@ class Performer:
             effect.walls, job=folder, checkout=Path(effect.path), home=home, git_dir=effect.git_dir,
             argv=(*launch.argv, *launch.programs, *self._tools.hook[:1], *self._tools.verbs[:1]),
             env={**kept, **launch.env}, ours=OURS, doors=doors, keys=profile_keys(adapter), port=launch.port,
+            shares=launch.shares,
         )
         inside |= launch.env
         jobs.write_job(folder, Job(name=effect.attempt, argv=launch.argv, cwd=effect.path, env=inside, sandbox=box))

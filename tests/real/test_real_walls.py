@@ -163,3 +163,23 @@ def test_a_daemon_that_is_killed_finds_the_door_again_and_the_ask_behind_it(tmp_
         assert len(of(fl, e.PermissionAsked)) == 1 and len(of(fl, e.AttemptStarted)) == 1
         until_ended(fl, task)
         assert {one.how for one in of(fl, e.PermissionSettled)} == {"api"}
+
+
+def test_an_agent_of_the_client_protocol_works_within_walls(tmp_path: Path) -> None:
+    section = """
+[agents.spoken]
+use = "acp"
+command = ["opencode", "acp"]
+model = "scripted/scripted-1"
+upstream = "{}"
+"""
+    open_ = OPEN + 'network = "host"\n'  # there is no gateway before this one's provider
+    with fleet(tmp_path, "opencode", more=open_) as fl:
+        settings = fl.path / "andon.toml"
+        settings.write_text(settings.read_text() + section.format(fl.served.base("spoken")))
+        git(fl.path, "commit", "-qam", "spoken")
+        fl.plant.register(fl.path)
+        task = fl.add("proper", "spoken")
+        assert until_ended(fl, task) == "done"
+        assert "hello.txt" in git(fl.path, "ls-tree", "-r", "--name-only", "refs/andon/trunk/main")
+        assert {one.source for one in told(fl, task)} == {"api"}

@@ -42,23 +42,26 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def agent(walls: Walls, *, job: Path, checkout: Path, home: Path, git_dir: str, argv: tuple[str, ...], env: Mapping[str, str],
-          ours: Iterable[Path], doors: Doors, keys: Iterable[str] = (), port: int = 0) -> tuple[Sandbox | None, dict[str, str]]:
+          ours: Iterable[Path], doors: Doors, keys: Iterable[str] = (), port: int = 0,
+          shares: Iterable[str] = ()) -> tuple[Sandbox | None, dict[str, str]]:
     """What stands around an agent's session, and its environment inside. None: no walls are asked for.
 
-    `port`: where a server of the agent's own listens; the door `DOOR` leads there. Raises Mistake when the machine gives less than
-    what is asked for.
+    `port`: where a server of the agent's own listens; the door `DOOR` leads there. `shares`: further names of the job's directory
+    that are written inside; folders end in a slash. Raises Mistake when the machine gives less than what is asked for.
     """
     if walls.level == "none":
         return None, dict(env)
     refuse_less(walls)
-    for place in (home, *(job / name for name in (OUTBOX, INBOX, ASKS, "tmp"))):
+    files = (HOOKS, CHANNEL, *(name for name in shares if not name.endswith("/")))
+    folders = (OUTBOX, ASKS, "tmp", *(name for name in shares if name.endswith("/")))
+    for place in (home, *(job / name for name in (*folders, INBOX))):
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for name in (HOOKS, CHANNEL):
+    for name in files:
         (job / name).touch(mode=0o600)
     binds = [
         *toolchain(argv, env, walls.level), *(Bind(source=str(path)) for path in ours), *objects_of(Path(git_dir)),
         Bind(source=str(checkout), write=True), Bind(source=str(home), write=True),
-        *(Bind(source=str(job / name), write=True) for name in (OUTBOX, ASKS, "tmp", HOOKS, CHANNEL)),
+        *(Bind(source=str(job / name), write=True) for name in (*folders, *files)),
         *(Bind(source=str(job / name), optional=True) for name in (INBOX, PROMPT, CONTEXT)),
         *said(walls),
     ]

@@ -89,6 +89,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     channel: ChannelKind = "none"
     port: int = 0
     """Where its server listens on loopback. Within walls a door leads there: `SessionFacts.door`."""
+    shares: tuple[str, ...] = ()
+    """Names in the job directory that a program of the adapter's writes there, beside the usual ones: `talk.jsonl`, `wishes/`."""
     conversation: str = ""
     """Its name, where it can be chosen before the start."""
     notes: tuple[str, ...] = ()
