@@ -16,6 +16,7 @@ from andon.schema.errors import Mistake
 from andon.schema.settings import AgentSettings
 from andon.schema.signals import AnySignal, Line
 
+from . import acp_files
 from .acp_read import read
 from .command import filled, found
 
@@ -104,7 +105,8 @@ class AcpAdapter(msgspec.Struct, frozen=True):
         if Path(command[0]).name == "opencode":
             env |= _opencode(assignment)
         notes = () if assignment.gateway else ("no gateway: limits and hung streams are hardly seen",)
-        return Launch(argv=argv, env=env, interactive=True, channel="acp", conversation=assignment.resume, notes=notes)
+        return Launch(argv=argv, env=env, interactive=True, channel="acp", conversation=assignment.resume, notes=notes,
+                      programs=(program,), shares=(acp_files.LINES, f"{acp_files.SAYS}/"))
 
     def read(self, line: Line) -> tuple[AnySignal, ...]:
         """The signals in a message."""

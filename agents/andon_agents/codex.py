@@ -83,19 +83,19 @@ class CodexAdapter(msgspec.Struct, frozen=True):
         binary = home.program("codex", agent, env)
         keyed = bool(env.get(home.KEY)) and agent.login != "copy" and not home.chooses_provider(agent)
         options, others = _sorted(agent.args)
-        socket = assignment.job / home.SOCKET
-        server = (binary, "app-server", *home.consent_words(agent), *options, "--listen", f"unix://{socket}")
-        screen = (binary, *(("resume",) if assignment.resume else ()), *options, *others, "--remote", f"unix://{socket}",
+        meeting = home.Meeting.of(assignment)
+        server = (binary, "app-server", *home.consent_words(assignment), *options, *meeting.listen())
+        screen = (binary, *(("resume",) if assignment.resume else ()), *options, *others, *meeting.remote(),
                   *((assignment.resume,) if assignment.resume else ()), *_prompt(assignment))
         seeds = [Seed(path=f"{home.HOME}/config.toml", text=home.settings(assignment, keyed=keyed), always=True),
-                 home.run_file(server, screen, assignment, socket)]
+                 home.run_file(server, screen, assignment, meeting)]
         if agent.login == "copy":
             seeds.append(Seed(path=f"{home.HOME}/auth.json", copy=str(home.login_file(env))))
         return Launch(
             argv=(sys.executable, "-I", "-S", str(Path(codex_run.__file__).absolute()), str(assignment.home / home.RUN)),
             env={**agent.env, "CODEX_HOME": str(assignment.home / home.HOME)}, seeds=tuple(seeds), interactive=True,
             programs=(binary,),
-            channel="app-server", conversation=assignment.resume, notes=_notes(assignment, keyed=keyed),
+            channel="app-server", port=meeting.port, conversation=assignment.resume, notes=_notes(assignment, keyed=keyed),
         )
 
     def read(self, line: Line) -> tuple[AnySignal, ...]:
@@ -155,6 +155,8 @@ def _notes(assignment: Assignment, *, keyed: bool) -> tuple[str, ...]:
     notes = []
     if assignment.agent.approve == "all":
         notes.append("asks nothing and has no sandbox of its own: approve = \"all\"")
+    elif not assignment.nests:
+        notes.append("has no sandbox of its own, the walls stand for it: it asks nothing")
     if assignment.agent.login == "copy":
         notes.append("no gateway: its login goes to an address of its own")
     elif not keyed:

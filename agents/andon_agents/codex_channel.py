@@ -1,6 +1,7 @@
 """The live connection to the app-server of Codex: lines out, answers, messages and interrupts in. Must never judge what it hears.
 
-Theory of operation. The server listens on a unix socket in the job directory and speaks JSON-RPC over a websocket. The agent's
+Theory of operation. The server listens on a unix socket in the job directory, or within walls on a port behind their door, and
+speaks JSON-RPC over a websocket. The agent's
 own screen is one client of it and this is another: both see the same conversation and the same requests for permission, and
 whoever answers first answers for both. There is no task of our own: whoever waits, for lines or for an answer to a call, reads
 the connection, one at a time, and leaves what is not his to the others. A connection that breaks is made again with a bounded
@@ -24,12 +25,13 @@ from andon.schema.agent import SessionFacts
 from andon.schema.jobs import CHANNEL
 from andon.schema.signals import Line
 
-from .codex_home import SOCKET
+from .codex_home import SOCKET, token_of
 from .codex_read import ask_name, is_own
 from .codex_values import at, decoded, number, rows, table, word
+from .door import Door
 
-CALL_S, CONNECT_S, SETTLE_S = 10.0, 5.0, 5.0
-"""Seconds: for a call's result, for a connection, until an answer shows."""
+CALL_S, CONNECT_S, SETTLE_S, JOIN_S = 10.0, 5.0, 5.0, 15.0
+"""Seconds: for a call's result, for a connection, until an answer shows, for somebody who would answer before we are connected."""
 BACKOFF_S = (0.1, 3.0)
 """First and longest wait between two tries to connect."""
 LOOK_S = (0.1, 2.0)
@@ -57,11 +59,12 @@ class CodexChannel:
     """One session's connection."""
 
     def __init__(self, session: SessionFacts) -> None:
-        self._session, self._socket = session, session.job / SOCKET
+        self._session, self._socket = session, session.door or session.job / SOCKET
+        self._door = Door(session.door) if session.door else None
         self._thread, self._turn, self._run, self._until, self._born = session.conversation, "", "", 0, 0
         self._attached = self._closed = False
         self._ws: aiohttp.ClientWebSocketResponse | None = None
-        self._reading, self._stop = asyncio.Lock(), asyncio.Event()
+        self._reading, self._stop, self._joined = asyncio.Lock(), asyncio.Event(), asyncio.Event()
         self._heard: deque[dict[str, Any]] = deque(maxlen=LINES)
         self._results: dict[str, dict[str, Any] | None] = {}
         self._open: dict[str, dict[str, Any]] = {}
@@ -75,9 +78,9 @@ class CodexChannel:
         wait = BACKOFF_S[0]
         while not self._closed:
             with contextlib.suppress(*FAULTS):
-                async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(_real(self._socket))) as http:
+                async with aiohttp.ClientSession(connector=self._way(), headers=self._credentials()) as http:
                     async with asyncio.timeout(CONNECT_S):
-                        self._ws = await http.ws_connect("http://localhost/", max_msg_size=MESSAGE_BYTES, timeout=_CLOSE)
+                        self._ws = await http.ws_connect("http://127.0.0.1/", max_msg_size=MESSAGE_BYTES, timeout=_CLOSE)
                     async for line in self._conversation():
                         wait = BACKOFF_S[0]
                         yield line
@@ -87,7 +90,9 @@ class CodexChannel:
             wait = min(wait * 2, BACKOFF_S[1])
 
     async def answer(self, ask: str, *, allow: bool, text: str = "") -> bool:
-        """Answer an open request; True when the server says that it is settled."""
+        """Answer an open request; True when the server says that it is settled. What is open is known once we are connected."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._joined.wait(), JOIN_S)
         request = self._open.get(ask)
         if not request or not await self._tell({"id": request["id"], "result": reply(request, allow=allow, text=text)}):
             return False
@@ -118,10 +123,22 @@ class CodexChannel:
         """Let go."""
         self._closed, websocket = True, self._ws
         self._stop.set()
+        self._joined.set()
         if websocket:
             with contextlib.suppress(*FAULTS):
                 async with asyncio.timeout(CONNECT_S):
                     await websocket.close()
+        if self._door:
+            self._door.close()
+
+    def _way(self) -> aiohttp.UnixConnector:
+        """To the server. Raises OSError."""
+        return self._door.connector() if self._door else aiohttp.UnixConnector(_real(self._socket))
+
+    def _credentials(self) -> dict[str, str]:
+        """What it asks for when it listens on a port."""
+        token = token_of(self._session.home) if self._door else ""
+        return {"Authorization": f"Bearer {token}"} if token else {}
 
     # --- attaching ---------------------------------------------------------------------------------------------------
 
@@ -169,6 +186,7 @@ class CodexChannel:
             turns = await self._call("thread/turns/list", threadId=name, limit=1, sortDirection="desc", itemsView="full")
             self._heard.extendleft((*self._now(turns), resumed))
             self._settle(before)
+            self._joined.set()
             return True
         return False
 
@@ -302,6 +320,8 @@ class CodexChannel:
     def _lost(self) -> None:
         """The connection is gone, and with it what it alone knew. Open requests are kept to be compared with."""
         self._ws, self._attached, self._turn = None, False, ""
+        if not self._closed:
+            self._joined.clear()
         self._heard.clear()
 
 

@@ -1,16 +1,24 @@
 """What lies in the private home of a Codex session: its settings, its login, what to run. Pure but for looks at files."""
 
+import contextlib
+import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from andon.schema.agent import Assignment, Seed
 from andon.schema.errors import Mistake
 from andon.schema.settings import AgentSettings
+
+from .codex_run import TOKEN
+from .loopback import free_port, read_note
 
 HOME, RUN = ".codex", "codex-run.json"
 """Names in the private home: what `CODEX_HOME` is, and the file of the program in the pane."""
@@ -35,7 +43,7 @@ def chooses_provider(agent: AgentSettings) -> bool:
 def settings(assignment: Assignment, *, keyed: bool) -> str:
     """`config.toml`. With an API key a provider of our own name stands in it, so that its address can be chosen."""
     agent = assignment.agent
-    policy, sandbox = consent(agent)
+    policy, sandbox = consent(assignment)
     top: dict[str, Any] = {"check_for_update_on_startup": False, "approval_policy": policy, "sandbox_mode": sandbox}
     if agent.model:
         top["model"] = agent.model
@@ -61,33 +69,42 @@ def settings(assignment: Assignment, *, keyed: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def consent(agent: AgentSettings) -> tuple[str, str]:
-    """When Codex asks, and what its commands may do unasked."""
-    return ("never", "danger-full-access") if agent.approve == "all" else ("on-request", "workspace-write")
+def consent(assignment: Assignment) -> tuple[str, str]:
+    """When Codex asks, and what its commands may do unasked. Where it can make no sandbox, the walls around it stand for one."""
+    if assignment.agent.approve == "all":
+        return "never", "danger-full-access"
+    return "on-request", "workspace-write" if assignment.nests else "danger-full-access"
 
 
-def consent_words(agent: AgentSettings) -> tuple[str, ...]:
+def consent_words(assignment: Assignment) -> tuple[str, ...]:
     """The same as options of the server, so that no settings file in the checkout outranks them. A resumed screen refuses them."""
-    policy, sandbox = consent(agent)
+    policy, sandbox = consent(assignment)
     return "-c", f'approval_policy="{policy}"', "-c", f'sandbox_mode="{sandbox}"'
 
 
 def writable(assignment: Assignment) -> list[str]:
     """Where its sandboxed commands may write beside the checkout: git's own directory, which Codex protects, and the outbox."""
-    return [*(str(place) for place in git_directories(assignment.checkout)), str(assignment.job / "outbox")]
+    return [*(str(place) for place in git_directories(assignment.checkout, assignment.repository)), str(assignment.job / "outbox")]
 
 
-def git_directories(checkout: Path) -> tuple[Path, ...]:
-    """The git directory of a checkout; for a linked worktree its own and the one that it shares."""
+def git_directories(checkout: Path, repository: Path) -> tuple[Path, ...]:
+    """The git directory of a checkout; for a linked worktree of the repository its own and the one that it shares. The agent of an
+    earlier sitting may have written what stands there: it opens nothing else."""
     place = checkout / ".git"
-    try:
-        told = place.read_text("utf-8", "replace") if place.is_file() else ""
-    except OSError:
-        told = ""
-    if not told.startswith("gitdir:"):
-        return (place,)
-    own = (checkout / told.removeprefix("gitdir:").strip()).resolve()
-    return (own, own.parent.parent) if own.parent.name == "worktrees" else (own,)
+    own = _linked(place)
+    if own is None:
+        return () if place.is_symlink() else (place,)
+    theirs = _linked(repository / ".git")
+    shared = theirs.parents[1] if theirs else (repository / ".git").resolve()
+    return (own, shared) if own.parent == shared / "worktrees" else ()
+
+
+def _linked(place: Path) -> Path | None:
+    """Where the `.git` file of a linked worktree leads; None for anything else."""
+    told = read_note(place).decode(errors="replace")
+    with contextlib.suppress(OSError, ValueError, RuntimeError):
+        return (place.parent / told.removeprefix("gitdir:").strip()).resolve() if told.startswith("gitdir:") else None
+    return None
 
 
 def program(name: str, agent: AgentSettings, environ: Mapping[str, str]) -> str:
@@ -113,11 +130,46 @@ def native(wrapper: Path) -> str:
     return ""
 
 
-def run_file(server: tuple[str, ...], screen: tuple[str, ...], assignment: Assignment, socket: Path) -> Seed:
+class Meeting(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the server listens: at a socket in the job directory; within walls, whence none leads out, at a port."""
+
+    socket: Path
+    port: int = 0
+    token: str = ""
+
+    @classmethod
+    def of(cls, assignment: Assignment) -> "Meeting":
+        """A new one for this session."""
+        port, token = (free_port(), secrets.token_urlsafe(24)) if assignment.walls != "none" else (0, "")
+        return cls(socket=assignment.job / SOCKET, port=port, token=token)
+
+    def listen(self) -> tuple[str, ...]:
+        """The server's words for it. A port asks for a token, of which the command line tells only the digest."""
+        digest = hashlib.sha256(self.token.encode()).hexdigest()
+        lock = ("--ws-auth", "capability-token", "--ws-token-sha256", digest) if self.port else ()
+        return "--listen", self._address(), *lock
+
+    def remote(self) -> tuple[str, ...]:
+        """The screen's words for it."""
+        return "--remote", self._address(), *(("--remote-auth-token-env", TOKEN) if self.port else ())
+
+    def _address(self) -> str:
+        return f"ws://127.0.0.1:{self.port}" if self.port else f"unix://{self.socket}"
+
+
+def run_file(server: tuple[str, ...], screen: tuple[str, ...], assignment: Assignment, meeting: Meeting) -> Seed:
     """What the program in the pane reads."""
-    told = {"server": server, "screen": screen, "socket": str(socket), "log": str(assignment.home / HOME / "app-server.log"),
-            "scratch": str(assignment.home / "tmp")}
+    told = {"server": server, "screen": screen, "socket": str(meeting.socket), "port": meeting.port, "token": meeting.token,
+            "log": str(assignment.home / HOME / "app-server.log"), "scratch": str(assignment.home / "tmp")}
     return Seed(path=RUN, text=json.dumps(told), always=True)
+
+
+def token_of(home: Path) -> str:
+    """The token of the server that was started in this home; empty when it has none."""
+    with contextlib.suppress(ValueError, AttributeError):
+        found = json.loads(read_note(home / RUN)).get("token")
+        return found if isinstance(found, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,100}", found) else ""
+    return ""
 
 
 def _verbs(assignment: Assignment) -> dict[str, Any]:

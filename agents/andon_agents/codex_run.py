@@ -2,10 +2,11 @@
 # ruff: noqa: PTH103, PTH108, PTH123
 """The program in the pane of a Codex session: its app-server, and its own screen as a client of it. Standard library only.
 
-Theory of operation. `codex_run.py FILE` reads `{"server": argv, "screen": argv, "socket": path, "log": path, "scratch": path}`.
-It starts the server in a process group of its own with its words in the log, waits until the socket answers, and runs the screen
-in the foreground. When either ends, the other is ended too: a screen without a server waits for a minute, a server without a
-screen for ever. The exit code is the screen's, or 70 when the server was first. It runs under a shim that ends what is left.
+Theory of operation. `codex_run.py FILE` reads `{"server": argv, "screen": argv, "socket": path, "log": path, "scratch": path}`, and
+for a server on a port of loopback `port` and `token`. It starts the server in a process group of its own with its words in the log,
+waits until it answers, and runs the screen in the foreground. When either ends, the other is ended too: a screen without a server
+waits for a minute, a server without a screen for ever. The exit code is the screen's, or 70 when the server was first. It runs
+under a shim that ends what is left.
 """
 
 import contextlib
@@ -25,6 +26,8 @@ READY_S, GRACE_S = 60.0, 3.0
 """Seconds: for the server to answer; between SIGTERM and SIGKILL."""
 SERVER_FIRST = 70
 """Exit code when the server ended before the screen."""
+TOKEN = "ANDON_CODEX_TOKEN"
+"""The variable in which the screen, and nobody else, finds the server's token."""
 TAIL = 2_000
 """Bytes of the server's log that are printed when it failed."""
 RESET = "\x1b[?1049l\x1b[?25h\x1b[?2004l\x1b[?1l\x1b[0m"
@@ -51,9 +54,9 @@ def main(path: str) -> int:
         with open(job["log"], "wb") as log:
             server = subprocess.Popen(job["server"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, process_group=0)
         started.append(server)
-        if not _answers(job["socket"], server):
+        if not _answers(job["socket"], int(job.get("port") or 0), server):
             return _failed(job["log"], server)
-        screen = subprocess.Popen(job["screen"], env=env)
+        screen = subprocess.Popen(job["screen"], env={**env, TOKEN: job["token"]} if job.get("token") else env)
         started.append(screen)
         code = _first_end(server, screen)
         return code if screen.returncode is not None else _failed(job["log"], server)
@@ -88,12 +91,12 @@ def _below(path: str, folder: str) -> bool:
     return bool(path) and os.path.commonpath((os.path.realpath(path), os.path.realpath(folder))) == os.path.realpath(folder)
 
 
-def _answers(path: str, server: "subprocess.Popen[bytes]") -> bool:
+def _answers(path: str, port: int, server: "subprocess.Popen[bytes]") -> bool:
     """Whether the server came to listen."""
     end = time.monotonic() + READY_S
     while server.poll() is None and time.monotonic() < end:
-        with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(OSError):
-            probe.connect(os.path.realpath(path))
+        with socket.socket(socket.AF_INET if port else socket.AF_UNIX) as probe, contextlib.suppress(OSError):
+            probe.connect(("127.0.0.1", port) if port else os.path.realpath(path))
             return True
         time.sleep(0.02)
     return False

@@ -17,8 +17,9 @@ from andon.schema.signals import AnySignal, Line
 
 from .acp_fields import decoded
 from .command import WORD_LIMIT, found
+from .loopback import free_port
 from .opencode_read import read
-from .opencode_seat import SEAT, Seat, free_port
+from .opencode_seat import SEAT, Seat
 
 INSTALL = "npm install -g opencode-ai"
 CONFIG = "OPENCODE_CONFIG_CONTENT"
@@ -102,7 +103,7 @@ class OpencodeAdapter(msgspec.Struct, frozen=True):
         seeds = (Seed(path=SEAT, text=msgspec.json.encode(seat).decode(), always=True), *_lent(agent, assignment.person))
         return Launch(
             argv=(program, "--pure", "--port", str(seat.port), *told, *agent.args), seeds=seeds, interactive=True, channel="http",
-            env=_environment(assignment, home, seat), conversation=assignment.resume, notes=_notes(assignment),
+            port=seat.port, env=_environment(assignment, home, seat), conversation=assignment.resume, notes=_notes(assignment),
         )
 
     def surroundings(self, assignment: Assignment) -> dict[str, str]:

@@ -1,4 +1,5 @@
-"""The live connection to an opencode session: its HTTP server on loopback, beside the TUI. Decides nothing, keeps nothing.
+"""The live connection to an opencode session: its HTTP server beside the TUI, on loopback or behind the door of the session's
+walls. Decides nothing, keeps nothing.
 
 Theory of operation. `GET /event` is opened first and what is true is asked for second, so nothing falls between the two. Events
 that come meanwhile are read after it; saying a thing twice is harmless. A prompt for a resumed conversation is given here,
@@ -19,6 +20,7 @@ from andon.schema.agent import SessionFacts
 from andon.schema.signals import Line
 
 from .acp_fields import count, rows, table, text
+from .door import Door
 from .opencode_feed import Feed, Splitter, stale
 from .opencode_seat import SEAT, Seat
 
@@ -35,6 +37,8 @@ DENIED = "This was denied for this session. Go on without it."
 """Said with every denial: without words opencode ends the turn instead of going on."""
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}\Z")
 _MESSAGES = 20
+_ANSWER_BYTES = 32 * 2**20
+"""Of one answer; a longer one is none."""
 
 
 class Taken(Exception):
@@ -45,7 +49,7 @@ class OpencodeChannel:
     """One session's connection. Every method tolerates a server that is not there yet, or no more."""
 
     def __init__(self, facts: SessionFacts) -> None:
-        self._facts = facts
+        self._facts, self._door = facts, Door(facts.door) if facts.door else None
         self._seat: Seat | None = None
         self._client: aiohttp.ClientSession | None = None
         self._stream: aiohttp.StreamReader | None = None
@@ -106,6 +110,8 @@ class OpencodeChannel:
             self._stream.set_exception(aiohttp.ClientConnectionError("let go"))
         if self._client is not None:
             await self._client.close()
+        if self._door is not None:
+            self._door.close()
 
     async def _connection(self) -> AsyncIterator[Line]:
         """One connection, until it breaks."""
@@ -114,7 +120,7 @@ class OpencodeChannel:
             return
         splitter, self._feed = Splitter(), Feed()
         async with asyncio.timeout(HEADERS_S):
-            answer = await client.get("/event", timeout=STREAM)
+            answer = await client.get("/event", timeout=STREAM, allow_redirects=False)
         async with answer:
             if answer.status != 200 or answer.content_type != "text/event-stream":
                 raise Taken(f"another program answers at port {self._seat.port if self._seat else 0}, where opencode should: "
@@ -189,12 +195,16 @@ class OpencodeChannel:
         return await self._call("POST", path, body)
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
-        client = await self._connected()
-        if client is None:
-            return None
         try:
-            async with client.request(method, path, json=body, timeout=CALL) as answer:
-                told = await answer.read()
+            client = await self._connected()
+            if client is None:
+                return None
+            async with client.request(method, path, json=body, timeout=CALL, allow_redirects=False) as answer:
+                told = b""
+                async for chunk in answer.content.iter_any():
+                    told += chunk
+                    if len(told) > _ANSWER_BYTES:
+                        return None
                 if not 200 <= answer.status < 300:
                     return None
                 return msgspec.json.decode(told) if told else True
@@ -212,7 +222,8 @@ class OpencodeChannel:
             return None
         if self._client is None:
             named = base64.b64encode(f"opencode:{seat.password}".encode()).decode()
-            self._client = aiohttp.ClientSession(f"http://127.0.0.1:{seat.port}", headers={"Authorization": f"Basic {named}"})
+            self._client = aiohttp.ClientSession(f"http://127.0.0.1:{seat.port}", headers={"Authorization": f"Basic {named}"},
+                                                 connector=self._door.connector() if self._door else None)
         return self._client
 
     async def _nap(self, seconds: float) -> None:

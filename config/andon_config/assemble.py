@@ -22,6 +22,8 @@ NAMED = ("agents", "checks", "lines", "stations")
 """Sections that hold tables by name."""
 CHOICE = ("use", "command", "args")
 """Keys of an agent that belong together: choosing one of the first two drops what lower layers chose."""
+COMMANDED = ("command", "acp")
+"""What takes a command: any program, or one that speaks the Agent Client Protocol."""
 TIED = ("model", "account", "approve", "upstream", "login")
 """Keys that only make sense for one adapter: choosing another than lower layers did drops these too."""
 STATION_KEYS = {"agent": ("agent",), "checks": ("check", "watch"), "when": ("gate",)}
@@ -175,7 +177,7 @@ def _agent(leaves: Leaves, name: str, said: dict[str, Any]) -> dict[str, Any]:
     if use == "command" and not any(word.strip() for word in said.get("command", ())[:1]):
         what = f"agent `{name}` says neither what to use nor which command to run"
         raise blame(leaves, (*path, "command"), what, 'give it `use = "claude"` or `command = ["./my-agent", "{prompt_file}"]`')
-    if use != "command" and said.get("command"):
+    if use not in COMMANDED and said.get("command"):
         what = f"agent `{name}` says both `use = \"{use}\"` and a command of its own"
         raise blame(leaves, (*path, "command"), what, "keep one of the two; arguments for an adapter go into `args`")
     if "prices" in said:

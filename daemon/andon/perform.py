@@ -34,6 +34,7 @@ from andon.edges.blobs import Blobs
 from andon.edges.check import Checks
 from andon.edges.git import git
 from andon.edges.proving import Proving
+from andon.edges.sandbox import nests
 from andon.edges.surroundings import attempt_env
 from andon.edges.tmux import Tmux, TmuxError
 from andon.edges.walled import Ways
@@ -256,12 +257,14 @@ class Performer:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         prompt_file, home = folder / PROMPT, self._layout.session_home(effect.attempt)
         prompt_file.write_text(effect.whole or effect.prompt)
+        settled = enclose.settled(effect.walls)
         context = {"task": effect.task, "attempt": effect.attempt, "title": effect.title, "base": effect.base, "repo": effect.repo}
         (folder / CONTEXT).write_bytes(msgspec.json.encode(context))
         assignment = Assignment(
             attempt=effect.attempt, task=effect.task, title=effect.title, prompt=effect.prompt, prompt_file=prompt_file,
             checkout=Path(effect.path), job=folder, agent=effect.agent, home=home, repository=Path(effect.repository),
             resume=effect.resume, whole=effect.whole, gateway=gateway, hook=self._tools.hook, mcp=self._tools.verbs, person=env,
+            walls=settled, nests=settled == "none" or (settled == "strict" and nests()),
         )
         try:
             launch = adapter.launch(assignment)
@@ -272,9 +275,11 @@ class Performer:
         (folder / FACTS).write_bytes(msgspec.json.encode(facts_of(launch, adapter, effect.resume)))
         kept = {key: value for key, value in env.items() if key not in launch.drop}
         box, inside = enclose.agent(
-            effect.walls, job=folder, checkout=Path(effect.path), home=home, git_dir=effect.git_dir,
+            msgspec.structs.replace(effect.walls, level=settled), job=folder, checkout=Path(effect.path), home=home,
+            git_dir=effect.git_dir,
             argv=(*launch.argv, *launch.programs, *self._tools.hook[:1], *self._tools.verbs[:1]),
-            env={**kept, **launch.env}, ours=OURS, doors=doors, keys=profile_keys(adapter),
+            env={**kept, **launch.env}, ours=OURS, doors=doors, keys=profile_keys(adapter), port=launch.port,
+            shares=launch.shares,
         )
         inside |= launch.env
         jobs.write_job(folder, Job(name=effect.attempt, argv=launch.argv, cwd=effect.path, env=inside, sandbox=box))

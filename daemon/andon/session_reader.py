@@ -22,7 +22,7 @@ from andon.edges.tree import Look, Root
 from andon.edges.weight import Scale
 from andon.schema.agent import Adapter, Profile, Supervised
 from andon.schema.ids import AttemptId
-from andon.schema.jobs import CHANNEL, GATEWAY, HOOKS, Started
+from andon.schema.jobs import CHANNEL, DOOR, GATEWAY, HOOKS, Job, Started
 from andon.schema.rules import Rules
 from andon.schema.signals import AnySignal, Began, Call, Disk, Files, Line, Screen, Spoke, Verdict
 from andon.tell import Told
@@ -50,6 +50,9 @@ class Reader:
         started = None if isinstance(seen, jobs.NotStarted) else seen.started
         self.since = started.at if started else now
         self.root = _root(self.attempt, folder, started, self.profile.processes, job.argv[0] if job and job.argv else "")
+        self.door = _door(folder, job)
+        self.home = Path(job.sandbox.home).resolve() if job and job.sandbox and job.sandbox.home else None
+        """Within walls: where alone its transcript can lie."""
         self.watch: monitor.Watch = monitor.begin(agent, self.since, processes=self.profile.processes)
         self.git = _git_dir(Path(attempt.path))
         self.scale = Scale(Path(attempt.path))
@@ -186,7 +189,7 @@ class Reader:
         for signal in signals:
             if isinstance(signal, Began) and signal.transcript:
                 path = named(signal.transcript)
-                if path is not None and path != self.transcript:
+                if path is not None and path != self.transcript and (self.home is None or path.is_relative_to(self.home)):
                     self._transcript = Transcript(path, self.since)
 
 
@@ -196,6 +199,11 @@ def _call(line: Line) -> tuple[Call, ...]:
         return (msgspec.structs.replace(_CALL.decode(line.data), at=line.at, source="gateway"),)
     except (msgspec.MsgspecError, UnicodeError):
         return ()
+
+
+def _door(folder: Path, job: Job | None) -> Path | None:
+    """The only way to a session's own server through its walls; None when there are none."""
+    return folder / DOOR if job and job.sandbox and job.sandbox.level != "none" else None
 
 
 def _root(attempt: AttemptId, folder: Path, started: Started | None, names: tuple[str, ...], program: str) -> Root | None:

@@ -20,11 +20,11 @@ from andon.core.judging.screens import matches, rules_for
 from andon.edges import beneath, checkout, jobs, keyboard, shim
 from andon.edges.tmux import Tmux
 from andon.schema import effects as f, inputs as i
-from andon.schema.agent import Channel
+from andon.schema.agent import SERVED, Channel
 from andon.schema.errors import Mistake
 from andon.schema.faults import point
 from andon.schema.ids import AttemptId, session_name
-from andon.schema.jobs import ASKS, CHANNEL, HOOKS, MESSAGES, Decision
+from andon.schema.jobs import ASKS, CHANNEL, FACTS, HOOKS, MESSAGES, Decision, Facts
 from andon.schema.layout import Layout
 from andon.schema.rules import Rules, ScreenRule
 
@@ -36,6 +36,7 @@ SETTLE_S = 3.0
 """At most this long until a screen that was answered must look otherwise."""
 POLITE_S = 5.0
 """An interactive agent that is told to end has this long before the whole tree is killed."""
+FACTS_BYTES = 64 * 1024
 RECEIPT_BYTES = 256 * 1024
 """Read of the end of a session's raw lines when a message's receipt is looked for."""
 ASKING = ("waiting-permission", "waiting-answer")
@@ -91,9 +92,17 @@ class Steering:
             async with within(API_S, f"the answer to {effect.ask}"):
                 taken = await channel.answer(effect.ask, allow=effect.allow, text=effect.text)
             how = "api" if taken else "no longer wanted"
+        elif self._served(effect.attempt):
+            raise Mistake("the agent's own server is not reached yet", where=effect.attempt, mend="it is tried again")
         else:
             how = await self._answer_by_hook(effect)
         return i.AskAnswered(attempt=effect.attempt, ask=effect.ask, how=how)
+
+    def _served(self, attempt: AttemptId) -> bool:
+        """Whether its asks come over a connection, by what was laid down at its start."""
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            return msgspec.json.decode(beneath.read(self._layout.job(attempt), FACTS, FACTS_BYTES), type=Facts).channel in SERVED
+        return False
 
     async def _answer_by_hook(self, effect: f.AnswerAsk) -> str:
         """The decision where the waiting hook reads it; `no longer wanted` when no hook takes it."""
@@ -104,7 +113,7 @@ class Steering:
         decision, taken = folder / f"{name}.json", folder / f"{name}.taken"
         if not taken.exists():
             data = msgspec.json.encode(Decision(ask=effect.ask, allow=effect.allow, text=effect.text))
-            await asyncio.to_thread(shim.write_whole, str(decision), data)
+            await asyncio.to_thread(beneath.write_whole, folder, decision.name, data)  # the agent writes there too: follow nothing
             point("answer-ask.written")
         end = time.monotonic() + TAKEN_S
         while not taken.exists():

@@ -24,7 +24,7 @@ from andon.edges.tmux import News, PanesChanged, PaneSeen
 from andon.edges.tree import Look, Root, Trees
 from andon.loop import Loop
 from andon.schema import events as e, inputs as i
-from andon.schema.agent import Adapter, SessionFacts
+from andon.schema.agent import SERVED, Adapter, SessionFacts
 from andon.schema.errors import Mistake, Problem
 from andon.schema.ids import AttemptId, attempt_of_session
 from andon.schema.layout import Layout
@@ -52,7 +52,6 @@ own time lies between."""
 NOISY_S = 11.0
 """tmux tells a pane's noise to ten seconds: for so long after the last news it may have drawn more."""
 SERVER = "tmux"
-CHANNELS = ("app-server", "http", "acp")
 GIT_FILES = ("HEAD", "index", "COMMIT_EDITMSG")
 TURNING = (e.AttemptStarted, e.AttemptExited, e.AttemptLost, e.SessionResumed, e.SessionKnown)
 """Events with which a session begins, ends, or becomes one that can be connected to."""
@@ -293,10 +292,11 @@ class Supervisor:
     def _connect(self, attempt: Attempt) -> None:
         """Have its channel, when its launch named one."""
         reader = self.readers[attempt.attempt]
-        if attempt.channel in CHANNELS and reader.supervised is not None:
+        if attempt.channel in SERVED and reader.supervised is not None:
             self.channels.keep(SessionFacts(
                 attempt=attempt.attempt, job=reader.folder, home=self._layout.session_home(attempt.attempt),
                 checkout=Path(attempt.path), conversation=attempt.conversation, agent=self._settings(attempt),
+                door=reader.door,
             ), reader.supervised)
 
     def _close(self, reader: Reader) -> None:

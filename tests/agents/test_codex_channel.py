@@ -143,7 +143,7 @@ def job(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("CALL_S", "SETTLE_S"):
+    for name in ("CALL_S", "SETTLE_S", "JOIN_S"):
         monkeypatch.setattr(codex_channel, name, 0.3)
 
 

@@ -1,6 +1,7 @@
 """How Codex is started: what lies in its home, what it is told, and which settings are mistakes."""
 
 import json
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -91,10 +92,31 @@ def test_by_policy_it_has_a_sandbox_and_asks_and_told_to_ask_nothing_it_has_none
 
 def test_a_linked_worktree_may_write_its_own_and_the_shared_git_directory(place: Place) -> None:
     (place.folder / "checkout" / ".git").rmdir()
-    own = place.folder / "main" / ".git" / "worktrees" / "w"
+    own = place.folder / "own" / ".git" / "worktrees" / "w"
     own.mkdir(parents=True)
     (place.folder / "checkout" / ".git").write_text(f"gitdir: {own}\n")
     assert place.config()["sandbox_workspace_write"]["writable_roots"][:2] == [str(own), str(own.parents[1])]
+    moved = place.folder / "main" / ".git"
+    (place.folder / "own" / ".git").rename(place.folder / "main.git")
+    moved.parent.mkdir()
+    (place.folder / "main.git").rename(moved)
+    (place.folder / "own" / ".git").write_text(f"gitdir: {moved}/worktrees/person\n")
+    (place.folder / "checkout" / ".git").write_text(f"gitdir: {moved}/worktrees/w\n")
+    assert place.config()["sandbox_workspace_write"]["writable_roots"][:2] == [f"{moved}/worktrees/w", str(moved)]
+
+
+@pytest.mark.parametrize("planted", ["gitdir: {}/person", "gitdir: {}/person/worktrees/x", "gitdir: a\0b", "link", "pipe"])
+def test_what_an_earlier_sitting_left_for_a_git_directory_opens_nothing_of_the_persons(place: Place, planted: str) -> None:
+    there = place.folder / "checkout" / ".git"
+    there.rmdir()
+    if planted == "link":
+        there.symlink_to(place.folder / "person")
+    elif planted == "pipe":
+        os.mkfifo(there)
+    else:
+        there.write_text(planted.format(place.folder) + "\n")
+    roots = place.config()["sandbox_workspace_write"]["writable_roots"]
+    assert set(roots) <= {str(there), str(place.folder / "job" / "outbox")}
 
 
 @pytest.mark.parametrize(("agent", "person", "more", "address"), [

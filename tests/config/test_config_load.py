@@ -237,6 +237,11 @@ def test_a_table_completes_and_an_array_replaces(desk: Desk) -> None:
     assert loaded.settings.policy.ship == ("x",)
 
 
+def test_an_agent_of_the_client_protocol_has_a_command(desk: Desk) -> None:
+    spoken = desk.load(BASE + '[agents.spoken]\nuse = "acp"\ncommand = ["gemini", "--acp"]\n').settings.agents["spoken"]
+    assert (spoken.use, spoken.command) == ("acp", ("gemini", "--acp"))
+
+
 def test_choosing_another_agent_drops_the_choice_below_and_keeps_the_rest(desk: Desk) -> None:
     person = '[agents.default]\nuse = "codex"\nargs = ["--fast"]\nminutes = 7\n'
     loaded = desk.load('[agents.default]\ncommand = ["./mine"]\n', person=person)

@@ -23,6 +23,7 @@ GATEWAY = "daemon/andon/gateway/"
 """The one program that passes model calls on, for agents that were given its address; it calls none itself."""
 CHANNELS = {
     "agents/andon_agents/codex_channel.py", "agents/andon_agents/opencode_http.py",  # an agent's own server, on this machine
+    "agents/andon_agents/door.py",  # the same behind walls, by a unix socket
     "agents/andon_agents/verbs_server.py",  # our verbs for agents, over a pipe
 }
 """Where an agent is spoken to by its own API, or speaks to us."""
@@ -31,6 +32,7 @@ PROBES = {"daemon/andon/edges/gateway.py"}
 WALLS = {
     "daemon/andon/edges/doors.py",  # ports of a job's own loopback, in the job's own network
     "daemon/andon/edges/attacks.py", "daemon/andon/edges/attempts.py",  # a server of the attack matrix, and who must not reach it
+    "agents/andon_agents/codex_run.py",  # waits for the server that it started beside it
 }
 """Speak and listen on loopback alone: every address in them is that one."""
 

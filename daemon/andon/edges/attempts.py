@@ -1,8 +1,10 @@
 """What a hostile agent would try, tried inside a job's walls; stdlib only, and it must never judge whether it succeeded.
 
-Run as `python -I -S attempts.py TARGETS SAID`: the first file says where everything is, the second gets what each attempt saw.
+Run as `python -I -S attempts.py TARGETS SAID [NAME …]`: the first file says where everything is, the second gets what each attempt
+saw; with names only those are tried, and what the file says of others stays.
 """
 
+import contextlib
 import ctypes
 import fcntl
 import json
@@ -12,7 +14,7 @@ import socket
 import subprocess
 import sys
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 Targets = dict[str, str]
@@ -150,9 +152,29 @@ def push(at: Targets) -> str:
 
 def type_into_terminal(_at: Targets) -> str:
     """Characters for whatever reads this terminal next: the kernel looks at the low half of the request alone."""
-    for byte in b"echo andon-typed\n":
-        fcntl.ioctl(0, termios.TIOCSTI, bytes([byte]))
-    return "typed"
+    said: OSError | None = None
+    for terminal in terminals():
+        try:
+            for byte in b"echo andon-typed\n":
+                fcntl.ioctl(terminal, termios.TIOCSTI, bytes([byte]))
+            return "typed"
+        except OSError as error:
+            said = error
+    raise said or OSError("no terminal")
+
+
+def terminals() -> Iterator[int]:
+    """Our own, and those of the processes of this job above us; of nobody else, for what is typed there would be done."""
+    yield 0
+    mark, pid = os.environ.get("ANDON_TREE", ""), os.getpid()
+    places = ["/dev/tty"]
+    with contextlib.suppress(OSError, ValueError):
+        while mark and pid > 1 and f"ANDON_TREE={mark}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+            places.append(f"/proc/{pid}/fd/0")
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    for place in places:
+        with contextlib.suppress(OSError):
+            yield os.open(place, os.O_RDWR | os.O_NOCTTY)
 
 
 ATTEMPTS: dict[str, Callable[[Targets], str]] = {
@@ -168,15 +190,16 @@ ATTEMPTS: dict[str, Callable[[Targets], str]] = {
 
 
 def main(arguments: list[str]) -> None:
-    """Try everything; whatever refuses an attempt is what it says."""
+    """Try everything, or what is named; whatever refuses an attempt is what it says."""
     at: Targets = json.loads(Path(arguments[0]).read_text())
-    said: dict[str, str] = {}
-    for name, attempt in ATTEMPTS.items():
+    named, into = arguments[2:], Path(arguments[1])
+    said: dict[str, str] = json.loads(into.read_text()) if named and into.exists() else {}
+    for name in named or ATTEMPTS:
         try:
-            said[name] = attempt(at)
+            said[name] = ATTEMPTS[name](at)
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             said[name] = f"{type(error).__name__}: {error}"[:400]
-    Path(arguments[1]).write_text(json.dumps(said))
+    into.write_text(json.dumps(said))
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 Theory of operation. Inside there is the toolchain and the borrowed objects, read-only; the checkout, a private home and TMPDIR; and
 of the job's directory only what the job speaks through. The rest of the machine does not exist. Between an agent and the world
-stand two doors: the model gateway and the proxy, each a unix socket of ours that a port of the job's own loopback leads to.
+stand two doors: the model gateway and the proxy, each a unix socket of ours that a port of the job's own loopback leads to. One
+more leads inwards, for the daemon: from a unix socket in the job's directory, which does not exist inside, to the agent's server.
 """
 
 import os
 import shlex
+import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import msgspec
 
 from andon.edges.sandbox import base_binds, locate, reached, toolchain_binds
 from andon.schema.errors import Mistake
-from andon.schema.jobs import ASKS, CHANNEL, CONTEXT, HOOKS, INBOX, OUTBOX, PROMPT
+from andon.schema.jobs import ASKS, CHANNEL, CONTEXT, DOOR, HOOKS, INBOX, OUTBOX, PROMPT
 from andon.schema.sandbox import Bind, Forward, Level, Limits, Sandbox, rank
 from andon.schema.settings import Walls
 
@@ -43,32 +45,38 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def agent(walls: Walls, *, job: Path, checkout: Path, home: Path, git_dir: str, argv: tuple[str, ...], env: Mapping[str, str],
-          ours: Iterable[Path], doors: Doors, keys: Iterable[str] = ()) -> tuple[Sandbox | None, dict[str, str]]:
+          ours: Iterable[Path], doors: Doors, keys: Iterable[str] = (), port: int = 0,
+          shares: Iterable[str] = ()) -> tuple[Sandbox | None, dict[str, str]]:
     """What stands around an agent's session, and its environment inside. None: no walls are asked for, or none can be had and
     the best is.
 
-    Raises Mistake when the machine gives less than what is asked for.
+    `port`: where a server of the agent's own listens; the door `DOOR` leads there. `shares`: further names of the job's directory
+    that are written inside; folders end in a slash. Raises Mistake when the machine gives less than what is asked for.
     """
     level = settled(walls)
     if level == "none":
         return None, dict(env)
-    for place in (home, *(job / name for name in (OUTBOX, INBOX, ASKS, "tmp"))):
+    files = (HOOKS, CHANNEL, *(name for name in shares if not name.endswith("/")))
+    folders = (OUTBOX, ASKS, "tmp", *(name for name in shares if name.endswith("/")))
+    for place in (home, *(job / name for name in (*folders, INBOX))):
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for name in (HOOKS, CHANNEL):
+    for name in files:
         (job / name).touch(mode=0o600)
     binds = [
         *toolchain(argv, env, level), *(Bind(source=str(path)) for path in ours), *objects_of(Path(git_dir)),
         Bind(source=str(checkout), write=True), Bind(source=str(home), write=True),
-        *(Bind(source=str(job / name), write=True) for name in (OUTBOX, ASKS, "tmp", HOOKS, CHANNEL)),
+        *(Bind(source=str(job / name), write=True) for name in (*folders, *files)),
         *(Bind(source=str(job / name), optional=True) for name in (INBOX, PROMPT, CONTEXT)),
         *said(walls),
     ]
-    forwards, reach = ways_out(walls.network, doors)
+    forwards, reach = ways_out(walls.network, doors, level)
+    inward = (Forward(port=port, socket=str(job / DOOR), inward=True),) if port else ()
     inside = environment(env, walls, keys, job=job, home=home) | homes_of(env, binds) | reach
     hidden = tuple(str(checkout / path) for path in walls.hide if not set(path) & set("*?["))
     return Sandbox(
         level=level, binds=tuple(binds), hide=hidden, home=str(home),
-        network="host" if walls.network == "host" else "none", forwards=forwards, limits=limits(walls), nested=True, terminal=True,
+        network="host" if walls.network == "host" else "none", forwards=(*forwards, *inward), limits=limits(walls), nested=True,
+        terminal=True, ports=(doors.gateway_port,) if level == "partial" and doors.gateway_port else (),
     ), inside
 
 
@@ -85,7 +93,7 @@ def check(walls: Walls, *, job: Path, slot: Path, git_dir: str, commands: Iterab
         *toolchain(("sh", *words), env, level), *objects_of(Path(git_dir)), Bind(source=str(slot), write=True),
         *(Bind(source=str(job / name), write=True) for name in ("tmp", "out", "home")), *said(walls),
     ]
-    forwards, reach = ways_out(walls.check_network, doors)
+    forwards, reach = ways_out(walls.check_network, doors, level)
     inside = environment(env, walls, (), job=job, home=job / "home") | homes_of(env, binds) | reach
     return Sandbox(
         level=level, binds=tuple(binds), home=str(job / "home"),
@@ -171,18 +179,27 @@ def homes_of(env: Mapping[str, str], binds: Iterable[Bind]) -> dict[str, str]:
     return found
 
 
-def ways_out(network: str, doors: Doors) -> tuple[tuple[Forward, ...], dict[str, str]]:
-    """The doors, and the variables by which programs find them."""
+def ways_out(network: str, doors: Doors, level: Level) -> tuple[tuple[Forward, ...], dict[str, str]]:
+    """The doors, and the variables by which programs find them. With the host's own loopback the gateway needs none."""
     if network == "host":
         return (), {}
-    forwards = [Forward(port=doors.gateway_port, socket=doors.gateway)] if doors.gateway and doors.gateway_port else []
+    own = level == "strict"
+    forwards = [Forward(port=doors.gateway_port, socket=doors.gateway)] if doors.gateway and doors.gateway_port and own else []
     if network != "allow-list" or not doors.proxy:
         return tuple(forwards), {}
-    forwards.append(Forward(port=PROXY_PORT, socket=doors.proxy))
-    address = f"http://127.0.0.1:{PROXY_PORT}"
+    port = PROXY_PORT if own else _free_port()
+    forwards.append(Forward(port=port, socket=doors.proxy))
+    address = f"http://127.0.0.1:{port}"
     names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
     near = "127.0.0.1,localhost,::1"
     return tuple(forwards), {**dict.fromkeys(names, address), "NO_PROXY": near, "no_proxy": near, "NODE_USE_ENV_PROXY": "1"}
+
+
+def _free_port() -> int:
+    """A port of the host's loopback that nobody held a moment ago."""
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        return int(asked.getsockname()[1])
 
 
 def limits(walls: Walls) -> Limits:

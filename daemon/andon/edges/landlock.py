@@ -142,10 +142,10 @@ def rules(box: dict[str, Any], terminal: str = "") -> Rules:
 def _network(made: Rules, box: dict[str, Any]) -> None:
     if box.get("network") == "host":
         return
-    outward = [int(one["port"]) for one in box.get("forwards") or () if not one.get("inward")]
     if made.abi >= NEEDED:
-        made.ports = outward
-    elif box.get("forwards"):
+        doors = [int(one["port"]) for one in box.get("forwards") or ()]  # also where its own server listens
+        made.ports = [*doors, *(int(port) for port in box.get("ports") or ())]
+    elif box.get("forwards") or box.get("ports"):
         raise Refused(f"Landlock {made.abi} cannot limit connections to the job's own doors (Linux 6.7 can).",
                       "Install bubblewrap, or use a newer kernel.")
-    made.told.append("It has no loopback of its own: it cannot connect to its own servers.")
+    made.told.append("It has no loopback of its own: it cannot connect to servers that it starts.")

@@ -4,6 +4,7 @@ The walls themselves are built by the shim (`walls.py`) from the job's `sandbox`
 """
 
 import contextlib
+import functools
 import os
 import re
 import subprocess
@@ -34,6 +35,18 @@ _SHIMS = (".pyenv", ".rbenv", ".nodenv", ".asdf", ".volta", ".rustup")
 """Version managers: their folders hold programs alone, and their shims need all of it."""
 _WHOLE = (".volta", ".rustup")
 """What is in them is never alone."""
+NAME_BYTES, PATH_BYTES = 255, 4095
+"""Of a name and of a whole path: a longer word is neither."""
+NESTED = """
+import ctypes, os, sys
+libc, user = ctypes.CDLL(None), os.getuid()
+if libc.unshare(0x10020000):  # of users and mounts
+    sys.exit("no user namespace within")
+with open("/proc/self/uid_map", "w") as file:
+    file.write(f"{user} {user} 1")
+sys.exit(libc.mount(b"none", b"/tmp", b"tmpfs", 0, None) and "no mount within")
+"""
+"""What programs do that bring a sandbox of their own."""
 HOPS = 40
 """Links that one path may lead through."""
 KERNEL = ("/proc/sys/user/max_user_namespaces", "/proc/sys/kernel/unprivileged_userns_clone",
@@ -62,6 +75,16 @@ def reached(wanted: Level = "strict") -> Reached:
 def look_again() -> None:
     """Forget what was found: the machine may have been mended."""
     _found.clear()
+    nests.cache_clear()
+
+
+@functools.cache
+def nests() -> bool:
+    """Whether a job behind strict walls can make a sandbox of its own, tried out once in the life of the process (< 100 ms)."""
+    try:
+        return bool(try_bubblewrap(NESTED))
+    except Refused:
+        return False
 
 
 def _signs() -> tuple[object, ...]:
@@ -99,8 +122,8 @@ def _sentence(because: list[Refused]) -> str:
     return " ".join(one.what for one in because)
 
 
-def try_bubblewrap() -> str:
-    """Put a small program behind real walls; the tool's name and version. Raises Refused."""
+def try_bubblewrap(code: str = "pass") -> str:
+    """Put a small program behind real walls; the tool's name and version. Raises Refused when walls or program fail."""
     program = bubblewrap.find()
     python, extra = bubblewrap.interpreter()
     box = {"binds": [{"source": one.source, "optional": True} for one in base_binds()]}
@@ -112,7 +135,7 @@ def try_bubblewrap() -> str:
         raise Refused(f"There are no rules for this machine: {error}.", "Ask for `none` here.") from None
     try:
         done = subprocess.run(
-            (program, *words, "--", python, "-I", "-S", "-c", "pass"), pass_fds=fds, env={}, stdin=subprocess.DEVNULL,
+            (program, *words, "--", python, "-I", "-S", "-c", code), pass_fds=fds, env={}, stdin=subprocess.DEVNULL,
             capture_output=True, timeout=PROBE_S, check=False)
         if done.returncode:
             raise bubblewrap.complaint(done.stderr.decode(errors="replace"))
@@ -169,7 +192,10 @@ def _is_link(path: str) -> bool:
 
 
 def locate(argv0: str, path_env: str) -> str:
-    """Where a program is found, as a shell would; empty: nowhere."""
+    """Where a program is found, as a shell would; empty: nowhere. A word of a command may be anything: a whole prompt."""
+    word = os.fsencode(argv0)
+    if len(word) > PATH_BYTES or b"\0" in word or any(len(name) > NAME_BYTES for name in word.split(b"/")):
+        return ""
     if "/" in argv0:
         return argv0 if argv0.startswith("/") and Path(argv0).exists() else ""
     for folder in path_env.split(":"):

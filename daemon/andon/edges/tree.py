@@ -30,8 +30,8 @@ ENVIRON_BYTES = 256 * 1024
 YOUNG_S = 2.0
 """A process so young may not yet be the program that it is to become: what its environment lacks is asked again."""
 _INTERPRETER = re.compile(r"(?:python|node|ruby|perl|bun|deno|sh|bash|dash|zsh)[0-9.]*")
-_OURS = re.compile(r"(?:^|\0)(?:-m\0andon[._]|[^\0]*/andon_agents/hook\.py\0|[^\0]*/andon\0agent\0)")
-"""Our own programs inside a session: its hooks and its server of verbs."""
+_OURS = re.compile(r"(?:^|\0)(?:-m\0andon[._]|[^\0]*/andon_agents/hook\.py\0|[^\0]*/andon\0agent\0|[^\0]*/andon/edges/shim\.py\0)")
+"""Our own programs in a session: its hooks, its server of verbs, and who carries bytes through its walls (a fork of the shim)."""
 
 
 class Root(msgspec.Struct, frozen=True, kw_only=True):

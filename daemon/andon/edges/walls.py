@@ -242,7 +242,7 @@ class Partial(Walls):
         """Ask the kernel, and word the rules."""
         try:
             self.rules = landlock.rules(self.box, os.ttyname(0) if os.isatty(0) else "")
-            doors, host = bool(self.box.get("forwards")), self.box.get("network") == "host"
+            doors, host = bool(self.box.get("forwards") or self.box.get("ports")), self.box.get("network") == "host"
             self.filter = seccomp.program(nested=False, unix=False, inet="all" if host else "stream" if doors else "none")
         except seccomp.Unknown as error:
             raise Refused(f"There are no rules for this machine: {error}.", "Ask for the level none here.") from None

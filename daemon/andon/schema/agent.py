@@ -13,12 +13,15 @@ from typing import Literal, Protocol, runtime_checkable
 import msgspec
 
 from andon.schema.ids import AttemptId, TaskId
+from andon.schema.sandbox import Level
 from andon.schema.settings import AgentSettings
 from andon.schema.signals import AnySignal, Line
 
 ENTRY_POINTS = "andon.agents"
 """The entry-point group in which adapters, ours and anybody's, are found. The entry is an object with this protocol."""
 ChannelKind = Literal["none", "hooks", "app-server", "http", "acp"]
+SERVED: tuple[ChannelKind, ...] = ("app-server", "http", "acp")
+"""Those on which the daemon is connected to the agent."""
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +53,11 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """argv of the stdio MCP server with the agent's own verbs; empty: none."""
     person: Mapping[str, str] = {}
     """The environment that the session will have, to look at (API keys, PATH, HOME)."""
+    walls: Level = "none"
+    """What will stand around the session. Within walls sockets that it makes are nobody's outside: a server of its own listens on a
+    port of loopback, which the launch names as `port`."""
+    nests: bool = True
+    """Within its walls the session can make a sandbox of its own; never behind `partial`."""
 
 
 class Seed(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +87,10 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     interactive: bool = False
     """It stays at its prompt after a turn: the daemon ends it when the work is there."""
     channel: ChannelKind = "none"
+    port: int = 0
+    """Where its server listens on loopback. Within walls a door leads there: `SessionFacts.door`."""
+    shares: tuple[str, ...] = ()
+    """Names in the job directory that a program of the adapter's writes there, beside the usual ones: `talk.jsonl`, `wishes/`."""
     conversation: str = ""
     """Its name, where it can be chosen before the start."""
     notes: tuple[str, ...] = ()
@@ -135,6 +147,9 @@ class SessionFacts(msgspec.Struct, frozen=True, kw_only=True):
     checkout: Path
     conversation: str = ""
     agent: AgentSettings
+    door: Path | None = None
+    """Within walls: the unix socket that leads to the port of its server. Nothing else may be dialled then: what the session's home
+    says of ports is written by whoever is within, and a port of the host is not theirs."""
 
 
 class Channel(Protocol):

@@ -21,6 +21,8 @@ HOOKS, CHANNEL, GATEWAY, ASKS, ROUTE, MESSAGES, FACTS, ACCESS, EGRESS = (
 )
 """Further names: raw lines by source (`andon.schema.signals.Line`), decisions for hooks that wait, the route, marks of messages,
 what was known of the session at its start, what it tried to reach (`sandbox.Access`), and where it may go (`sandbox.Egress`)."""
+DOOR = "door.sock"
+"""Within walls: the unix socket that leads inwards, to the port of the agent's own server."""
 WALLS, ACCESS = "walls.json", "access.jsonl"
 """What stands around the job (`Walls`), and what it tried to reach (lines of `andon.schema.sandbox.Access`)."""
 TOKEN_EXIT = 75

@@ -88,6 +88,8 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
     network: Literal["none", "host"] = "none"
     """`none`: a loopback of its own and nothing else; doors lead out by `forwards`."""
     forwards: tuple[Forward, ...] = ()
+    ports: tuple[int, ...] = ()
+    """`partial`, which has no loopback of its own: ports of the host's that it may connect to beside those of its doors."""
     limits: Limits = Limits()
     nested: bool = True
     """The job may make namespaces and mounts of its own (agents that bring their own sandbox)."""
