@@ -15,7 +15,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from andon.access import Tally
 from andon.edges import beneath, checkout, enclose, homes, jobs, landing, merging, mirror, publish, revert, salvage, withheld
+from andon.edges.baits import Place
 from andon.edges.blobs import Blobs
 from andon.edges.check import Checks
 from andon.edges.git import git
@@ -230,6 +232,8 @@ class Performer:
             effect.walls, job=folder, checkout=Path(effect.path), home=home, git_dir=effect.git_dir,
             argv=(*launch.argv, *launch.programs, *self._tools.hook[:1], *self._tools.verbs[:1]),
             env={**kept, **launch.env}, ours=OURS, doors=doors, keys=profile_keys(adapter),
+            place=Place(job=folder, home=home, person=Path.home(), state=self._layout.home, repository=Path(effect.repository),
+                        sockets=(self._layout.socket, self._layout.tmux_socket)),
         )
         inside |= launch.env
         jobs.write_job(folder, Job(name=effect.attempt, argv=launch.argv, cwd=effect.path, env=inside, sandbox=box))
@@ -256,6 +260,10 @@ class Performer:
         self._watch.drop([folder / OUTBOX])
         screen = await self._last_screen(effect.session)
         self.hear(effect.attempt)
+        tally = Tally(effect.attempt, folder)
+        await asyncio.to_thread(tally.read)
+        for refused in tally.take():
+            self._emit(refused)
         blob = self._blobs.put(screen.encode()) if screen.strip() else Digest("")
         if isinstance(seen, jobs.Ended):
             return i.SessionEnded(attempt=effect.attempt, exit=seen.exit, screen=blob)

@@ -69,6 +69,9 @@ def options(box: dict[str, Any], extra: tuple[str, ...] = ()) -> list[str]:
         words += _mount(path, path, False, False, writable)
     for path in box.get("hide") or ():
         words += _hide(path, binds, writable)
+    for one in box.get("baits") or ():
+        for target in one["targets"]:
+            words += _bait(one["source"], target, writable)
     return [*words, *(_nobody_special(box) if os.geteuid() == 0 else []), "--remount-ro", "/"]
 
 
@@ -129,6 +132,15 @@ def _hide(path: str, binds: list[tuple[str, str, bool, bool]], writable: list[st
     if stat.S_ISDIR(facts.st_mode):
         return ["--perms", "0555", "--size", "4096", "--tmpfs", path, "--remount-ro", path]
     return ["--ro-bind-data", DATA, path]
+
+
+def _bait(source: str, target: str, writable: list[str]) -> list[str]:
+    """A stand-in over this place; nothing where a link of the job's own would lead it astray."""
+    try:
+        straight(target, writable)
+    except Refused:
+        return []
+    return ["--ro-bind", source, target]
 
 
 def straight(path: str, writable: list[str]) -> None:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import msgspec
 
+from andon.edges import baits
 from andon.edges.sandbox import base_binds, locate, reached, toolchain_binds
 from andon.schema.errors import Mistake
 from andon.schema.jobs import ASKS, CHANNEL, CONTEXT, HOOKS, INBOX, OUTBOX, PROMPT
-from andon.schema.sandbox import LEVELS, Bind, Forward, Level, Limits, Sandbox
+from andon.schema.sandbox import LEVELS, Bait, Bind, Forward, Level, Limits, Sandbox
 from andon.schema.settings import Walls
 
 PASSED = ("PATH", "LANG", "LANGUAGE", "TERM", "COLORTERM", "TZ", "USER", "LOGNAME", "SHELL", "PWD", "TMPDIR", "HOME")
@@ -40,16 +41,17 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def agent(walls: Walls, *, job: Path, checkout: Path, home: Path, git_dir: str, argv: tuple[str, ...], env: Mapping[str, str],
-          ours: Iterable[Path], doors: Doors, keys: Iterable[str] = ()) -> tuple[Sandbox | None, dict[str, str]]:
+          ours: Iterable[Path], doors: Doors, keys: Iterable[str] = (),
+          place: baits.Place | None = None) -> tuple[Sandbox | None, dict[str, str]]:
     """What stands around an agent's session, and its environment inside. None: no walls are asked for.
 
-    Raises Mistake when the machine gives less than what is asked for.
+    `place`: where baits may stand. Raises Mistake when the machine gives less than what is asked for.
     """
     if walls.level == "none":
         return None, dict(env)
     refuse_less(walls)
-    for place in (home, *(job / name for name in (OUTBOX, INBOX, ASKS, "tmp"))):
-        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for folder in (home, *(job / name for name in (OUTBOX, INBOX, ASKS, "tmp"))):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name in (HOOKS, CHANNEL):
         (job / name).touch(mode=0o600)
     binds = [
@@ -65,6 +67,7 @@ def agent(walls: Walls, *, job: Path, checkout: Path, home: Path, git_dir: str, 
     return Sandbox(
         level=walls.level, binds=tuple(binds), hide=hidden, home=str(home),
         network="host" if walls.network == "host" else "none", forwards=forwards, limits=limits(walls), nested=True, terminal=True,
+        baits=laid(walls, binds, place),
     ), inside
 
 
@@ -88,6 +91,13 @@ def check(walls: Walls, *, job: Path, slot: Path, git_dir: str, commands: Iterab
         network="host" if walls.check_network == "host" else "none", forwards=forwards, limits=limits(walls), nested=True,
         terminal=False,
     ), inside
+
+
+def laid(walls: Walls, binds: Iterable[Bind], place: baits.Place | None) -> tuple[Bait, ...]:
+    """The baits within these walls: none where they are not wanted, or would not be seen."""
+    if place is None or walls.level != "strict" or not walls.baits:
+        return ()
+    return baits.lay(place, binds, (*walls.read, *walls.write, *walls.devices))
 
 
 def refuse_less(walls: Walls) -> None:

@@ -17,6 +17,7 @@ import time
 
 from andon.edges import bubblewrap, inside, landlock, seccomp
 from andon.edges.bubblewrap import Refused
+from andon.edges.lookout import Lookout
 from andon.edges.proctable import Process, read_process, send, table
 
 TYPE_CHECKING = False  # typing itself would cost milliseconds
@@ -46,6 +47,8 @@ class Walls:
         """Descriptor on which the walls tell of the job's end; -1: they do not."""
         self.told: list[str] = []
         self.tool = ""
+        self.lookout: Lookout | None = None
+        """Who sees that baits are opened."""
 
     def prepare(self) -> None:
         """Before the fork: whatever can be refused already. Raises Refused."""
@@ -147,6 +150,9 @@ class Strict(Walls):
     def prepare(self) -> None:
         """Find the tools, put the plan and the rules where bwrap and the witness will read them."""
         self.program = bubblewrap.find()
+        if self.box.get("baits"):
+            self.lookout = Lookout(self.folder, self.box["baits"])
+            self.lookout.listen()
         self.python, paths = bubblewrap.interpreter()
         self.witness = os.path.abspath(inside.__file__)
         if (compiled := getattr(inside, "__cached__", None)) and os.path.exists(compiled):
@@ -199,6 +205,9 @@ class Strict(Walls):
             os.close(self.info)
             os.close(self.complaints)
         self.tool = "bubblewrap"
+        if self.lookout:
+            self.lookout.watch()
+            self.told += self.lookout.told
         self.note()
         os.write(self.way_back, b"g")
 

@@ -32,6 +32,7 @@ from andon.schema.landing_inputs import (
 )
 from andon.schema.sandbox import Reached
 from andon.schema.session_inputs import (
+    AccessSeen as AccessSeen,
     AnySessionCommand as AnySessionCommand,
     AnySessionInput as AnySessionInput,
     AskAnswered as AskAnswered,
@@ -39,6 +40,7 @@ from andon.schema.session_inputs import (
     AskSeen as AskSeen,
     AssertionSeen as AssertionSeen,
     ConversationSeen as ConversationSeen,
+    DismissProblem as DismissProblem,
     FinishDone as FinishDone,
     FreeAccount as FreeAccount,
     GiveBack as GiveBack,

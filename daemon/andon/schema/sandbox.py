@@ -34,6 +34,20 @@ class Forward(msgspec.Struct, frozen=True, kw_only=True):
     """The socket is made inside and leads to the port (a server of the agent's); else the port is made inside and leads out."""
 
 
+class Bait(msgspec.Struct, frozen=True, kw_only=True):
+    """An empty stand-in for what attackers look for: nothing of the person's lies behind it, and opening it is seen."""
+
+    what: str
+    """How a person names it: `~/.ssh`."""
+    source: str
+    """Absolute, on the host, in the job's directory."""
+    targets: tuple[str, ...]
+    """Absolute, inside: each shows the same stand-in, read-only."""
+    kind: Literal["folder", "file", "closed", "socket"] = "folder"
+    """`folder`: its files count, a look at their names is only listed. `file`: reads as empty. `closed`: opens, and cannot be read.
+    `socket`: somebody listens, takes the call and hangs up; the shim makes it."""
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What a job may use. 0: no limit of its own."""
 
@@ -56,6 +70,8 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
     """Absolute paths inside bound ones that must look empty: files as empty files, folders as empty folders, all read-only."""
     home: str = ""
     """Writable, and HOME inside."""
+    baits: tuple[Bait, ...] = ()
+    """Laid last; one that cannot be laid is left out, and `walls.json` says so. Behind strict walls only."""
     network: Literal["none", "host"] = "none"
     """`none`: a loopback of its own and nothing else; doors lead out by `forwards`."""
     forwards: tuple[Forward, ...] = ()
@@ -101,6 +117,8 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     rule: str = ""
     """What allowed or refused it."""
     times: int = 1
+    sign: str = ""
+    """Under which name it is told to a person; empty: `what`. The files of one bait have one sign. `-`: it is listed only."""
 
 
 class Egress(msgspec.Struct, frozen=True, kw_only=True):
