@@ -229,6 +229,17 @@ def busy() -> list[AnyView]:
     ]
 
 
+def refused(what: str = "~/.ssh", kind: str = "read", times: int = 1, since: int = NOW - 4 * MINUTE) -> ProblemView:
+    """What T4.1 was refused by its walls."""
+    doing = {"read": "tried to read", "host": "tried to reach", "socket": "called", "write": "tried to write"}[kind]
+    return ProblemView(
+        problem=f"access:T4.1/{kind}/{what}", what=f"T4.1 {doing} {what}", since=since, repo=REPO, task=TaskId("T4"),
+        where="not listed" if kind == "host" else "bait: an empty stand-in, nothing of yours is behind it",
+        mend="nothing of yours was reached; `andon show T4.1 --access` lists all that it tried", attempt=AttemptId("T4.1"),
+        times=times,
+    )
+
+
 def detail_of(view: AnyView) -> TaskDetail:
     assert isinstance(view, TaskView)
     at = NOW - 30 * MINUTE

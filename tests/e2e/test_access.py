@@ -12,7 +12,7 @@ from andon.schema.views import ProblemView
 from e2e.test_queue import job, project
 from factory import Factory, factory, git
 from support import wait_until
-from wholekit import cli, contents
+from wholekit import contents
 
 pytestmark = pytest.mark.skipif(reached("strict").level != "strict", reason=reached("strict").because or "no bubblewrap")
 STRICT = '[sandbox]\nlevel = "strict"\n'

@@ -11,7 +11,7 @@ from andon.core.state import Refusal, State, Trouble
 from andon.schema import events as e, inputs as i
 from andon.schema.errors import Problem
 from andon.schema.ids import AttemptId, RepoId, TaskId
-from andon.schema.session_sentences import often, refusal
+from andon.schema.session_sentences import refusal
 
 MOST = 20
 """Different things of one attempt that are told one by one."""
@@ -58,13 +58,15 @@ def refuse(state: State, given: i.DismissProblem) -> Problem | None:
 def folded(state: State, event: e.AccessRefused) -> State:
     """The state with this refusal and its problem."""
     known = state.refusals.get(event.attempt, ())
+    if not known and event.attempt not in state.attempts:
+        return state
     before = next((each for each in known if (each.kind, each.what) == (event.kind, event.what)), None)
     one = Refusal(kind=event.kind, what=event.what, rule=event.rule, times=event.times, at=before.at if before else state.at)
     told = tuple(one if each is before else each for each in known) if before else (*known, one)
     state = replace(state, refusals=state.refusals.set(event.attempt, told))
     task, attempt = state.tasks.get(event.task), state.attempts.get(event.attempt)
     trouble = Trouble(
-        what=refusal(event.attempt, event.kind, event.what), where=often(event.rule, event.times), mend=mend(event),
+        what=refusal(event.attempt, event.kind, event.what), where=event.rule, mend=mend(event),
         repo=task.repo if task else attempt.repo if attempt else RepoId(""), task=event.task, at=one.at, attempt=event.attempt,
         times=event.times,
     )

@@ -8,12 +8,14 @@ where only somebody who goes past `$HOME` looks.
 """
 
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from andon.edges import beneath
 from andon.schema.sandbox import Bait, Bind
 
 FOLDER = "baits"
@@ -114,21 +116,21 @@ def path_taken(path: str, bound: list[str], home: Path, spared: set[str], togeth
         return True
     if any(_below(path, one) or _below(one, path) for one in spared for path in together):
         return True
-    return _below(path, str(home)) and not _empty(path)
+    return _below(path, str(home)) and not _empty(home, path[len(str(home)) + 1:])
 
 
 def _below(path: str, top: str) -> bool:
     return path == top or path.startswith(f"{top.rstrip('/')}/")
 
 
-def _empty(path: str) -> bool:
+def _empty(home: Path, name: str) -> bool:
     """Nothing is there, or what an earlier sitting's bait left: an empty file or folder, and no link."""
-    place = Path(path)
-    if not os.path.lexists(place):
+    seen = beneath.facts(home, name)
+    if seen is None:
         return True
-    if place.is_symlink():
-        return False
-    return not any(place.iterdir()) if place.is_dir() else place.is_file() and not place.stat().st_size
+    if stat.S_ISDIR(seen.st_mode):
+        return not beneath.names(home, name, 1)
+    return stat.S_ISREG(seen.st_mode) and not seen.st_size
 
 
 def _make(source: Path, kind: Kind, files: tuple[str, ...]) -> None:
