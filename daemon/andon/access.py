@@ -23,7 +23,7 @@ from andon.schema.errors import Mistake
 from andon.schema.ids import AttemptId
 from andon.schema.jobs import ACCESS, WALLS, Walls
 from andon.schema.layout import Layout
-from andon.schema.sandbox import Access, Sandbox
+from andon.schema.sandbox import BY_ITSELF, Access, Sandbox
 from andon.schema.signals import AnySignal, PermissionWanted, ToolBegan
 
 FULL = 2**20
@@ -33,6 +33,8 @@ KINDS = 600
 SHOWN = 2_000
 """Rows of a list; the latest."""
 LISTED = "-"
+OFTEN = 10
+"""So often may an agent's program ask for a host of its own before a person is told."""
 _DECODER = msgspec.json.Decoder(Access)
 
 
@@ -76,7 +78,8 @@ class Tally:
         key = (one.kind, one.sign or one.what)
         if key in self._times or len(self._times) < KINDS:
             self._times[key] = self._times.get(key, 0) + max(1, one.times)
-            self._moved[key] = one.rule
+            if one.rule != BY_ITSELF or self._times[key] > OFTEN:
+                self._moved[key] = one.rule
 
 
 def add(folder: Path, lines: Iterable[Access]) -> None:

@@ -171,7 +171,8 @@ class Performer:
         if walls.network == "allow-list":
             upstream = urlsplit(effect.agent.upstream or profile.upstream)
             provider = (upstream.netloc,) if upstream.hostname and not gateway else ()
-            proxy = str(await self._gateway.egress(effect.attempt, allowed((*walls.hosts, *provider), walls.registries)))
+            egress = msgspec.structs.replace(allowed((*walls.hosts, *provider), walls.registries), own=profile.hosts)
+            proxy = str(await self._gateway.egress(effect.attempt, egress))
         port = urlsplit(gateway).port if gateway else None
         return enclose.Doors(proxy=proxy, gateway=str(self._gateway.models) if port else "", gateway_port=port or 0)
 

@@ -11,6 +11,7 @@ from andon.core.state import Refusal, State, Trouble
 from andon.schema import events as e, inputs as i
 from andon.schema.errors import Problem
 from andon.schema.ids import AttemptId, RepoId, TaskId
+from andon.schema.sandbox import UNLISTED
 from andon.schema.session_sentences import refusal
 
 MOST = 20
@@ -81,7 +82,7 @@ def key_of(event: e.AccessRefused) -> str:
 def mend(event: e.AccessRefused) -> str:
     """What a person can do."""
     look = f"nothing of yours was reached; `andon show {event.attempt} --access` lists all that it tried"
-    if event.kind == "host" and event.what and event.rule == "not listed":
+    if event.kind == "host" and event.what and event.rule.startswith(UNLISTED):
         host = event.what.removesuffix(":443").removesuffix(":80")
         return f"{look}; when it may go there: \"{host}\" in [sandbox] hosts"
     return look

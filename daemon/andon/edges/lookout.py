@@ -29,7 +29,7 @@ KINDS = 200
 PAUSE_S, LONGEST_S = 0.2, 30.0
 CALLS = 64
 """Calls that are taken at once."""
-RULE = "bait: an empty stand-in, nothing of yours is behind it"
+RULE = "bait: empty, nothing of yours"
 _OPEN, _ACCESS, _CLOSED, _DIR, _OVERFLOW = 0x20, 0x1, 0x10, 0x40000000, 0x4000
 _RECORD = struct.Struct("iIII")
 _NONBLOCK, _CLOEXEC = 0o4000, 0o2000000

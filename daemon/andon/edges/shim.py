@@ -352,7 +352,9 @@ class Shim:
         ready = select.select(fds, (), (), timeout)[0]
         if self.walls and words in ready:
             status = self.walls.word()
-            self.status = status if self.status is None else self.status
+            if status is not None and self.status is None:
+                self.status = status
+                self.walls.weigh(status)
         if lookout:
             lookout.hear(ready)
         if self.wake in ready:

@@ -65,6 +65,9 @@ class Walls:
         """What lies on `words`: the job's wait status when it has ended."""
         return None
 
+    def weigh(self, status: int) -> None:
+        """The job has ended and its walls stand: tell what limits it met."""
+
     def judge(self, status: int) -> int:
         """The job's wait status from that of the process that the shim started, when `words` told none."""
         return status
@@ -219,6 +222,20 @@ class Strict(Walls):
                 raise Refused(f"bubblewrap did not come up within {BUILD_S:.0f} s.", "See what the machine is busy with.")
         if os.read(self.words, 6) != b"ready\n":
             raise bubblewrap.complaint(drain(self.complaints))
+
+    def weigh(self, status: int) -> None:
+        """The job has ended and its walls stand: tell the limits that it met, as far as they can be seen now."""
+        if self.lookout is None:
+            return
+        limits = self.box.get("limits") or {}
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXFSZ:
+            self.lookout.limit(f"one file of {limits.get('file_mb')} MB", "[sandbox] file_mb")
+        try:
+            room = os.statvfs(f"/proc/{self.init.pid}/root/tmp") if self.init else None
+        except OSError:  # gone already, or not ours to look at
+            return
+        if room is not None and limits.get("tmp_mb") and not room.f_bavail:
+            self.lookout.limit(f"{limits['tmp_mb']} MB in /tmp", "[sandbox] tmp_mb")
 
     def judge(self, status: int) -> int:
         """The witness was ended by its own job: bwrap says by what."""

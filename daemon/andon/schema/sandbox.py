@@ -121,6 +121,10 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     """Under which name it is told to a person; empty: `what`. The files of one bait have one sign. `-`: it is listed only."""
 
 
+UNLISTED, BY_ITSELF = "not listed", "not listed; its program asks for it by itself"
+"""Rules by which a host is refused."""
+
+
 class Egress(msgspec.Struct, frozen=True, kw_only=True):
     """Where a job may go: the content of `egress.json` in its job directory, which the proxy reads."""
 
@@ -128,5 +132,7 @@ class Egress(msgspec.Struct, frozen=True, kw_only=True):
     """Names, `*.name` for those below it, `name:port`; without a port 443 and 80."""
     rules: tuple[tuple[str, str], ...] = ()
     """(host pattern, where it comes from: `provider anthropic`, `registry pypi`, `andon.toml`), for what is told of a request."""
+    own: tuple[str, ...] = ()
+    """Hosts that the job's own program asks for by itself: refused like others, under a rule of its own."""
     everything: bool = False
     """Only told, nothing refused (`network = "host"` does not come through the proxy at all)."""

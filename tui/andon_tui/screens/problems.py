@@ -65,7 +65,8 @@ class Problems(Face):
         rows = [row(GUTTER, Span("! " if not n else "  ", "asking"), Span(line, "strong"))
                 for n, line in enumerate(wrap(safe(problem.what), width - 4))]
         if problem.where:
-            rows += [row(GUTTER, Span(f"  where  {line}" if not n else f"         {line}", "dim"))
+            place = "rule " if problem.attempt else "where"
+            rows += [row(GUTTER, Span(f"  {place}  {line}" if not n else f"         {line}", "dim"))
                      for n, line in enumerate(wrap(safe(problem.where), width - 12))]
         if problem.mend:
             rows += [row(GUTTER, Span("  mend   " if not n else "         ", "accent"), line)
