@@ -332,6 +332,8 @@ class SandboxTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     baits: bool | UnsetType = UNSET
     """Within strict walls: empty stand-ins of what attackers look for, "~/.ssh" and its like. Opening one is told on the Problems
     screen. Paths of `read` and `write` are left alone."""
+    unbaited: tuple[Line, ...] | UnsetType = UNSET
+    """Baits that are left out, where honest tools open them: "~/.aws" for boto3, "~/.docker"."""
 
 
 class SettingsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -73,8 +73,10 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     repository: Path | None = None
 
 
-def lay(place: Place, binds: Iterable[Bind], named: Iterable[str]) -> tuple[Bait, ...]:
-    """The job's baits, their files on the host made. `binds`: what exists inside. `named`: paths that the settings open."""
+def lay(place: Place, binds: Iterable[Bind], named: Iterable[str], unbaited: Iterable[str] = ()) -> tuple[Bait, ...]:
+    """The job's baits, their files on the host made. `binds`: what exists inside. `named`: paths that the settings open.
+    `unbaited`: names of those that are left out."""
+    left_out = {name.rstrip("/") for name in unbaited}
     bound = [bind.target or bind.source for bind in binds]
     spared = {str(Path(path).expanduser()) for path in named}
     top = place.job / FOLDER
@@ -82,7 +84,7 @@ def lay(place: Place, binds: Iterable[Bind], named: Iterable[str]) -> tuple[Bait
     found: list[Bait] = []
     for what, files, wanted, kind in _wanted(place):
         targets = tuple(path for path in wanted if not path_taken(path, bound, place.home, spared, wanted))
-        if targets:
+        if targets and what not in left_out:
             bait = Bait(what=what, source=str(top / str(len(found))), targets=targets, kind=kind)
             _make(Path(bait.source), bait.kind, files)
             found.append(bait)

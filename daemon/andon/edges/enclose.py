@@ -97,7 +97,7 @@ def laid(walls: Walls, binds: Iterable[Bind], place: baits.Place | None) -> tupl
     """The baits within these walls: none where they are not wanted, or would not be seen."""
     if place is None or walls.level != "strict" or not walls.baits:
         return ()
-    return baits.lay(place, binds, (*walls.read, *walls.write, *walls.devices))
+    return baits.lay(place, binds, (*walls.read, *walls.write, *walls.devices), walls.unbaited)
 
 
 def refuse_less(walls: Walls) -> None:
