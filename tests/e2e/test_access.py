@@ -5,14 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from andon.access import add, listed
 from andon.edges.sandbox import reached
-from andon.schema import wire
+from andon.schema import inputs as i, wire
 from andon.schema.ids import AttemptId
+from andon.schema.sandbox import Access
+from andon.schema.signals import ToolBegan
 from andon.schema.views import ProblemView
 from e2e.test_queue import job, project
 from factory import Factory, factory, git
-from support import wait_until
-from wholekit import contents
+from sessionkit import a_floor
+from support import wait_for, wait_until
+from wholekit import cli, contents
 
 pytestmark = pytest.mark.skipif(reached("strict").level != "strict", reason=reached("strict").because or "no bubblewrap")
 STRICT = '[sandbox]\nlevel = "strict"\n'
@@ -61,6 +65,47 @@ def test_a_hostile_agent_leaves_no_trace_but_its_lines_on_the_problems_view(plan
     assert isinstance(reply, wire.AccessIs)
     rows = {(row.kind, row.what) for row in reply.rows if not row.allowed}
     assert {("read", "~/.ssh/id_rsa"), ("read", "~/.ssh/id_ed25519"), ("host", "evil.example:80")} <= rows
+
+
+def test_what_is_tried_while_the_daemon_is_dead_is_told_by_the_next_one_and_once_put_away_stays_away(
+    plant: Factory, tmp_path: Path,
+) -> None:
+    path = project(tmp_path / "repo", STRICT)
+    repo = plant.register(path)
+    script = "touch made/begun; until test -e made/go; do sleep 0.05; done; cat ~/.ssh/id_rsa; touch made/tried; sleep 600"
+    task = job(plant, repo, script)
+    made = plant.layout.checkout(repo, AttemptId(f"{task}.1")) / "made"
+    wait_until((made / "begun").exists, 30, what="the agent")
+    plant.kill()
+    (made / "go").touch()
+    wait_until((made / "tried").exists, 30, what="its try")
+    plant.start()
+    wait_until(lambda: [view.what for view in problems(plant)] == ["T1.1 tried to read ~/.ssh"], 20, what="the line")
+    told = cli(plant, "show", "T1.1", "--access")
+    assert "refused" in told.out and "~/.ssh/id_rsa" in told.out and "walls: strict" in told.out and "Not seen" in told.err
+    assert "1 problem of T1.1 put away" in cli(plant, "show", "T1", "--access", "--dismiss").err and problems(plant) == []
+    plant.kill()
+    plant.start()
+    assert '"~/.ssh/id_rsa"' in cli(plant, "show", "T1.1", "--access", "--json").out and problems(plant) == []
+
+
+async def test_without_walls_what_is_named_is_listed_as_allowed_and_no_problem(tmp_path: Path) -> None:
+    async with a_floor(tmp_path) as floor:
+        attempt = await floor.add()
+        floor.say(attempt, ToolBegan(at=0, source="hook", call="c1", name="Write", target="/srv/x"),
+                  ToolBegan(at=0, source="hook", call="c2", name="Write", target="src/x"))
+        await wait_for(lambda: listed(floor.loop.state, floor.layout, attempt).rows, 10, what="the row")
+        (row,) = listed(floor.loop.state, floor.layout, attempt).rows
+        assert (row.kind, row.what, row.allowed) == ("write", "/srv/x", True) and not floor.of(i.AccessSeen)
+
+
+async def test_a_line_of_the_proxy_is_a_problem_at_once_and_costs_one_row(tmp_path: Path) -> None:
+    async with a_floor(tmp_path) as floor:
+        attempt = await floor.add()
+        for n in range(5):
+            add(floor.layout.job(attempt), [Access(at=n, kind="host", what="evil.example:443", allowed=False, rule="not listed")])
+            await wait_for(lambda: sum(one.times for one in floor.of(i.AccessSeen)[-1:]) == n + 1, 5, what="the count")  # type: ignore[attr-defined]  # noqa: B023
+        assert [one.times for one in floor.loop.state.refusals[attempt]] == [1]
 
 
 def test_an_ordinary_agent_is_told_nothing_of(plant: Factory, tmp_path: Path) -> None:
