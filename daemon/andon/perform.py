@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from andon.access import Tally
 from andon.edges import beneath, checkout, enclose, homes, jobs, landing, merging, mirror, publish, revert, salvage, withheld
 from andon.edges.baits import Place
 from andon.edges.blobs import Blobs
@@ -24,6 +23,7 @@ from andon.edges.git import git
 from andon.edges.proving import Proving
 from andon.edges.surroundings import attempt_env
 from andon.edges.tmux import Tmux, TmuxError
+from andon.edges.tried import Tally
 from andon.edges.watch import Watch
 from andon.gateway.profiles import allowed
 from andon.schema import effects as f, inputs as i

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import msgspec
 
-from andon.access import Ear, Tally, bounds_of
+from andon.access import Ear, bounds_of
 from andon.core import monitor
 from andon.core.state import Attempt
 from andon.edges import beneath, jobs
 from andon.edges.lines import Tail, aside, decode
 from andon.edges.transcript import Transcript, named
 from andon.edges.tree import Look, Root
+from andon.edges.tried import Tally
 from andon.edges.weight import Scale
 from andon.schema.agent import Adapter, Profile, Supervised
 from andon.schema.ids import AttemptId

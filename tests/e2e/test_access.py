@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from andon.access import add, listed
+from andon.access import listed
 from andon.edges.sandbox import reached
+from andon.edges.tried import add
 from andon.schema import inputs as i, wire
 from andon.schema.ids import AttemptId
 from andon.schema.sandbox import Access
@@ -106,6 +107,19 @@ async def test_a_line_of_the_proxy_is_a_problem_at_once_and_costs_one_row(tmp_pa
             add(floor.layout.job(attempt), [Access(at=n, kind="host", what="evil.example:443", allowed=False, rule="not listed")])
             await wait_for(lambda: sum(one.times for one in floor.of(i.AccessSeen)[-1:]) == n + 1, 5, what="the count")  # type: ignore[attr-defined]  # noqa: B023
         assert [one.times for one in floor.loop.state.refusals[attempt]] == [1]
+
+
+def test_code_under_test_that_looks_for_keys_is_told_of_too(plant: Factory, tmp_path: Path) -> None:
+    path = project(tmp_path / "repo", f'{STRICT}[checks.nosy]\nrun = "cat ~/.ssh/id_rsa ~/.aws/credentials"\n')
+    repo = plant.register(path)
+    task = job(plant, repo, "echo x > made/n0")
+    plant.until_state(task, "done", "failed", "waiting", deadline=60)
+    seen = problems(plant)
+    runs = {view.attempt for view in seen}
+    assert runs and all(run.startswith("R") for run in runs)
+    assert {view.what for view in seen} == {f"{run} tried to read {what}" for run in runs for what in ("~/.ssh", "~/.aws")}
+    run = sorted(runs)[0]
+    assert "what the ledger remembers" in cli(plant, "show", run, "--access").err
 
 
 def test_an_ordinary_agent_is_told_nothing_of(plant: Factory, tmp_path: Path) -> None:

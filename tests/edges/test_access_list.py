@@ -5,9 +5,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from andon import access
-from andon.access import Ear, Tally, bounds_of, listed
+from andon.access import Ear, bounds_of, listed
 from andon.core.state import Refusal, State
+from andon.edges import tried
+from andon.edges.tried import Tally
 from andon.schema.errors import Mistake
 from andon.schema.ids import AttemptId
 from andon.schema.jobs import WALLS, Walls
@@ -37,26 +38,26 @@ def news(tally: Tally) -> dict[str, int]:
 
 def test_a_tally_counts_what_was_refused_by_its_sign_and_gives_only_what_is_new(place: Layout) -> None:
     tally = Tally(A, place.job(A))
-    access.add(place.job(A), [line("a:443"), line("b:443", allowed=True), line("~/.ssh/x", kind="read", sign="~/.ssh"),
+    tried.add(place.job(A), [line("a:443"), line("b:443", allowed=True), line("~/.ssh/x", kind="read", sign="~/.ssh"),
                               line("~/.ssh/y", kind="read", sign="~/.ssh", times=3), line("/x", kind="read", sign="-")])
     assert news(tally) == {"a:443": 1, "~/.ssh": 4} and news(tally) == {}
-    access.add(place.job(A), [line("a:443", times=9)])
+    tried.add(place.job(A), [line("a:443", times=9)])
     assert news(tally) == {"a:443": 10}
 
 
 def test_a_host_that_the_program_asks_for_by_itself_is_told_only_when_it_is_asked_for_again_and_again(place: Layout) -> None:
     tally = Tally(A, place.job(A))
-    access.add(place.job(A), [line("updates.example:443", rule=BY_ITSELF, times=access.OFTEN)])
+    tried.add(place.job(A), [line("updates.example:443", rule=BY_ITSELF, times=tried.OFTEN)])
     assert news(tally) == {}
-    access.add(place.job(A), [line("updates.example:443", rule=BY_ITSELF)])
-    assert news(tally) == {"updates.example:443": access.OFTEN + 1}
+    tried.add(place.job(A), [line("updates.example:443", rule=BY_ITSELF)])
+    assert news(tally) == {"updates.example:443": tried.OFTEN + 1}
 
 
 def test_the_list_is_of_all_sittings_one_row_a_thing_and_says_what_is_not_seen(place: Layout) -> None:
     earlier = place.jobs / "T1.1~1"
     earlier.mkdir()
-    access.add(earlier, [line("a:443", at=5, times=2)])
-    access.add(place.job(A), [line("a:443", at=9), line("b:443", at=7, allowed=True, rule="andon.toml")])
+    tried.add(earlier, [line("a:443", at=5, times=2)])
+    tried.add(place.job(A), [line("a:443", at=9), line("b:443", at=7, allowed=True, rule="andon.toml")])
     (place.job(A) / WALLS).write_bytes(msgspec.json.encode(Walls(level="strict", told=("Memory is limited.",))))
     told = listed(State(), place, A)
     assert [(row.what, row.times, row.at) for row in told.rows] == [("a:443", 3, 5), ("b:443", 1, 7)]
@@ -78,18 +79,18 @@ def test_odd_lines_and_links_are_left_alone_and_a_full_file_takes_no_more(place:
     file = place.job(A) / "access.jsonl"
     file.write_bytes(b"not json\n{}\n" + msgspec.json.encode(line("a:443")) + b"\n" + b'{"at":"x"}\n')
     assert [row.what for row in listed(State(), place, A).rows] == ["a:443"]
-    file.write_bytes(b"x" * access.FULL + b"\n")
-    access.add(place.job(A), [line("b:443")])
-    assert file.stat().st_size == access.FULL + 1
+    file.write_bytes(b"x" * tried.FULL + b"\n")
+    tried.add(place.job(A), [line("b:443")])
+    assert file.stat().st_size == tried.FULL + 1
     file.unlink()
     (tmp_path / "prey").write_text("")
     file.symlink_to(tmp_path / "prey")
-    access.add(place.job(A), [line("b:443")])
+    tried.add(place.job(A), [line("b:443")])
     assert (tmp_path / "prey").read_text() == "" and listed(State(), place, A).rows == ()
 
 
 def test_secrets_in_what_was_tried_are_not_shown(place: Layout) -> None:
-    access.add(place.job(A), [line("/x/sk-ant-api03-" + "Ab3dEf6hIj9" * 8, kind="read")])
+    tried.add(place.job(A), [line("/x/sk-ant-api03-" + "Ab3dEf6hIj9" * 8, kind="read")])
     assert "Ab3dEf6hIj9Ab3" not in str(listed(State(), place, A).rows)
 
 

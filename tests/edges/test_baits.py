@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from andon.access import read
 from andon.edges import baits, sandbox
 from andon.edges.baits import Place
+from andon.edges.tried import read
 from andon.schema.sandbox import Access, Bait, Bind, Limits, Sandbox
 from support import wait_until
 from wallkit import PYTHON, ended, launch, log, make, ready, stood, survivors, walls

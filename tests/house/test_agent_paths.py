@@ -36,7 +36,7 @@ THEIRS = {
     ("edges/withheld.py", "read_list"): "the list of forgotten secrets",
     ("forgetting.py", "_overwritten"): "files of sessions, written to",
     ("forgetting.py", "_holds"): "the same, read",
-    ("access.py", "add"): "access.jsonl, written to by us",
+    ("edges/tried.py", "add"): "access.jsonl, written to by us",
     ("access.py", "walls_of"): "`walls.json`",
     ("edges/baits.py", "_empty"): "what an earlier sitting left in its private home",
     ("session_reader.py", "_git_dir"): "a `.git` file in a checkout",

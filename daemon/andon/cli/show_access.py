@@ -13,6 +13,7 @@ from andon.schema.inputs import DismissProblem
 from andon.schema.sentences import plural
 from andon.schema.views import ProblemView
 
+RUN = re.compile(r"[Rr][1-9]\d{0,8}")
 ATTEMPT = re.compile(r"[Tt]?([1-9]\d{0,8}\.[1-9]\d{0,5})")
 
 
@@ -35,6 +36,8 @@ def run(client: Client, args: argparse.Namespace) -> int:
 
 def attempt_of(client: Client, name: str) -> AttemptId:
     """The attempt that is named; of a task the latest. Mistake when there is none."""
+    if RUN.fullmatch(name.strip()):
+        return AttemptId(name.strip().upper())
     found = ATTEMPT.fullmatch(name.strip())
     if found:
         return AttemptId(f"T{found[1]}")

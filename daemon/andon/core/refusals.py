@@ -1,4 +1,4 @@
-"""What attempts were refused by their walls: each thing is told once, and again when it is ten times as often. Pure.
+"""What attempts and check runs were refused by their walls: each thing is told once, and again when it is ten times as often. Pure.
 
 Theory of operation. The list of everything lies in the job's directory; here stands what a person is told, in bounded number:
 of one attempt `MOST` things and one line for the rest, of the latest `ATTEMPTS` attempts. A line stays until a person puts it
@@ -10,7 +10,7 @@ import msgspec
 from andon.core.state import Refusal, State, Trouble
 from andon.schema import events as e, inputs as i
 from andon.schema.errors import Problem
-from andon.schema.ids import AttemptId, RepoId, TaskId
+from andon.schema.ids import AttemptId, RepoId, RunId, TaskId
 from andon.schema.sandbox import UNLISTED
 from andon.schema.session_sentences import refusal
 
@@ -28,7 +28,7 @@ def seen(state: State, given: i.AccessSeen, at: int) -> list[e.Event]:
     """A refusal, when it is news."""
     attempt = state.attempts.get(given.attempt)
     known = state.refusals.get(given.attempt, ())
-    if attempt is None and not known:
+    if attempt is None and not known and RunId(given.attempt) not in state.runs:
         return []
     one = next((each for each in known if (each.kind, each.what) == (given.kind, given.what)), None)
     if one is not None and given.times < AGAIN * one.times:
@@ -38,7 +38,8 @@ def seen(state: State, given: i.AccessSeen, at: int) -> list[e.Event]:
         if any(not each.what for each in known):
             return []
         what, kind, rule, times = "", "more", f"more than {MOST} different things", 1
-    task = attempt.task if attempt else TaskId(given.attempt.partition(".")[0])
+    run = state.runs.get(RunId(given.attempt))
+    task = attempt.task if attempt else run.task if run else TaskId(given.attempt.partition(".")[0])
     return [e.AccessRefused(attempt=given.attempt, task=task, kind=kind, what=what, rule=rule, times=times)]
 
 
@@ -59,17 +60,17 @@ def refuse(state: State, given: i.DismissProblem) -> Problem | None:
 def folded(state: State, event: e.AccessRefused) -> State:
     """The state with this refusal and its problem."""
     known = state.refusals.get(event.attempt, ())
-    if not known and event.attempt not in state.attempts:
+    run = state.runs.get(RunId(event.attempt))
+    if not known and event.attempt not in state.attempts and run is None:
         return state
     before = next((each for each in known if (each.kind, each.what) == (event.kind, event.what)), None)
     one = Refusal(kind=event.kind, what=event.what, rule=event.rule, times=event.times, at=before.at if before else state.at)
     told = tuple(one if each is before else each for each in known) if before else (*known, one)
     state = replace(state, refusals=state.refusals.set(event.attempt, told))
-    task, attempt = state.tasks.get(event.task), state.attempts.get(event.attempt)
+    homes = (state.tasks.get(event.task), state.attempts.get(event.attempt), run)
     trouble = Trouble(
-        what=refusal(event.attempt, event.kind, event.what), where=event.rule, mend=mend(event),
-        repo=task.repo if task else attempt.repo if attempt else RepoId(""), task=event.task, at=one.at, attempt=event.attempt,
-        times=event.times,
+        what=refusal(event.attempt, event.kind, event.what), where=event.rule, mend=mend(event), task=event.task, at=one.at,
+        repo=next((home.repo for home in homes if home is not None), RepoId("")), attempt=event.attempt, times=event.times,
     )
     return forgotten(replace(state, problems=state.problems.set(key_of(event), trouble)))
 

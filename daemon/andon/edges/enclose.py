@@ -72,7 +72,7 @@ def agent(walls: Walls, *, job: Path, checkout: Path, home: Path, git_dir: str, 
 
 
 def check(walls: Walls, *, job: Path, slot: Path, git_dir: str, commands: Iterable[str], env: Mapping[str, str],
-          doors: Doors) -> tuple[Sandbox | None, dict[str, str]]:
+          doors: Doors, place: baits.Place | None = None) -> tuple[Sandbox | None, dict[str, str]]:
     """What stands around a check run: the clean checkout, a place for its report, and the toolchain that its commands name."""
     if walls.level == "none":
         return None, dict(env)
@@ -89,7 +89,7 @@ def check(walls: Walls, *, job: Path, slot: Path, git_dir: str, commands: Iterab
     return Sandbox(
         level=walls.level, binds=tuple(binds), home=str(job / "home"),
         network="host" if walls.check_network == "host" else "none", forwards=forwards, limits=limits(walls), nested=True,
-        terminal=False,
+        terminal=False, baits=laid(walls, binds, place),
     ), inside
 
 

@@ -346,6 +346,8 @@ class CheckRan(Input, frozen=True, kw_only=True, tag="check-ran"):
     lost_tests: tuple[str, ...] = ()
     tail: str = ""
     """Last lines of the log or the first failures: what the retry packet quotes. At most 4,000 characters."""
+    refused: tuple[AccessSeen, ...] = ()
+    """What its walls refused the code under test; `attempt` is the run."""
 
 
 AnyCommand = (

@@ -60,7 +60,8 @@ class Problems(Face):
 
     def _item(self, problem: ProblemView, width: int) -> Item:
         often = f"{problem.times:,} times or more" if problem.times > 1 else ""
-        told = (problem.attempt or problem.task, problem.repo, often, self.desk.clock.age(problem.since))
+        whose = problem.attempt if problem.attempt.startswith(f"{problem.task}.") else f"{problem.task} {problem.attempt}".strip()
+        told = (whose, problem.repo, often, self.desk.clock.age(problem.since))
         about = " · ".join(each for each in told if each)
         rows = [row(GUTTER, Span("! " if not n else "  ", "asking"), Span(line, "strong"))
                 for n, line in enumerate(wrap(safe(problem.what), width - 4))]
