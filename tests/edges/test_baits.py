@@ -1,6 +1,7 @@
 """Baits behind strict walls: what is opened is seen and counted, ordinary tools open none, and a flood costs next to nothing."""
 
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,9 +9,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from andon.edges import baits, sandbox
+from andon.edges import baits, retention, sandbox
 from andon.edges.baits import Place
+from andon.edges.lookout import Lookout
 from andon.edges.tried import read
+from andon.forgetting import forget
+from andon.schema.layout import layout
 from andon.schema.sandbox import Access, Bait, Bind, Limits, Sandbox
 from support import wait_until
 from wallkit import PYTHON, ended, launch, log, make, ready, stood, survivors, walls
@@ -125,6 +129,25 @@ def test_a_flood_of_opens_and_calls_is_counted_whole_in_few_lines_and_little_tim
     assert os.times().children_system + os.times().children_user - before.children_system - before.children_user < 10
 
 
+def test_who_has_heard_something_is_deaf_for_a_moment_that_doubles_while_it_is_noisy(room: Path) -> None:
+    laid = baits.lay(place(room), (), ())
+    one = Lookout(str(room / "job"), [msgspec.to_builtins(bait) for bait in laid])
+    one.listen()
+    one.watch()
+    file = next(Path(bait.source) for bait in laid if bait.what == "~/.ssh") / "id_rsa"
+    pauses = []
+    for _ in range(3):
+        wait_until(lambda: one.pause() is None, 5.0, what="it to listen")
+        assert one.events in one.fds()
+        file.read_bytes()
+        one.hear(one.fds())
+        assert one.fds() == []
+        pauses.append(one.pause() or 0.0)
+    one.close()
+    assert pauses[0] > 0 and pauses[2] > 1.5 * pauses[0]
+    assert [line.times for line in read(room / "job")] == [1, 1, 1]
+
+
 def test_who_watches_sleeps_while_nothing_is_opened(room: Path) -> None:
     job = make(room, "sh", "-c", "echo ready; exec sleep 20", box=box(room, baits.lay(place(room), (), ())))
     shim = launch(job)
@@ -147,6 +170,31 @@ def _still(count: object) -> bool:
     before, until = count(), time.monotonic() + 0.1
     wait_until(lambda: time.monotonic() > until, 5.0, what="a moment")
     return bool(count() == before)
+
+
+def test_the_factorys_own_walks_over_its_jobs_are_not_taken_for_the_job(room: Path) -> None:
+    made = layout(room / "state")
+    folder = made.jobs / "T1.1"
+    folder.mkdir(parents=True)
+    laid = baits.lay(place(room, job=folder), (), ())
+    job = make(room, "sh", "-c", "echo ready; exec sleep 60", box=box(room, laid))
+    shim = launch(job)
+    ready(job)
+    assert retention.rooms(made)[0].count == 1
+    forget(made, b"a secret that is long enough")
+    shim.terminate()
+    shim.wait(10)
+    assert seen(job) == {}
+
+
+def test_a_bait_that_could_not_be_made_is_left_out_and_said_and_the_job_runs(room: Path) -> None:
+    laid = baits.lay(place(room), (), ())
+    shutil.rmtree(room / "job/baits")
+    job = make(room, "sh", "-c", "ls -a ~", box=box(room, laid))
+    launch(job).wait(30)
+    assert ended(job).code == 0 and ".ssh" not in log(job)
+    told = " ".join(stood(job).told)
+    assert "Who calls the docker socket is not seen" in told and "Some baits are not seen" in told
 
 
 def test_limits_that_were_met_at_its_end_are_told(room: Path) -> None:

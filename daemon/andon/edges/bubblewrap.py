@@ -135,12 +135,12 @@ def _hide(path: str, binds: list[tuple[str, str, bool, bool]], writable: list[st
 
 
 def _bait(source: str, target: str, writable: list[str]) -> list[str]:
-    """A stand-in over this place; nothing where a link of the job's own would lead it astray."""
+    """A stand-in over this place; nothing where a link of the job's own would lead it astray, or where it could not be made."""
     try:
         straight(target, writable)
     except Refused:
         return []
-    return ["--ro-bind", source, target]
+    return ["--ro-bind", source, target] if os.path.lexists(source) else []
 
 
 def straight(path: str, writable: list[str]) -> None:

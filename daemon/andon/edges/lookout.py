@@ -35,6 +35,22 @@ _RECORD = struct.Struct("iIII")
 _NONBLOCK, _CLOEXEC = 0o4000, 0o2000000
 
 
+def bound(folder: str, name: str) -> socket.socket:
+    """A listening socket of this name, whatever the length of the whole path. Raises OSError."""
+    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        path = f"/proc/self/fd/{place}/{name}"
+        if os.path.lexists(path):
+            os.unlink(path)  # an earlier start's
+        one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        one.bind(path)
+        one.listen(CALLS)
+        one.setblocking(False)
+        return one
+    finally:
+        os.close(place)
+
+
 class Lookout:
     """The baits of one job."""
 
@@ -58,20 +74,11 @@ class Lookout:
         for name, bait in self.baits.items():
             if bait.get("kind") != "socket":
                 continue
-            place = os.open(os.path.dirname(str(bait["source"])), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-                path = f"/proc/self/fd/{place}/{name}"  # whatever the length of the whole path
-                if os.path.lexists(path):
-                    os.unlink(path)  # an earlier start's
-                one.bind(path)
-                one.listen(CALLS)
-                one.setblocking(False)
+                one = bound(os.path.dirname(str(bait["source"])), name)
                 self.calls[one.fileno()] = (one, str(bait["what"]))
             except OSError as error:
                 self.told.append(f"Who calls {bait['what']} is not seen: {error.strerror}.")
-            finally:
-                os.close(place)
 
     def watch(self) -> None:
         """From here on opens count: the walls stand, and the job has not begun."""
