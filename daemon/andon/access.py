@@ -44,7 +44,7 @@ class Ear:
                 if (one.kind, one.path) in self._tally.known or len(self._tally.known) >= KINDS:
                     continue
                 self._tally.known.add((one.kind, one.path))
-                told = asked.told(one, self._bounds, exists=os.path.lexists(one.path))
+                told = asked.told(one, self._bounds, exists=asked.ours(one, self._bounds) and os.path.lexists(one.path))
                 lines.append(msgspec.structs.replace(told, at=signal.at))
         if lines:
             add(self._folder, lines)

@@ -19,8 +19,8 @@ from andon.schema.signals import AnySignal, PermissionWanted, ToolBegan
 READS = {"read", "view", "open", "readfile", "read_file", "read_many_files", "notebookread", "cat", "ls", "list", "list_directory",
          "glob", "grep", "search", "search_file_content"}
 WRITES = {"write", "edit", "multiedit", "notebookedit", "create", "apply_patch", "patch", "write_file", "replace", "edit_file",
-          "str_replace", "delete", "move"}
-SHELLS = {"bash", "shell", "exec", "execute", "run_shell_command", "local_shell", "command", "terminal", "unified_exec"}
+          "str_replace", "str_replace_editor", "delete", "move"}
+SHELLS = {"bash", "shell", "exec", "execute", "run_shell_command", "local_shell", "command", "terminal", "unified_exec", "exec_command", "shell_command"}
 """The tools' names of all agents, in small letters; what is none of these names no path."""
 ALWAYS = ("/proc", "/dev", "/tmp", "/sys")
 """Everybody has these for himself, or looks at them for nothing."""
@@ -70,9 +70,14 @@ def outside(signal: AnySignal, bounds: Bounds) -> list[Asked]:
 def told(asked: Asked, bounds: Bounds, *, exists: bool) -> Access:
     """As a line of the list. The moment is for who writes it down."""
     rule = f"named to {asked.tool[:40]}; " + ("outside its walls" if bounds.walled else "no walls")
-    loud = bounds.walled and (asked.kind == "write" or (exists and any(below(asked.path, one) for one in bounds.own)))
+    loud = bounds.walled and (asked.kind == "write" or (exists and ours(asked, bounds)))
     sign = "-" if not loud or (asked.kind == "read" and asked.bait) else asked.bait
     return Access(at=0, kind=asked.kind, what=asked.path, allowed=not bounds.walled, rule=rule, sign=sign)
+
+
+def ours(asked: Asked, bounds: Bounds) -> bool:
+    """Whether it lies in a place of the person's or of the factory's: only there is it worth a look whether it exists."""
+    return any(below(asked.path, one) for one in bounds.own)
 
 
 def tool_of(signal: AnySignal) -> str:
