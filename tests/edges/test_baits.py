@@ -100,7 +100,7 @@ def test_nothing_that_the_job_needs_or_a_person_opened_is_covered(room: Path) ->
     (room / "home/.kube/config").write_text("its own")
     (room / "home/.pypirc").symlink_to("/etc/passwd")
     laid = baits.lay(made, (Bind(source="/ada/.config/gh/own"), Bind(source="/ada/repo")), ("/ada/.aws",), ("~/.git-credentials/",))
-    targets = {target for bait in laid for target in bait.targets}
+    targets = {target for bait in laid for target in (*bait.targets, *bait.links)}
     home = str(room / "home")
     assert {f"{home}/.ssh", "/ada/.ssh", "/ada/.kube", "/ada/.pypirc", f"{home}/.docker"} <= targets
     assert not targets & {f"{home}/.kube", f"{home}/.pypirc", "/ada/.config/gh", "/ada/.aws", f"{home}/.aws"}

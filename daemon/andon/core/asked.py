@@ -20,7 +20,8 @@ READS = {"read", "view", "open", "readfile", "read_file", "read_many_files", "no
          "glob", "grep", "search", "search_file_content"}
 WRITES = {"write", "edit", "multiedit", "notebookedit", "create", "apply_patch", "patch", "write_file", "replace", "edit_file",
           "str_replace", "str_replace_editor", "delete", "move"}
-SHELLS = {"bash", "shell", "exec", "execute", "run_shell_command", "local_shell", "command", "terminal", "unified_exec", "exec_command", "shell_command"}
+SHELLS = {"bash", "shell", "exec", "execute", "run_shell_command", "local_shell", "command", "terminal", "unified_exec",
+          "exec_command", "shell_command"}
 """The tools' names of all agents, in small letters; what is none of these names no path."""
 ALWAYS = ("/proc", "/dev", "/tmp", "/sys")
 """Everybody has these for himself, or looks at them for nothing."""
@@ -139,7 +140,7 @@ def held(path: str, kind: Kind, bounds: Bounds) -> bool:
 def bait_at(path: str, bounds: Bounds) -> str:
     """The name of the bait that stands at or above this place; empty when none does."""
     baits = bounds.box.baits if bounds.box is not None else ()
-    return next((bait.what for bait in baits if any(below(path, target) for target in bait.targets)), "")
+    return next((bait.what for bait in baits if any(below(path, target) for target in (*bait.targets, *bait.links))), "")
 
 
 def below(path: str, top: str) -> bool:

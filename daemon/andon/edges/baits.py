@@ -51,8 +51,10 @@ SYSTEM = ("/etc/shadow",)
 SOCKETS = ("/run/docker.sock", "/var/run/docker.sock", "/run/podman/podman.sock")
 """Two names of one thing are two places of one bait."""
 DOORS = ("the factory's operator socket", "the factory's tmux server")
-REPOSITORY = (".git/HEAD", ".git/config", ".git/hooks")
+REPOSITORY = (".git/HEAD", ".git/config")
 """Of the person's own checkout: who opens these works on it, not on its clone."""
+MOUNTED = ("/.git/HEAD",)
+"""Git reads where such a link leads, and does not open it."""
 
 
 Kind = Literal["folder", "file", "closed", "socket"]
@@ -83,9 +85,11 @@ def lay(place: Place, binds: Iterable[Bind], named: Iterable[str], unbaited: Ite
     top.mkdir(exist_ok=True, mode=0o700)
     found: list[Bait] = []
     for what, files, wanted, kind in _wanted(place):
-        targets = tuple(path for path in wanted if not path_taken(path, bound, place.home, spared, wanted))
-        if targets and what not in left_out:
-            bait = Bait(what=what, source=str(top / str(len(found))), targets=targets, kind=kind)
+        free = [path for path in wanted if not path_taken(path, bound, place.home, spared, wanted)]
+        if free and what not in left_out:
+            mounted = tuple(path for path in free if _below(path, str(place.home)) or path.endswith(MOUNTED))
+            bait = Bait(what=what, source=str(top / str(len(found))), targets=mounted, kind=kind,
+                        links=tuple(path for path in free if path not in mounted))
             _make(Path(bait.source), bait.kind, files)
             found.append(bait)
     return tuple(found)
