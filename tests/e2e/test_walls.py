@@ -36,7 +36,8 @@ def test_an_agent_sees_nothing_of_the_machine_but_its_own(plant: Factory, tmp_pa
     secret.write_text("the person's own\n")
     repo = plant.register(path)
     tries = [f"cat {secret}", f"cat {plant.layout.home}/ledger.db", f"cat {plant.layout.jobs}/T1.1/job.json",
-             "grep -q . ~/.ssh/id_rsa", f"git -C {path} update-ref refs/heads/main HEAD", "test $(ls /proc | grep -c '^[0-9]') -gt 40",
+             "grep -q . ~/.ssh/id_rsa", f"git -C {path} update-ref refs/heads/main HEAD",
+             "test $(ls /proc | grep -c '^[0-9]') -gt 40",
              f"grep -q . {path}/README.md"]
     plants = "\n".join(f"touch {place}/planted 2> /dev/null || true" for place in (path, tmp_path, "/usr", plant.layout.home))
     script = "\n".join(f"if {one} > /dev/null 2>&1; then echo '{n}' >> made/reached; fi" for n, one in enumerate(tries))
