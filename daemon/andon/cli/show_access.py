@@ -52,8 +52,9 @@ def tell(reply: wire.AccessIs) -> None:
     refused = sum(not row.allowed for row in reply.rows)
     walls = f"walls: {reply.level}" if reply.level else "walls: not known"
     print(out.paint(f"{reply.attempt}  {plural(len(reply.rows), 'thing')} tried, {refused} refused  ({walls})", "bold"))
-    out.table([(out.moment(row.at), row.kind, "allowed" if row.allowed else "refused", str(row.times), row.what, row.rule)
-               for row in reply.rows], ("FIRST", "KIND", "RESULT", "TIMES", "WHAT", "RULE"), indent="  ")
+    rows = [(out.moment(row.at), row.kind, "allowed" if row.allowed else "refused", str(row.times),
+             f"{row.what} — {row.rule}" if row.rule else row.what) for row in reply.rows]
+    out.table(rows, ("FIRST", "KIND", "RESULT", "TIMES", "WHAT AND WHY"), indent="  ")
     for note in reply.notes:
         out.say(out.clean(note))
 
