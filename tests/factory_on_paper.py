@@ -24,7 +24,7 @@ from andon.schema.views import (
     TaskDetail,
     TaskView,
 )
-from andon.schema.wire import AnyReply, AnyRequest, BlobIs, Do, Done, GetBlob, GetTask, PaneIs, TaskIs
+from andon.schema.wire import AccessIs, AnyReply, AnyRequest, BlobIs, Do, Done, GetAccess, GetBlob, GetTask, PaneIs, TaskIs
 
 NOW = 1_763_600_000_000
 REPO = RepoId("humanize")
@@ -51,6 +51,7 @@ class Paper:
         self._problem: Problem | None = None if connected else away
         self._news: asyncio.Queue[Told] = asyncio.Queue()
         self.refuses: Problem | None = None
+        self.tried = AccessIs(attempt=AttemptId("T4.1"), rows=())
 
     @property
     def views(self) -> Mapping[str, AnyView]:
@@ -97,6 +98,8 @@ class Paper:
                 return BlobIs(text=self.blobs.get(request.digest, ""))
             case GetTask():
                 return TaskIs(detail=self.details.get(request.task) or detail_of(self.views_[f"task:{request.task}"]))
+            case GetAccess():
+                return self.tried
         return Done()
 
     @property
@@ -227,6 +230,17 @@ def busy() -> list[AnyView]:
                     where="andon.toml: [checks.lint]", mend="add it to [checkout] setup, for example: pip install ruff",
                     since=NOW - 14 * MINUTE, repo=REPO, task=TaskId("T5")),
     ]
+
+
+def refused(what: str = "~/.ssh", kind: str = "read", times: int = 1, since: int = NOW - 4 * MINUTE) -> ProblemView:
+    """What T4.1 was refused by its walls."""
+    doing = {"read": "tried to read", "host": "tried to reach", "socket": "called", "write": "tried to write"}[kind]
+    return ProblemView(
+        problem=f"access:T4.1/{kind}/{what}", what=f"T4.1 {doing} {what}", since=since, repo=REPO, task=TaskId("T4"),
+        where="not listed" if kind == "host" else "bait: empty, nothing of yours",
+        mend="nothing of yours was reached; `andon show T4.1 --access` lists all that it tried", attempt=AttemptId("T4.1"),
+        times=times,
+    )
 
 
 def detail_of(view: AnyView) -> TaskDetail:

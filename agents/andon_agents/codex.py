@@ -56,6 +56,7 @@ class CodexAdapter(msgspec.Struct, frozen=True):
             channel="app-server", interactive=True, sees=SEES, blind=BLIND, resumes=True, answers=True, metered="reported",
             install=home.INSTALL, upstream=home.UPSTREAM, base_variable=home.BASE, keys=(home.KEY,),
             processes=("codex", "codex-code-mode", "codex-code-mode-host"),
+            hosts=("github.com", "api.github.com", "raw.githubusercontent.com", "chatgpt.com"),
         )
 
     def login(self, agent: AgentSettings, environ: Mapping[str, str]) -> Login:

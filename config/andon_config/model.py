@@ -333,6 +333,11 @@ class SandboxTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Size of one file; 0: no limit."""
     tmp_mb: Annotated[int, Meta(ge=16, le=1_048_576)] | UnsetType = UNSET
     """Size of the private /tmp."""
+    baits: bool | UnsetType = UNSET
+    """Within strict walls: empty stand-ins of what attackers look for, "~/.ssh" and its like. Opening one is told on the Problems
+    screen. Paths of `read` and `write` are left alone."""
+    unbaited: tuple[Line, ...] | UnsetType = UNSET
+    """Baits that are left out, where honest tools open them: "~/.aws" for boto3, "~/.docker"."""
 
 
 class SettingsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from andon.edges import beneath, withheld
+from andon.edges import baits, beneath, withheld
 from andon.ledger_reader import connect
 from andon.schema.errors import Mistake
 from andon.schema.events import Recorded
@@ -129,7 +129,8 @@ def _files(home: Path) -> Iterator[str]:
         name = waiting.pop()
         for entry in beneath.names(home, name, FILES):
             left -= 1
-            waiting.append(f"{name}/{entry}")
+            if entry != baits.FOLDER:  # they are empty, and who looks into one is taken for the job
+                waiting.append(f"{name}/{entry}")
         seen = beneath.facts(home, name)
         if seen is not None and seen.st_size and not os.path.isdir(home / name):  # noqa: PTH112  # a name that may be no text
             yield name

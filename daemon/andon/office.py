@@ -10,7 +10,7 @@ from typing import cast
 
 import msgspec
 
-from andon import archive
+from andon import access, archive
 from andon.core.evolve import evolve, replay
 from andon.core.project import attempt_details, task_view
 from andon.core.queue.standing import landings_of
@@ -94,6 +94,8 @@ class Office:
                     return await archive.simulate(self._loop.state, self._layout, request)
                 case wire.TryWalls():
                     return await self.walls(attack=request.attack)
+                case wire.GetAccess():
+                    return await asyncio.to_thread(access.listed, self._loop.state, self._layout, request.attempt)
                 case wire.Shutdown():
                     self._leave(request.because)
                     return wire.Done(text="the daemon drains and leaves; agents go on")

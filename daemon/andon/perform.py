@@ -30,6 +30,7 @@ from andon.edges import (
     sandbox,
     withheld,
 )
+from andon.edges.baits import Place
 from andon.edges.blobs import Blobs
 from andon.edges.check import Checks
 from andon.edges.git import git
@@ -37,6 +38,7 @@ from andon.edges.proving import Proving
 from andon.edges.sandbox import nests
 from andon.edges.surroundings import attempt_env
 from andon.edges.tmux import Tmux, TmuxError
+from andon.edges.tried import Tally
 from andon.edges.walled import Ways
 from andon.edges.watch import Watch
 from andon.gateway.profiles import allowed
@@ -215,7 +217,8 @@ class Performer:
         if walls.network == "allow-list":
             upstream = urlsplit(effect.agent.upstream or profile.upstream)
             provider = (upstream.netloc,) if upstream.hostname and not gateway else ()
-            proxy = str(await self._gateway.egress(effect.attempt, allowed((*walls.hosts, *provider), walls.registries)))
+            egress = msgspec.structs.replace(allowed((*walls.hosts, *provider), walls.registries), own=profile.hosts)
+            proxy = str(await self._gateway.egress(effect.attempt, egress))
         port = urlsplit(gateway).port if gateway else None
         return enclose.Doors(proxy=proxy, gateway=str(self._gateway.models) if port else "", gateway_port=port or 0)
 
@@ -280,6 +283,8 @@ class Performer:
             argv=(*launch.argv, *launch.programs, *self._tools.hook[:1], *self._tools.verbs[:1]),
             env={**kept, **launch.env}, ours=OURS, doors=doors, keys=profile_keys(adapter), port=launch.port,
             shares=launch.shares,
+            place=Place(job=folder, home=home, person=Path.home(), state=self._layout.home, repository=Path(effect.repository),
+                        sockets=(self._layout.socket, self._layout.tmux_socket)),
         )
         inside |= launch.env
         jobs.write_job(folder, Job(name=effect.attempt, argv=launch.argv, cwd=effect.path, env=inside, sandbox=box))
@@ -306,6 +311,10 @@ class Performer:
         self._watch.drop([folder / OUTBOX])
         screen = await self._last_screen(effect.session)
         self.hear(effect.attempt)
+        tally = Tally(effect.attempt, folder)
+        await asyncio.to_thread(tally.read)
+        for refused in tally.take():
+            self._emit(refused)
         blob = self._blobs.put(screen.encode()) if screen.strip() else Digest("")
         if isinstance(seen, jobs.Ended):
             return i.SessionEnded(attempt=effect.attempt, exit=seen.exit, screen=blob)

@@ -13,16 +13,19 @@ from pathlib import Path
 
 import msgspec
 
+from andon.access import Ear, bounds_of
 from andon.core import monitor
 from andon.core.state import Attempt
 from andon.edges import beneath, jobs
 from andon.edges.lines import Tail, aside, decode
 from andon.edges.transcript import Transcript, named
 from andon.edges.tree import Look, Root
+from andon.edges.tried import Tally
 from andon.edges.weight import Scale
 from andon.schema.agent import Adapter, Profile, Supervised
 from andon.schema.ids import AttemptId
 from andon.schema.jobs import CHANNEL, DOOR, GATEWAY, HOOKS, Job, Started
+from andon.schema.layout import Layout
 from andon.schema.rules import Rules
 from andon.schema.signals import AnySignal, Began, Call, Disk, Files, Line, Screen, Spoke, Verdict
 from andon.tell import Told
@@ -42,7 +45,8 @@ log = logging.getLogger("andon.sessions")
 class Reader:
     """One sitting of one attempt."""
 
-    def __init__(self, attempt: Attempt, agent: str, adapter: Adapter | None, folder: Path, now: int) -> None:
+    def __init__(self, attempt: Attempt, agent: str, adapter: Adapter | None, folder: Path, now: int,
+                 layout: Layout | None = None) -> None:
         self.attempt, self.sitting, self.agent, self.folder = attempt.attempt, attempt.sitting, agent, folder
         self.supervised = adapter if isinstance(adapter, Supervised) else None
         self.profile = self.supervised.profile() if self.supervised else Profile()
@@ -80,6 +84,10 @@ class Reader:
         self._tails = [Tail(folder / HOOKS), Tail(folder / GATEWAY)]
         self._transcript: Transcript | None = None
         self._filed = -math.inf
+        self.tally = Tally(attempt.attempt, folder)
+        """What its walls refused it."""
+        box = job.sandbox if job else None
+        self._ear = Ear(self.tally, folder, bounds_of(layout, attempt.attempt, attempt.path, box)) if layout else None
 
     @property
     def transcript(self) -> Path | None:
@@ -90,6 +98,7 @@ class Reader:
 
     async def catch_up(self, rules: Rules, now: int) -> None:
         """Fold everything that lies on disk, oldest first."""
+        self.tally.read()
         signals: list[AnySignal] = []
         for name in (HOOKS, GATEWAY, CHANNEL):
             for tail in (Tail(aside(self.folder / name)), self._tail(name)):
@@ -122,6 +131,7 @@ class Reader:
         if self._transcript is not None:
             signals += self._read(self._transcript.read(now), now)
         self.fold(signals, rules)
+        self.tally.read()
         left = any(tail.more for tail in self._tails) or (self._transcript is not None and self._transcript.more)
         return bool(signals), left
 
@@ -182,6 +192,8 @@ class Reader:
                     found += self.supervised.read(line)
                 except FOREIGN as error:
                     log.debug("%s could not read a line of %s: %s", self.agent, self.attempt, error)
+        if self._ear is not None:
+            self._ear.hear(found)
         return found
 
     def _notice(self, signals: Iterable[AnySignal]) -> None:

@@ -243,6 +243,7 @@ class Supervisor:
                     left[attempt] = None
                 if more:
                     left[attempt] = None
+                self._give_refused(reader)
                 if moved:
                     self._moved(reader, self._clock())
                 if reader.judge_at <= self._clock():
@@ -272,7 +273,7 @@ class Supervisor:
         except Mistake:
             adapter = None
         now = self._loop.clock.now()
-        reader = Reader(attempt, settings.use, adapter, folder, now)
+        reader = Reader(attempt, settings.use, adapter, folder, now, self._layout)
         self.readers[attempt.attempt] = reader
         self._watch_folder(folder, attempt.attempt)
         if reader.git is not None:
@@ -369,6 +370,11 @@ class Supervisor:
         for attempt, verdict in words.items():
             if attempt in self.readers:
                 self._loop.see(attempt, verdict)
+
+    def _give_refused(self, reader: Reader) -> None:
+        """What its walls refused it."""
+        for given in reader.tally.take():
+            self._give(given)
 
     def _give(self, given: i.Input) -> None:
         self.told += 1

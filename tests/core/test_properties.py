@@ -21,7 +21,7 @@ from andon.core.schedule import next_deadline, why
 from andon.core.state import State
 from andon.schema import events as e, inputs as i
 from andon.schema.errors import Problem
-from andon.schema.ids import Digest, Oid, TaskId
+from andon.schema.ids import AttemptId, Digest, Oid, TaskId
 from andon.schema.jobs import Exit, Said
 from andon.schema.sandbox import LEVELS, Known, Reached
 from andon.schema.settings import FactorySettings, Policy
@@ -153,6 +153,7 @@ WORDS: dict[str, list[Any]] = {
         Verdict(health=health, cause=cause, because="it stands", source="hook", since=0, until=until)
         for until, (health, cause) in enumerate((*VERDICTS, ("waiting-permission", "permission"), ("auth", "auth")))],
     "clashes": [(), (CLASH,)],
+    "refused": [(), (), (i.AccessSeen(attempt=AttemptId("R1"), kind="read", what="~/.ssh", rule="bait"),)],
     "compared": [(), (TaskId("T1"), TaskId("T2"))], "steps": [()], "conflicts": [(), ("src/a.py",)],
     "ask": ["a1", "a2", "a3"], "message": [f"M{n}" for n in range(1, 6)], "turn": [1, 2, 3, 4], "n": [1, 2, 3, 4],
     "text": ["", "done", "shall I?", "x" * 70_000], "interactive": [True, True, False], "agent": ["default", "nobody"],

@@ -36,8 +36,9 @@ def test_an_agent_sees_nothing_of_the_machine_but_its_own(plant: Factory, tmp_pa
     secret = tmp_path / "secret"
     secret.write_text("the person's own\n")
     repo = plant.register(path)
-    tries = [f"cat {secret}", f"cat {plant.layout.home}/ledger.db", f"cat {plant.layout.jobs}/T1.1/job.json", "cat ~/.ssh/id_rsa",
-             f"git -C {path} update-ref refs/heads/main HEAD", "test $(ls /proc | grep -c '^[0-9]') -gt 40",
+    tries = [f"cat {secret}", f"cat {plant.layout.home}/ledger.db", f"cat {plant.layout.jobs}/T1.1/job.json",
+             "grep -q . ~/.ssh/id_rsa", f"git -C {path} update-ref refs/heads/main HEAD",
+             "test $(ls /proc | grep -c '^[0-9]') -gt 40",
              f"grep -q . {path}/README.md"]
     name, places = f"planted-{os.getpid()}", (path, tmp_path, Path("/usr"), plant.layout.home)
     plants = "\n".join(f"touch {place}/{name} 2> /dev/null || true" for place in places)
@@ -51,7 +52,7 @@ def test_an_agent_sees_nothing_of_the_machine_but_its_own(plant: Factory, tmp_pa
 def test_the_code_under_test_reaches_nothing_either_and_the_evidence_says_so(plant: Factory, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("the person's own\n")
-    tried = f"! cat {secret} && ! test -e {plant.layout.home}/ledger.db"
+    tried = f"! cat {secret} && ! cat {plant.layout.home}/ledger.db"
     path = project(tmp_path / "repo", f'{STRICT}[checks.walls]\nrun = "{tried}"\n')
     repo = plant.register(path)
     task = job(plant, repo, "echo x > made/n0")

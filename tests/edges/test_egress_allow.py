@@ -11,7 +11,7 @@ from andon.gateway import hello
 from andon.gateway.allow import Rules, Target, address_of, barred, host_of, pattern_of, target_of, unreachable
 from andon.gateway.profiles import allowed, profiles
 from andon.schema.errors import Mistake
-from andon.schema.sandbox import Egress
+from andon.schema.sandbox import BY_ITSELF, UNLISTED, Egress
 
 
 def rules(*hosts: str, everything: bool = False) -> Rules:
@@ -178,3 +178,10 @@ def test_no_text_makes_the_reading_of_a_host_fail_and_one_that_is_read_reads_as_
     target_of(text, 80)
     if host is not None and address_of(host) is None:
         assert host.isascii() and host == host.lower()
+
+
+def test_what_a_program_asks_for_by_itself_is_refused_under_a_rule_of_its_own() -> None:
+    listed = Rules(Egress(hosts=("example.org",), own=("github.com",)))
+    told = {text: listed.refusal(found) for text in ("github.com:443", "github.com:22", "evil.example:443")
+            if (found := target_of(text)) is not None and listed.find(found) is None}
+    assert told == {"github.com:443": BY_ITSELF, "github.com:22": UNLISTED, "evil.example:443": UNLISTED}

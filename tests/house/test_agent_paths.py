@@ -36,12 +36,16 @@ THEIRS = {
     ("edges/withheld.py", "read_list"): "the list of forgotten secrets",
     ("forgetting.py", "_overwritten"): "files of sessions, written to",
     ("forgetting.py", "_holds"): "the same, read",
+    ("edges/tried.py", "add"): "access.jsonl, written to by us",
+    ("access.py", "walls_of"): "`walls.json`",
+    ("edges/baits.py", "_empty"): "what an earlier sitting left in its private home",
     ("session_reader.py", "_git_dir"): "a `.git` file in a checkout",
     ("steering.py", "_told"): "the last of a session's raw lines",
     ("perform.py", "_tell_facts"): "`facts.json`",
 }
 """Where the daemon opens what an agent can put there or replace: each goes through the helper."""
 OURS: dict[str, tuple[set[str], str]] = {
+    "access.py": ({"sittings"}, "names of job directories, in a folder of ours"),
     "attacks.py": ({"*"}, "plays the agent, and looks at its prey, in a place made for that"),
     "attempts.py": ({"*"}, "runs inside the walls, as the agent"),
     "beneath.py": ({"_below", "_open", "names", "walk"}, "the helper itself"),
@@ -67,6 +71,7 @@ OURS: dict[str, tuple[set[str], str]] = {
     "landlock.py": ({"*"}, "paths that the daemon chose"),
     "ledger_file.py": ({"*"}, "the ledger"),
     "lock.py": ({"*"}, "our lock"),
+    "lookout.py": ({"*"}, "in the shim's own process, in a job directory whose other names do not exist inside"),
     "machine.py": ({"*"}, "/proc"),
     "marker.py": ({"read", "sync_directory", "write"}, "our records beside checkouts"),
     "mirror.py": ({"_half_way"}, "the person's git directory"),

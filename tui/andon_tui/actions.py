@@ -76,6 +76,15 @@ def _has_session(context: Context) -> str:
     return "" if context.session else "no session is alive here"
 
 
+def _is_refusal(context: Context) -> str:
+    return "" if context.problem and context.problem.attempt else "this problem goes by itself when it is mended"
+
+
+def _has_attempt(context: Context) -> str:
+    problem, task = context.problem, context.task
+    return "" if (problem and problem.attempt) or context.session or (task and task.attempt) else "nothing was attempted here"
+
+
 def _free_session(context: Context) -> str:
     if context.session is not None and context.session.taken:
         return f"{context.session.taken} has taken {context.session.attempt} over: T gives it back"
@@ -267,6 +276,10 @@ ACTIONS: tuple[Action, ...] = (
     Action("land-next", "n", "next", "Let the change land next.", ("queue",), "entry", _speaks(_not_first), 5),
     Action("hold", "H", "hold/release", "The change does not land until released, or may land again.", ("queue",), "entry",
            _speaks(_has_entry), 6),
+    Action("dismiss", "x", "put away", "Put away what an attempt was refused: you have seen it; its list stays.", ("problems",),
+           "problem", _speaks(_is_refusal), 4),
+    Action("access", "A", "what it tried", "List all that an attempt tried to reach: allowed and refused.",
+           ("task", "session", "floor", "problems"), "task", _speaks(_has_attempt), 13),
     Action("drop", "x", "drop", "Take the change out: back to its agent with your words.", ("queue",), "entry",
            _speaks(_has_entry), 7),
     Action("clashes", "v", "clashes", "Show the pairs of live changes that will collide, or the entries again.", ("queue",),

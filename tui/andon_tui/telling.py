@@ -1,6 +1,8 @@
 """What is known of a live session, in rows: its state with its reason, its cost, and the whole explanation. Pure drawing."""
 
+from andon.schema.sentences import plural
 from andon.schema.views import SessionView
+from andon.schema.wire import AccessIs
 from andon_tui import palette
 from andon_tui.clock import Clock
 from andon_tui.draw import Row, Span, row
@@ -32,6 +34,22 @@ def cost(view: SessionView) -> Row:
     money = f"${view.usd:.2f} · " if view.usd else ""
     context = f" · context {view.context:.0%}" if view.context else ""
     return row(Span(f"{money}{short(view.input_tokens)} in, {short(view.output_tokens)} out{context}", "dim"))
+
+
+def access(reply: AccessIs, clock: Clock) -> str:
+    """What an attempt tried to reach, as text to read: refused first, each with its rule below."""
+    refused = [each for each in reply.rows if not each.allowed]
+    allowed = [each for each in reply.rows if each.allowed]
+    parts = [f"{reply.attempt} tried {len(reply.rows)} things, {len(refused)} were refused · walls: {reply.level or 'not known'}"]
+    for head, found in (("refused", refused), ("allowed", allowed)):
+        parts += ["", head] if found else []
+        for each in found:
+            often = f", {plural(each.times, 'time')}" if each.times > 1 else ""
+            parts.append(f"  {'✗' if head == 'refused' else '✓'} {each.kind:<6}  {safe(each.what)}")
+            parts.append(f"            {clock.time(each.at)}{often} · {safe(each.rule) or 'no rule'}")
+    if not reply.rows:
+        parts += ["", "nothing was seen"]
+    return "\n".join([*parts, "", *(safe(note) for note in reply.notes)])
 
 
 def short(count: int) -> str:

@@ -18,6 +18,7 @@ examples:
   andon show T3
   andon show T3 --diff       with the whole diff
   andon show T3 --json       the task's detail as JSON
+  andon show T3.1 --access   what this attempt tried to reach (of a task: its latest); --dismiss puts its problems away
   andon show 4be21c9         which task this commit of the target is, after a merge, a squash or a rebase; then its page
   andon show main --json     the same of a branch's tip, as JSON: commit, task, attempt, accepted head, proven commit
 
@@ -32,16 +33,23 @@ LEAST_HASH = 7
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Which task or commit, how much of it."""
-    parser.add_argument("task", metavar="TASK|COMMIT", help="a task, like T3; or a commit: part of its name, a branch, a tag")
+    parser.add_argument("task", metavar="TASK|COMMIT|ATTEMPT",
+                        help="a task, like T3; a commit: part of its name, a branch, a tag; with --access an attempt, like T3.1")
     parser.add_argument("--repo", metavar="REPO", default="",
                         help="where to look for a commit (default: the one you stand in, else all)")
     parser.add_argument("--diff", action="store_true", help="print the diff of its change too")
+    parser.add_argument("--access", action="store_true", help="what an attempt tried to reach: hosts, paths, sockets, limits")
+    parser.add_argument("--dismiss", action="store_true", help="with --access: put its problems away, they were seen")
     parser.add_argument("--json", action="store_true", help="the detail as one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the page of a task, or what is known of a commit."""
     with reach.daemon() as client:
+        if args.access or args.dismiss:
+            from andon.cli import show_access
+
+            return show_access.run(client, args)
         if TASK.fullmatch(args.task.strip()):
             try:
                 return _show(client, args.task, args)

@@ -91,7 +91,8 @@ def _needs(views: tuple[AnyView, ...]) -> None:
     for gate in sorted(reach.of(GateView, views), key=lambda gate: gate.opened_at):
         _tell("gate", f"{gate.gate} {gate.task}, open for {out.age(gate.opened_at)}: {gate.question}")
     for problem in reach.of(ProblemView, views):
-        where = f" ({problem.where})" if problem.where else ""
+        often = f", {problem.times:,} times or more" if problem.times > 1 else ""
+        where = f" ({problem.where}{often})" if problem.where else ""
         _tell("problem", f"{problem.what}{where}" + (f" — {problem.mend}" if problem.mend else ""))
 
 

@@ -8,7 +8,7 @@ State each time, so a lost or doubled input can only cost time.
 from collections.abc import Callable
 from typing import Any
 
-from andon.core import messages, money, race, resume, schedule, sessions, walls
+from andon.core import messages, money, race, refusals, resume, schedule, sessions, walls
 from andon.core.evolve import fold
 from andon.core.failure import backoff_ms
 from andon.core.queue import clashes, hears, proving, reverts
@@ -396,7 +396,8 @@ def check_ran(state: State, given: i.CheckRan, at: int) -> list[e.Event]:
     run = state.runs.get(given.run)
     if run is None:
         return []
-    events: list[e.Event] = [check.finished(given), *proving.flaked(state, run, given)]
+    tried = [event for one in given.refused for event in refusals.seen(state, one, at)]
+    events: list[e.Event] = [*tried, check.finished(given), *proving.flaked(state, run, given)]
     landing = state.landings.get(run.landing)
     if run.purpose == "landing":
         return [*events, *(proving.ran(state, landing, run, given) if landing else [])]

@@ -14,6 +14,7 @@ from andon.core.state import (
     Landing,
     Past,
     Proof,
+    Refusal,
     Repository,
     Run,
     Spending,
@@ -54,6 +55,7 @@ class Image(msgspec.Struct, kw_only=True):
     landings: dict[LandingId, Landing]
     cords: dict[str, Cord]
     problems: dict[str, Trouble]
+    refusals: dict[AttemptId, tuple[Refusal, ...]] = {}
     tries: dict[str, Tries]
     keys: dict[str, TaskId]
     task_count: int

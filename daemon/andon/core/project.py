@@ -32,7 +32,7 @@ def project(state: State, sightings: Mapping[AttemptId, Verdict], over: tuple[Ta
     for key, trouble in state.problems.items():
         views.append(v.ProblemView(
             problem=key, what=trouble.what, where=trouble.where, mend=trouble.mend, since=trouble.at, repo=trouble.repo,
-            task=trouble.task,
+            task=trouble.task, attempt=trouble.attempt, times=trouble.times,
         ))
     return {view.key: view for view in views}
 

@@ -8,7 +8,7 @@ an input that was lost. While a person has taken a session over, none of it is d
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from andon.core import asks as open_asks, ladder, messages, money, steer, turns
+from andon.core import asks as open_asks, ladder, messages, money, refusals, steer, turns
 from andon.core.state import Attempt, State, Task
 from andon.schema import effects as f, events as e, inputs as i
 from andon.schema.errors import Problem
@@ -182,5 +182,6 @@ HANDLERS: dict[type, Handler] = {
     i.ReceiptSeen: messages.receipt, i.Interrupt: interrupt, i.Interrupted: interrupted, i.TakeOver: take_over,
     i.GiveBack: give_back, i.RestartSession: restart, i.ReassignTask: reassign, i.HealthSeen: health, i.TurnOver: turn_over,
     i.WorkSeen: turns.looked, i.AssertionSeen: turns.asserted, i.FinishDone: turns.finish_done,
+    i.AccessSeen: refusals.seen, i.DismissProblem: refusals.dismiss,
 }
 CHECKS: dict[type, Callable[[State, Any], Problem | None]] = steer.CHECKS

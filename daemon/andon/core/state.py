@@ -465,6 +465,18 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     repo: RepoId
     task: TaskId
     at: int
+    attempt: AttemptId = AttemptId("")
+    times: int = 0
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt's walls refused it."""
+
+    kind: str
+    what: str
+    rule: str
+    times: int
+    at: int
 
 
 class Tries(msgspec.Struct, frozen=True, kw_only=True):
@@ -505,6 +517,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     cords: Map[str, Cord] = Map()
     """By `REPO/LINE`."""
     problems: Map[str, Trouble] = Map()
+    refusals: Map[AttemptId, tuple[Refusal, ...]] = Map()
+    """What attempts were refused, in order of its first time; of the latest attempts."""
     tries: Map[str, Tries] = Map()
     """By `SUBJECT EFFECT`."""
     keys: Map[str, TaskId] = Map()

@@ -69,6 +69,7 @@ def options(box: dict[str, Any], extra: tuple[str, ...] = ()) -> list[str]:
         words += _mount(path, path, False, False, writable)
     for path in box.get("hide") or ():
         words += _hide(path, binds, writable)
+    words += _baits(box.get("baits") or [], writable)
     return [*words, *(_nobody_special(box) if os.geteuid() == 0 else []), "--remount-ro", "/"]
 
 
@@ -129,6 +130,29 @@ def _hide(path: str, binds: list[tuple[str, str, bool, bool]], writable: list[st
     if stat.S_ISDIR(facts.st_mode):
         return ["--perms", "0555", "--size", "4096", "--tmpfs", path, "--remount-ro", path]
     return ["--ro-bind-data", DATA, path]
+
+
+def _baits(baits: list[dict[str, Any]], writable: list[str]) -> list[str]:
+    """Stand-ins: their folder once, for the links into it, and each that lies over something."""
+    there = [one for one in baits if os.path.lexists(one["source"])]
+    words: list[str] = []
+    for folder in dict.fromkeys(os.path.dirname(one["source"]) for one in there if one.get("links")):
+        words += ["--ro-bind", folder, folder]
+    for one in there:
+        for link in one.get("links") or ():
+            words += ["--symlink", one["source"], link]
+        for target in one.get("targets") or ():
+            words += _bait(one["source"], target, writable)
+    return words
+
+
+def _bait(source: str, target: str, writable: list[str]) -> list[str]:
+    """A stand-in over this place; nothing where a link of the job's own would lead it astray."""
+    try:
+        straight(target, writable)
+    except Refused:
+        return []
+    return ["--ro-bind", source, target]
 
 
 def straight(path: str, writable: list[str]) -> None:

@@ -12,14 +12,16 @@ from typing import Any, Protocol
 import msgspec
 
 from andon.edges import beneath, enclose, evidence, jobs, report, salvage, unseen, withheld
+from andon.edges.baits import Place
 from andon.edges.process import MARKER
 from andon.edges.proving import Proving
+from andon.edges.tried import Tally
 from andon.edges.walled import Ways, nowhere
 from andon.schema.effects import RunCheck
 from andon.schema.errors import Mistake
 from andon.schema.faults import point
-from andon.schema.ids import Digest
-from andon.schema.inputs import CheckRan
+from andon.schema.ids import AttemptId, Digest
+from andon.schema.inputs import AccessSeen, CheckRan
 from andon.schema.jobs import LOG, START, Exit, Job
 from andon.schema.layout import Layout
 from andon.schema.sandbox import Sandbox
@@ -107,7 +109,7 @@ class Checks:
         doors = await ways(folder.name)
         box, env = await asyncio.to_thread(
             enclose.check, effect.walls, job=folder, slot=slot, git_dir=effect.git_dir, env=job.env, doors=doors,
-            commands=(*effect.checkout.setup, effect.check.run),
+            commands=(*effect.checkout.setup, effect.check.run), place=self._place(effect, folder),
         )
         jobs.write_job(folder, msgspec.structs.replace(job, env=env, sandbox=box))
         ended = False
@@ -119,6 +121,13 @@ class Checks:
             if not ended:
                 await whole(jobs.stop(folder, 0.5))
         return seen.exit if isinstance(seen, jobs.Ended) else Exit(because="stopped", signal=9), box
+
+    def _place(self, effect: RunCheck, folder: Path) -> Place:
+        """Where baits may stand: who writes tests can attack from within them."""
+        git_dir = Path(effect.git_dir)
+        return Place(job=folder, home=folder / "home", person=Path.home(), state=self._layout.home,
+                     sockets=(self._layout.socket, self._layout.tmux_socket),
+                     repository=git_dir.parent if git_dir.name == ".git" else None)
 
     def _conclude(self, effect: RunCheck, folder: Path, seen: Exit, touched: tuple[str, ...],
                   box: Sandbox | None) -> CheckRan:
@@ -136,7 +145,7 @@ class Checks:
             failed=found.failed, skipped=found.skipped, failing=found.failing, seconds=seen.seconds, cpu_s=seen.cpu_s,
             names=self._blobs.put(names) if effect.check.report == "junit" else Digest(""), log=self._blobs.put(log),
             report=self._keep_report(folder), lost_tests=self._lost(effect, found.names), tail=tail_of(found.told, log),
-            walls=jobs.walls_of(folder, box),
+            walls=jobs.walls_of(folder, box), refused=refused(effect, folder),
         )
         ran = msgspec.structs.replace(ran, evidence=self._blobs.put(evidence.statement(effect, ran, seen)))
         point("run-check.concluded")
@@ -162,6 +171,13 @@ class Checks:
             return ()
         base = msgspec.json.decode(self._blobs.get(effect.base_names), type=list[str])
         return tuple(sorted(set(base) - set(names)))[:LOST_SHOWN]
+
+
+def refused(effect: RunCheck, folder: Path) -> tuple[AccessSeen, ...]:
+    """What its walls refused it, before its directory goes."""
+    tally = Tally(AttemptId(effect.run), folder)
+    tally.read()
+    return tuple(tally.take())
 
 
 async def whole(ending: Coroutine[Any, Any, object]) -> None:

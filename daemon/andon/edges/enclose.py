@@ -14,10 +14,11 @@ from pathlib import Path
 
 import msgspec
 
+from andon.edges import baits
 from andon.edges.sandbox import base_binds, locate, reached, toolchain_binds
 from andon.schema.errors import Mistake
 from andon.schema.jobs import ASKS, CHANNEL, CONTEXT, DOOR, HOOKS, INBOX, OUTBOX, PROMPT
-from andon.schema.sandbox import Bind, Forward, Level, Limits, Sandbox, rank
+from andon.schema.sandbox import Bait, Bind, Forward, Level, Limits, Sandbox, rank
 from andon.schema.settings import Walls
 
 PASSED = ("PATH", "LANG", "LANGUAGE", "TERM", "COLORTERM", "TZ", "USER", "LOGNAME", "SHELL", "PWD", "TMPDIR", "HOME")
@@ -45,21 +46,22 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def agent(walls: Walls, *, job: Path, checkout: Path, home: Path, git_dir: str, argv: tuple[str, ...], env: Mapping[str, str],
-          ours: Iterable[Path], doors: Doors, keys: Iterable[str] = (), port: int = 0,
-          shares: Iterable[str] = ()) -> tuple[Sandbox | None, dict[str, str]]:
+          ours: Iterable[Path], doors: Doors, keys: Iterable[str] = (), port: int = 0, shares: Iterable[str] = (),
+          place: baits.Place | None = None) -> tuple[Sandbox | None, dict[str, str]]:
     """What stands around an agent's session, and its environment inside. None: no walls are asked for, or none can be had and
     the best is.
 
     `port`: where a server of the agent's own listens; the door `DOOR` leads there. `shares`: further names of the job's directory
-    that are written inside; folders end in a slash. Raises Mistake when the machine gives less than what is asked for.
+    that are written inside; folders end in a slash. `place`: where baits may stand. Raises Mistake when the machine gives less
+    than what is asked for.
     """
     level = settled(walls)
     if level == "none":
         return None, dict(env)
     files = (HOOKS, CHANNEL, *(name for name in shares if not name.endswith("/")))
     folders = (OUTBOX, ASKS, "tmp", *(name for name in shares if name.endswith("/")))
-    for place in (home, *(job / name for name in (*folders, INBOX))):
-        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for folder in (home, *(job / name for name in (*folders, INBOX))):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name in files:
         (job / name).touch(mode=0o600)
     binds = [
@@ -77,11 +79,12 @@ def agent(walls: Walls, *, job: Path, checkout: Path, home: Path, git_dir: str, 
         level=level, binds=tuple(binds), hide=hidden, home=str(home),
         network="host" if walls.network == "host" else "none", forwards=(*forwards, *inward), limits=limits(walls), nested=True,
         terminal=True, ports=(doors.gateway_port,) if level == "partial" and doors.gateway_port else (),
+        baits=laid(walls, level, binds, place),
     ), inside
 
 
 def check(walls: Walls, *, job: Path, slot: Path, git_dir: str, commands: Iterable[str], env: Mapping[str, str],
-          doors: Doors) -> tuple[Sandbox | None, dict[str, str]]:
+          doors: Doors, place: baits.Place | None = None) -> tuple[Sandbox | None, dict[str, str]]:
     """What stands around a check run: the clean checkout, a place for its report, and the toolchain that its commands name."""
     level = settled(walls)
     if level == "none":
@@ -98,8 +101,15 @@ def check(walls: Walls, *, job: Path, slot: Path, git_dir: str, commands: Iterab
     return Sandbox(
         level=level, binds=tuple(binds), home=str(job / "home"),
         network="host" if walls.check_network == "host" else "none", forwards=forwards, limits=limits(walls), nested=True,
-        terminal=False,
+        terminal=False, baits=laid(walls, level, binds, place),
     ), inside
+
+
+def laid(walls: Walls, level: Level, binds: Iterable[Bind], place: baits.Place | None) -> tuple[Bait, ...]:
+    """The baits within these walls: none where they are not wanted, or would not be seen."""
+    if place is None or level != "strict" or not walls.baits:
+        return ()
+    return baits.lay(place, binds, (*walls.read, *walls.write, *walls.devices), walls.unbaited)
 
 
 def settled(walls: Walls) -> Level:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from andon.edges import salvage
+from andon.edges import baits, salvage
 from andon.edges.blobs import Blobs
 from andon.ledger_reader import connect
 from andon.schema.ids import AttemptId, Digest, RunId, TaskId
@@ -213,7 +213,8 @@ def _weighed(path: Path) -> Held:
     """A directory with all in it: what it takes, and the last change of any file. Follows no link."""
     facts = path.lstat()
     size, at = facts.st_blocks * 512, facts.st_mtime
-    for folder, _, files in os.walk(path):
+    for folder, folders, files in os.walk(path):
+        folders[:] = [name for name in folders if name != baits.FOLDER]  # empty, and who looks into one is taken for the job
         for name in files:
             with suppress(OSError):
                 one = os.lstat(os.path.join(folder, name))  # noqa: PTH118 (a path object for each file of large trees costs more)

@@ -344,11 +344,19 @@ class Shim:
 
     def pump(self, timeout: float | None) -> None:
         """Wait for a signal or output; take one chunk of each."""
-        words = self.walls.words if self.walls else -1
-        ready = select.select([fd for fd in (self.wake, self.output, words) if fd >= 0], (), (), timeout)[0]
+        words, lookout = (self.walls.words, self.walls.lookout) if self.walls else (-1, None)
+        fds = [fd for fd in (self.wake, self.output, words) if fd >= 0]
+        if lookout:
+            fds += lookout.fds()
+            timeout = min((one for one in (timeout, lookout.pause()) if one is not None), default=None)
+        ready = select.select(fds, (), (), timeout)[0]
         if self.walls and words in ready:
             status = self.walls.word()
-            self.status = status if self.status is None else self.status
+            if status is not None and self.status is None:
+                self.status = status
+                self.walls.weigh(status)
+        if lookout:
+            lookout.hear(ready)
         if self.wake in ready:
             os.read(self.wake, CHUNK)
         if self.output in ready:
@@ -464,6 +472,8 @@ class Shim:
         if self.log:
             self.log.close()
             self.error = self.error or self.log.error
+        if self.walls and self.walls.lookout:
+            self.walls.lookout.close()
         status = self.status
         signaled = status is not None and os.WIFSIGNALED(status)
         code = os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else None

@@ -17,6 +17,7 @@ import time
 
 from andon.edges import bubblewrap, inside, landlock, seccomp
 from andon.edges.bubblewrap import Refused
+from andon.edges.lookout import Lookout
 from andon.edges.proctable import Process, read_process, send, table
 
 TYPE_CHECKING = False  # typing itself would cost milliseconds
@@ -46,6 +47,8 @@ class Walls:
         """Descriptor on which the walls tell of the job's end; -1: they do not."""
         self.told: list[str] = []
         self.tool = ""
+        self.lookout: Lookout | None = None
+        """Who sees that baits are opened."""
 
     def prepare(self) -> None:
         """Before the fork: whatever can be refused already. Raises Refused."""
@@ -61,6 +64,9 @@ class Walls:
     def word(self) -> int | None:
         """What lies on `words`: the job's wait status when it has ended."""
         return None
+
+    def weigh(self, status: int) -> None:
+        """The job has ended and its walls stand: tell what limits it met."""
 
     def judge(self, status: int) -> int:
         """The job's wait status from that of the process that the shim started, when `words` told none."""
@@ -147,6 +153,9 @@ class Strict(Walls):
     def prepare(self) -> None:
         """Find the tools, put the plan and the rules where bwrap and the witness will read them."""
         self.program = bubblewrap.find()
+        if self.box.get("baits"):
+            self.lookout = Lookout(self.folder, self.box["baits"])
+            self.lookout.listen()
         self.python, paths = bubblewrap.interpreter()
         self.witness = os.path.abspath(inside.__file__)
         if (compiled := getattr(inside, "__cached__", None)) and os.path.exists(compiled):
@@ -199,6 +208,9 @@ class Strict(Walls):
             os.close(self.info)
             os.close(self.complaints)
         self.tool = "bubblewrap"
+        if self.lookout:
+            self.lookout.watch()
+            self.told += self.lookout.told
         self.note()
         os.write(self.way_back, b"g")
 
@@ -210,6 +222,20 @@ class Strict(Walls):
                 raise Refused(f"bubblewrap did not come up within {BUILD_S:.0f} s.", "See what the machine is busy with.")
         if os.read(self.words, 6) != b"ready\n":
             raise bubblewrap.complaint(drain(self.complaints))
+
+    def weigh(self, status: int) -> None:
+        """The job has ended and its walls stand: tell the limits that it met, as far as they can be seen now."""
+        if self.lookout is None:
+            return
+        limits = self.box.get("limits") or {}
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXFSZ:
+            self.lookout.limit(f"one file of {limits.get('file_mb')} MB", "[sandbox] file_mb")
+        try:
+            room = os.statvfs(f"/proc/{self.init.pid}/root/tmp") if self.init else None
+        except OSError:  # gone already, or not ours to look at
+            return
+        if room is not None and limits.get("tmp_mb") and not room.f_bavail:
+            self.lookout.limit(f"{limits['tmp_mb']} MB in /tmp", "[sandbox] tmp_mb")
 
     def judge(self, status: int) -> int:
         """The witness was ended by its own job: bwrap says by what."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import idna
 import msgspec
 
-from andon.schema.sandbox import Egress
+from andon.schema.sandbox import BY_ITSELF, UNLISTED, Egress
 
 PORTS = (443, 80)
 """Of a pattern that names none."""
@@ -100,6 +100,7 @@ class Rules:
 
     def __init__(self, egress: Egress) -> None:
         self.everything = egress.everything
+        self._own = {one for pattern in egress.own for one in (pattern_of(pattern),) if one}
         self._told = {pattern: source for pattern, source in egress.rules}
         self._known: dict[tuple[str, int], str] = {}
         for pattern in egress.hosts:
@@ -118,6 +119,10 @@ class Rules:
             return "everything" if self.everything else None
         source = self._told.get(pattern)
         return f"{pattern} ({source})" if source else pattern
+
+    def refusal(self, target: Target) -> str:
+        """By which rule this is refused, when nothing lets it through."""
+        return BY_ITSELF if any(target.host == host and target.port in ports for host, ports in self._own) else UNLISTED
 
     def names(self, address: Address, port: int) -> bool:
         """Whether this very address is listed for this port."""

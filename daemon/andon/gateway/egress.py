@@ -99,7 +99,7 @@ class Way:
         if rule is None:
             wanted = target.host if target.port in PORTS else str(target)
             raise Refused(403, f'{target} is not among the hosts that this sandbox may reach. A person can allow it by adding '
-                               f'"{wanted}" to [sandbox] hosts in andon.toml.', "not listed", str(target))
+                               f'"{wanted}" to [sandbox] hosts in andon.toml.', rules.refusal(target), str(target))
         return rules, rule
 
     async def reach(self, target: Target) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -136,6 +136,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """Variables that hold an API key. With one of them set, `gateway = "auto"` means on."""
     processes: tuple[str, ...] = ()
     """Names of the agent's own processes, so that they are not taken for its work."""
+    hosts: tuple[str, ...] = ()
+    """Hosts that the program asks for by itself (updates, plugins, telemetry): being refused, they are listed, and told as a
+    problem only when they are asked for again and again."""
 
 
 class SessionFacts(msgspec.Struct, frozen=True, kw_only=True):

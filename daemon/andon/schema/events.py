@@ -69,6 +69,7 @@ from andon.schema.landing_events import (
 )
 from andon.schema.sandbox import Known, Reached
 from andon.schema.session_events import (
+    AccessRefused as AccessRefused,
     AccountFreed as AccountFreed,
     AccountLimited as AccountLimited,
     AnySessionEvent as AnySessionEvent,
@@ -153,6 +154,8 @@ class ProblemCleared(Event, frozen=True, kw_only=True, tag="problem.cleared"):
     """It is gone."""
 
     key: str
+    by: str = ""
+    """Who put it away; empty: it is gone by itself."""
 
 
 # --- repositories ----------------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ from andon.schema.landing_inputs import (
 )
 from andon.schema.sandbox import Known, Reached
 from andon.schema.session_inputs import (
+    AccessSeen as AccessSeen,
     AnySessionCommand as AnySessionCommand,
     AnySessionInput as AnySessionInput,
     AskAnswered as AskAnswered,
@@ -39,6 +40,7 @@ from andon.schema.session_inputs import (
     AskSeen as AskSeen,
     AssertionSeen as AssertionSeen,
     ConversationSeen as ConversationSeen,
+    DismissProblem as DismissProblem,
     FinishDone as FinishDone,
     FreeAccount as FreeAccount,
     GiveBack as GiveBack,
@@ -354,6 +356,8 @@ class CheckRan(Input, frozen=True, kw_only=True, tag="check-ran"):
     """Last lines of the log or the first failures: what the retry packet quotes. At most 4,000 characters."""
     walls: Known = ""
     """Of the walls that its shim built; empty: not known."""
+    refused: tuple[AccessSeen, ...] = ()
+    """What its walls refused the code under test; `attempt` is the run."""
 
 
 AnyCommand = (

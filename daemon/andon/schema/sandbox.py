@@ -63,6 +63,22 @@ class Forward(msgspec.Struct, frozen=True, kw_only=True):
     """The socket is made inside and leads to the port (a server of the agent's); else the port is made inside and leads out."""
 
 
+class Bait(msgspec.Struct, frozen=True, kw_only=True):
+    """An empty stand-in for what attackers look for: nothing of the person's lies behind it, and opening it is seen."""
+
+    what: str
+    """How a person names it: `~/.ssh`."""
+    source: str
+    """Absolute, on the host, in the job's directory."""
+    targets: tuple[str, ...] = ()
+    """Absolute, inside: each shows the same stand-in, read-only."""
+    links: tuple[str, ...] = ()
+    """The same, by a link to it: a mount costs a tenth of a millisecond and more, a link nothing. Never below what is bound."""
+    kind: Literal["folder", "file", "closed", "socket"] = "folder"
+    """`folder`: its files count, a look at their names is only listed. `file`: reads as empty. `closed`: opens, and cannot be read.
+    `socket`: somebody listens, takes the call and hangs up; the shim makes it."""
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What a job may use. 0: no limit of its own."""
 
@@ -85,6 +101,8 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
     """Absolute paths inside bound ones that must look empty: files as empty files, folders as empty folders, all read-only."""
     home: str = ""
     """Writable, and HOME inside."""
+    baits: tuple[Bait, ...] = ()
+    """Laid last; one that cannot be laid is left out, and `walls.json` says so. Behind strict walls only."""
     network: Literal["none", "host"] = "none"
     """`none`: a loopback of its own and nothing else; doors lead out by `forwards`."""
     forwards: tuple[Forward, ...] = ()
@@ -132,6 +150,12 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     rule: str = ""
     """What allowed or refused it."""
     times: int = 1
+    sign: str = ""
+    """Under which name it is told to a person; empty: `what`. The files of one bait have one sign. `-`: it is listed only."""
+
+
+UNLISTED, BY_ITSELF = "not listed", "not listed; its program asks for it by itself"
+"""Rules by which a host is refused."""
 
 
 class Egress(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,5 +165,7 @@ class Egress(msgspec.Struct, frozen=True, kw_only=True):
     """Names, `*.name` for those below it, `name:port`; without a port 443 and 80."""
     rules: tuple[tuple[str, str], ...] = ()
     """(host pattern, where it comes from: `provider anthropic`, `registry pypi`, `andon.toml`), for what is told of a request."""
+    own: tuple[str, ...] = ()
+    """Hosts that the job's own program asks for by itself: refused like others, under a rule of its own."""
     everything: bool = False
     """Only told, nothing refused (`network = "host"` does not come through the proxy at all)."""

@@ -30,6 +30,8 @@ def _factory(event: e.AnyEvent) -> str:
             return f"the person's own settings changed: {plural(event.settings.wip, 'agent')} at work at once"
         case e.ProblemNoticed():
             return f"problem {event.key}: {shorten(event.what)}{tail(' · ', event.where)}"
+        case e.ProblemCleared() if event.by:
+            return f"{who(event.by)} put problem {event.key} away"
         case e.ProblemCleared():
             return f"problem {event.key} is gone"
         case e.CordPulled():

@@ -280,6 +280,19 @@ class ClaimContradicted(Event, frozen=True, kw_only=True, tag="session.contradic
     observed: str
 
 
+class AccessRefused(Event, frozen=True, kw_only=True, tag="session.refused"):
+    """Its walls refused it something for the first time, or ten times as often as was told before."""
+
+    attempt: AttemptId
+    task: TaskId
+    kind: str
+    """`host`, `read`, `write`, `socket`, `limit`."""
+    what: str
+    """Empty: more than are told one by one."""
+    rule: str = ""
+    times: int = 1
+
+
 class MachineStrained(Event, frozen=True, kw_only=True, tag="machine.strained"):
     """Nothing new starts: the machine is at a stated limit."""
 
@@ -303,5 +316,5 @@ AnySessionEvent = (
     | PermissionAsked | PermissionDecided | PermissionSettled | QuestionSeen
     | MessageQueued | MessageGiven | MessageDelivered | MessageReturned | TaskReassigned | InterruptAsked | InterruptDone
     | StuckSeen | StuckGone | RungTaken | AccountLimited | AccountFreed
-    | UsageCounted | BudgetReached | BudgetRaised | ClaimContradicted | MachineStrained | MachineEased | RaceDecided
+    | UsageCounted | BudgetReached | BudgetRaised | ClaimContradicted | AccessRefused | MachineStrained | MachineEased | RaceDecided
 )

@@ -58,6 +58,12 @@ class ReassignTask(Command, frozen=True, kw_only=True, tag="reassign"):
     note: str = ""
 
 
+class DismissProblem(Command, frozen=True, kw_only=True, tag="dismiss"):
+    """A person has seen what an attempt was refused: it is no problem any more, and stays in the list of the attempt."""
+
+    problem: str
+
+
 class FreeAccount(Command, frozen=True, kw_only=True, tag="free-account"):
     """A person says that an account's limit is over."""
 
@@ -153,6 +159,16 @@ class AssertionSeen(Input, frozen=True, kw_only=True, tag="assertion-seen"):
     observed: str
 
 
+class AccessSeen(Input, frozen=True, kw_only=True, tag="access-seen"):
+    """A session's walls refused it something, so often in this sitting."""
+
+    attempt: AttemptId
+    kind: str
+    what: str
+    rule: str = ""
+    times: int = 1
+
+
 # --- answers to effects ----------------------------------------------------------------------------------------------
 
 
@@ -206,9 +222,11 @@ class FinishDone(Input, frozen=True, kw_only=True, tag="finish-done"):
     attempt: AttemptId
 
 
-AnySessionCommand = SendMessage | Interrupt | Nudge | TakeOver | GiveBack | RestartSession | ReassignTask | FreeAccount
+AnySessionCommand = (
+    SendMessage | Interrupt | Nudge | TakeOver | GiveBack | RestartSession | ReassignTask | FreeAccount | DismissProblem
+)
 AnySessionInput = (
-    SendMessage | Interrupt | Nudge | TakeOver | GiveBack | RestartSession | ReassignTask | FreeAccount
+    SendMessage | Interrupt | Nudge | TakeOver | GiveBack | RestartSession | ReassignTask | FreeAccount | DismissProblem
     | HealthSeen | ConversationSeen | TurnOver | AskSeen | AskGone | UsageSeen | ReceiptSeen | MachineSeen | AssertionSeen
-    | WorkSeen | AskAnswered | MessageSent | MessageRefused | Interrupted | FinishDone
+    | WorkSeen | AccessSeen | AskAnswered | MessageSent | MessageRefused | Interrupted | FinishDone
 )

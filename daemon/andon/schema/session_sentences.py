@@ -25,7 +25,25 @@ def _sitting(event: e.AnyEvent) -> str:
             return f"{event.attempt} is to finish{tail(': ', event.because)}"
         case e.FinishTold():
             return f"{event.attempt} was told to finish"
+        case e.AccessRefused():
+            return f"{refusal(event.attempt, event.kind, event.what)}{tail(' · ', often(event.rule, event.times))}"
     return ""
+
+
+REFUSED = {"host": "tried to reach {}", "read": "tried to read {}", "write": "tried to write {}", "socket": "called {}",
+           "limit": "met a limit: {}", "exec": "tried to run {}"}
+
+
+def refusal(attempt: str, kind: str, what: str) -> str:
+    """What an attempt was refused."""
+    if not what:
+        return f"{attempt} was refused more things than are told one by one"
+    return f"{attempt} {REFUSED.get(kind, 'tried {}').format(shorten(what))}"
+
+
+def often(rule: str, times: int) -> str:
+    """By what it was refused, and how often at least."""
+    return rule if times < 2 else f"{rule}{', ' if rule else ''}{times:,} times or more"
 
 
 def _turn(event: e.AnyEvent) -> str:

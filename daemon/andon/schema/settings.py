@@ -224,6 +224,11 @@ class Walls(msgspec.Struct, frozen=True, kw_only=True):
     """Of the whole job where a cgroup can be had, else of each process; 0: no limit."""
     file_mb: int = 8192
     tmp_mb: int = 2048
+    baits: bool = True
+    """Within strict walls, empty stand-ins of what attackers look for (`~/.ssh` …) stand where they would be, and opening one is
+    told. What `read` or `write` name is never one."""
+    unbaited: tuple[str, ...] = ()
+    """Baits that are left out, where honest tools open them: `~/.aws` for boto3."""
 
     def openings(self) -> tuple[str, ...]:
         """What is let through beyond the walls as they stand by default: part of what a person trusts."""

@@ -273,6 +273,10 @@ class ProblemView(View, frozen=True, kw_only=True, tag="problem"):
     since: int
     repo: RepoId = RepoId("")
     task: TaskId = TaskId("")
+    attempt: AttemptId = AttemptId("")
+    """Whose walls refused something; empty: it is no such problem."""
+    times: int = 0
+    """How often, at least."""
 
     @property
     def key(self) -> str:

@@ -12,7 +12,7 @@ import msgspec
 from andon.schema.errors import Problem
 from andon.schema.ids import AttemptId, Digest, RepoId, TaskId
 from andon.schema.inputs import AnyCommand
-from andon.schema.sandbox import Attack, Reached
+from andon.schema.sandbox import Access, Attack, Reached
 from andon.schema.settings import Loaded
 from andon.schema.views import AnyView, PolicyRow, Provenance, TaskDetail
 
@@ -115,6 +115,12 @@ class FindCommit(Request, frozen=True, kw_only=True, tag="find-commit"):
     """Empty: look in all."""
 
 
+class GetAccess(Request, frozen=True, kw_only=True, tag="access"):
+    """What an attempt tried to reach. Answered by AccessIs."""
+
+    attempt: AttemptId
+
+
 class TryWalls(Request, frozen=True, kw_only=True, tag="try-walls"):
     """See anew which walls this machine gives, and attack a stage of the daemon's own from within them. Answered by WallsAre."""
 
@@ -130,7 +136,7 @@ class Shutdown(Request, frozen=True, kw_only=True, tag="shutdown"):
 
 AnyRequest = (
     Hello | Do | Register | ReloadSettings | Subscribe | GetViews | GetTask | GetBlob | WatchPane | Undo | Shutdown
-    | SimulateQueue | FindCommit | TryWalls
+    | SimulateQueue | FindCommit | TryWalls | GetAccess
 )
 """What a face may send."""
 
@@ -231,6 +237,20 @@ class WallsAre(Reply, frozen=True, kw_only=True, tag="walls-are"):
     attacks: tuple[Attack, ...] = ()
 
 
+class AccessIs(Reply, frozen=True, kw_only=True, tag="access-is"):
+    """Answer to GetAccess."""
+
+    attempt: AttemptId
+    rows: tuple[Access, ...]
+    """One a thing, in order of its first time."""
+    kept: Literal["files", "ledger"] = "files"
+    """`ledger`: the job directory is gone, and these are the refusals that are remembered."""
+    level: str = ""
+    """The walls that stood around its latest sitting; empty: not known, or not yet."""
+    notes: tuple[str, ...] = ()
+    """What is not seen, each in one sentence."""
+
+
 class PaneIs(Message, frozen=True, kw_only=True, tag="pane-is"):
     """What a session's pane shows now."""
 
@@ -247,6 +267,6 @@ class PaneIs(Message, frozen=True, kw_only=True, tag="pane-is"):
 
 AnyReply = (
     Welcome | Refused | Done | Failed | Snapshot | Changes | TaskIs | BlobIs | SettingsAre | PaneIs | SimulationIs | ProvenanceIs
-    | WallsAre
+    | WallsAre | AccessIs
 )
 """What the daemon may send."""

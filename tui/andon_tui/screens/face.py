@@ -8,7 +8,10 @@ from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widget import Widget
 
-from andon_tui import actions, palette
+from andon.schema.errors import Mistake
+from andon.schema.ids import AttemptId
+from andon.schema.wire import AccessIs, GetAccess
+from andon_tui import actions, palette, telling
 from andon_tui.actions import Context, Place
 from andon_tui.desk import Desk
 from andon_tui.draw import Span, row
@@ -256,6 +259,25 @@ class Face(Screen[None], inherit_bindings=False):
         if panes:
             at = panes.index(self.focused) if self.focused in panes else -1
             self.set_focus(panes[(at + step) % len(panes)], scroll_visible=False)
+
+    def do_access(self) -> None:
+        """What the attempt that is meant tried to reach."""
+        context = self.context()
+        problem, session, task = context.problem, context.session, context.task
+        self.show_access((problem and problem.attempt) or (session and session.attempt) or (task and task.attempt) or AttemptId(""))
+
+    def show_access(self, attempt: AttemptId) -> None:
+        """Ask for an attempt's list and open it."""
+        self.run_worker(self._access(attempt), group="access", exclusive=True, exit_on_error=False)
+
+    async def _access(self, attempt: AttemptId) -> None:
+        try:
+            reply = await self.desk.ask(GetAccess(attempt=attempt))
+        except Mistake as mistake:
+            self.desk.say(str(mistake.problem), bad=True)
+            return
+        if isinstance(reply, AccessIs):
+            self.desk.show_text(f"{attempt} · tried", telling.access(reply, self.desk.clock))
 
     def do_back(self) -> None:
         """Climb to the screen below."""

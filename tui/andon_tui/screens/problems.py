@@ -2,6 +2,7 @@
 
 from textual.app import ComposeResult
 
+from andon.schema.inputs import DismissProblem
 from andon.schema.views import ProblemView
 from andon_tui import actions
 from andon_tui.actions import Context
@@ -58,11 +59,15 @@ class Problems(Face):
         listing.fill(items)
 
     def _item(self, problem: ProblemView, width: int) -> Item:
-        about = " · ".join(each for each in (problem.task, problem.repo, self.desk.clock.age(problem.since)) if each)
+        often = f"{problem.times:,} times or more" if problem.times > 1 else ""
+        whose = problem.attempt if problem.attempt.startswith(f"{problem.task}.") else f"{problem.task} {problem.attempt}".strip()
+        told = (whose, problem.repo, often, self.desk.clock.age(problem.since))
+        about = " · ".join(each for each in told if each)
         rows = [row(GUTTER, Span("! " if not n else "  ", "asking"), Span(line, "strong"))
                 for n, line in enumerate(wrap(safe(problem.what), width - 4))]
         if problem.where:
-            rows += [row(GUTTER, Span(f"  where  {line}" if not n else f"         {line}", "dim"))
+            place = "rule " if problem.attempt else "where"
+            rows += [row(GUTTER, Span(f"  {place}  {line}" if not n else f"         {line}", "dim"))
                      for n, line in enumerate(wrap(safe(problem.where), width - 12))]
         if problem.mend:
             rows += [row(GUTTER, Span("  mend   " if not n else "         ", "accent"), line)
@@ -80,14 +85,24 @@ class Problems(Face):
         self.action_act("open")
 
     def do_open(self) -> None:
+        """What an attempt was refused opens its list; else the task that the problem is about."""
+        problem = self.problem
+        if problem and problem.attempt:
+            self.show_access(problem.attempt)
+        else:
+            self.do_details()
+
+    def do_details(self) -> None:
         """The task that it is about."""
         problem = self.problem
         if problem and problem.task:
             self.desk.show_task(problem.task)
 
-    def do_details(self) -> None:
-        """The task that it is about."""
-        self.do_open()
+    def do_dismiss(self) -> None:
+        """A person has seen what was refused."""
+        problem = self.problem
+        if problem and problem.attempt:
+            self.desk.command(DismissProblem(problem=problem.problem), "put away; the list stays")
 
     def do_session(self) -> None:
         """The live session of that task."""

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from andon.core import refusals
 from andon.core.folds.gates import with_stuck
 from andon.core.folds.table import forget, on, replace, with_attempt
 from andon.core.state import KEPT_ASKS, KEPT_CLAIMS, KEPT_KEYS, KEPT_RUNGS, Ask, Attempt, Message, State, Stuck, Tries
@@ -14,6 +15,11 @@ def _(state: State, event: e.SessionKnown) -> State:
     told = {"conversation": event.conversation, "channel": event.channel, "metered": event.metered}
     known = {name: value for name, value in told.items() if value}
     return with_attempt(state, event.attempt, interactive=event.interactive, **known)
+
+
+@on(e.AccessRefused)
+def _(state: State, event: e.AccessRefused) -> State:
+    return refusals.folded(state, event)
 
 
 # --- asks ------------------------------------------------------------------------------------------------------------
