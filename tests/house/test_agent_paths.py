@@ -63,7 +63,7 @@ OURS: dict[str, tuple[set[str], str]] = {
     "gateway.py": (
         {"_answering", "_control", "_route"},
         "our gateway's folder; a route is opened by no link and without waiting"),
-    "git.py": ({"held", "make_git_dir"}, "the person's repository, and our locks"),
+    "git.py": ({"held", "make_git_dir", "written"}, "the person's repository, and our locks"),
     "homes.py": ({"_copied"}, "a file of the person's that is to be copied in"),
     "housekeeping.py": ({"snapshots_of"}, "names of our snapshots"),
     "inside.py": ({"*"}, "/dev/null"),
