@@ -103,12 +103,12 @@ def main(arguments: list[str]) -> int:
     for fd in (0, 1, 2):
         os.dup2(nowhere, fd)
     while True:
-        status = os.waitpid(pid, os.WUNTRACED)[1]
+        _, status, spent = os.wait4(pid, os.WUNTRACED)
         if not os.WIFSTOPPED(status):
             break
         if os.WSTOPSIG(status) == STOPPED_BY_KEY:  # there is no shell that could resume it
             os.killpg(pid, _signal.SIGCONT)
-    os.write(words, b"%d\n" % status)
+    os.write(words, b"%d c%d\n" % (status, (spent.ru_utime + spent.ru_stime) * 1000))
     os.read(way_back, 1)
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code

@@ -478,12 +478,13 @@ class Shim:
         signaled = status is not None and os.WIFSIGNALED(status)
         code = os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else None
         spent = resource.getrusage(resource.RUSAGE_CHILDREN)  # of all that was reaped, and of whatever those had reaped
+        inside = self.walls.cpu_ms / 1000 if self.walls else 0.0
         peak = spent.ru_maxrss / (1024 * (1024 if sys.platform == "darwin" else 1))
         content = {
             "code": code, "signal": os.WTERMSIG(status) if status is not None and signaled else None,
             "because": self.because, "error": self.error[:2000], "seconds": round(time.monotonic() - self.begun, 3),
             "killed": len(self.killed), "truncated": bool(self.log and self.log.dropped), "max_rss_mb": round(peak, 1),
-            "cpu_s": round(spent.ru_utime + spent.ru_stime, 3), "sandbox_error": self.sandbox_error[:2000],
+            "cpu_s": round(spent.ru_utime + spent.ru_stime + inside, 3), "sandbox_error": self.sandbox_error[:2000],
         }
         write_whole(f"{self.folder}/exit.json", json.dumps(content).encode())
         return code if code is not None else 128 + (os.WTERMSIG(status) if status is not None and signaled else 0)

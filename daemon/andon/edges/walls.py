@@ -45,6 +45,8 @@ class Walls:
         """Who has the job itself as its child, when that is not the shim."""
         self.words = -1
         """Descriptor on which the walls tell of the job's end; -1: they do not."""
+        self.cpu_ms = 0
+        """Processor time of the job, where only the walls can tell: what falls with them is never reaped by the shim."""
         self.told: list[str] = []
         self.tool = ""
         self.lookout: Lookout | None = None
@@ -255,6 +257,8 @@ class Strict(Walls):
             self.starters: set[int] = set()
         """Who has the job itself as its child, when that is not the shim."""
         self.words = -1
+        spent = [int(word[1:]) for word in data.split() if word[:1] == b"c" and word[1:].isdigit() and len(word) < 12]
+        self.cpu_ms = spent[-1] if spent else 0
         told = [int(word) for word in data.split() if word.isdigit() and len(word) < 6]  # the job could write here too
         return told[-1] if told and told[-1] < 1 << 16 else None
 
