@@ -22,7 +22,7 @@ NAMED = ("agents", "checks", "lines", "stations")
 """Sections that hold tables by name."""
 CHOICE = ("use", "command", "args")
 """Keys of an agent that belong together: choosing one of the first two drops what lower layers chose."""
-TIED = ("model", "account", "approve", "upstream", "login")
+TIED = ("model", "account", "approve", "upstream", "login", "write_back")
 """Keys that only make sense for one adapter: choosing another than lower layers did drops these too."""
 STATION_KEYS = {"agent": ("agent",), "checks": ("check", "watch"), "when": ("gate",)}
 """Keys of a station that only some kinds have."""
@@ -170,6 +170,9 @@ def _agent(leaves: Leaves, name: str, said: dict[str, Any]) -> dict[str, Any]:
     if use != "command" and said.get("command"):
         what = f"agent `{name}` says both `use = \"{use}\"` and a command of its own"
         raise blame(leaves, (*path, "command"), what, "keep one of the two; arguments for an adapter go into `args`")
+    if said.get("write_back") and said.get("login") != "copy":
+        what = f"agent `{name}` is to write a login back that it is not given"
+        raise blame(leaves, (*path, "write_back"), what, 'give it `login = "copy"`, or remove `write_back`')
     if "prices" in said:
         said["prices"] = {model: _price(leaves, name, model, given(table)) for model, table in said["prices"].items()}
     return {**said, "use": use}

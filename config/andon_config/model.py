@@ -128,6 +128,8 @@ class AgentTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """The provider's base address behind the gateway; empty: the agent's own variable, else its provider's."""
     login: Literal["none", "copy"] | UnsetType = UNSET
     """copy: the person's own login of this agent is copied into each session's private home; none: an API key only."""
+    write_back: bool | UnsetType = UNSET
+    """With login = "copy": a login that a session renewed is written back to your own file, so that yours goes on."""
     usd_day: Dollars | UnsetType = UNSET
     """What this agent may spend a day in this repository; 0 for no limit of its own."""
     reserve_usd: Dollars | UnsetType = UNSET

@@ -15,7 +15,21 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from andon.edges import beneath, checkout, enclose, homes, jobs, landing, merging, mirror, publish, revert, salvage, withheld
+from andon.edges import (
+    beneath,
+    checkout,
+    enclose,
+    homes,
+    jobs,
+    landing,
+    login_files,
+    merging,
+    mirror,
+    publish,
+    revert,
+    salvage,
+    withheld,
+)
 from andon.edges.blobs import Blobs
 from andon.edges.check import Checks
 from andon.edges.git import git
@@ -169,7 +183,8 @@ class Performer:
         if walls.network == "allow-list":
             upstream = urlsplit(effect.agent.upstream or profile.upstream)
             provider = (upstream.netloc,) if upstream.hostname and not gateway else ()
-            proxy = str(await self._gateway.egress(effect.attempt, allowed((*walls.hosts, *provider), walls.registries)))
+            renewed = profile.login_hosts if effect.agent.login == "copy" else ()
+            proxy = str(await self._gateway.egress(effect.attempt, allowed((*walls.hosts, *provider, *renewed), walls.registries)))
         port = urlsplit(gateway).port if gateway else None
         return enclose.Doors(proxy=proxy, gateway=str(self._gateway.models) if port else "", gateway_port=port or 0)
 
@@ -223,6 +238,9 @@ class Performer:
             homes.lay(home, launch.seeds, copies=effect.agent.login == "copy") if launch.seeds else None
         except Mistake as mistake:
             raise Refusal(mistake.problem) from mistake
+        if effect.agent.login == "copy":
+            lent = tuple((seed.path, seed.copy) for seed in launch.seeds if seed.copy)
+            login_files.note(self._layout, folder, home, lent)
         (folder / ASKS).mkdir(exist_ok=True, mode=0o700)
         (folder / FACTS).write_bytes(msgspec.json.encode(facts_of(launch, adapter, effect.resume)))
         kept = {key: value for key, value in env.items() if key not in launch.drop}

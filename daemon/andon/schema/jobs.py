@@ -21,6 +21,8 @@ HOOKS, CHANNEL, GATEWAY, ASKS, ROUTE, MESSAGES, FACTS, ACCESS, EGRESS = (
 )
 """Further names: raw lines by source (`andon.schema.signals.Line`), decisions for hooks that wait, the route, marks of messages,
 what was known of the session at its start, what it tried to reach (`sandbox.Access`), and where it may go (`sandbox.Egress`)."""
+LOGINS = "logins.json"
+"""Which of the person's logins were copied into the session's home (`LoginCopy`)."""
 WALLS, ACCESS = "walls.json", "access.jsonl"
 """What stands around the job (`Walls`), and what it tried to reach (lines of `andon.schema.sandbox.Access`)."""
 TOKEN_EXIT = 75
@@ -55,6 +57,15 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     interactive: bool = False
     metered: str = ""
     notes: tuple[str, ...] = ()
+
+
+class LoginCopy(msgspec.Struct, frozen=True, kw_only=True):
+    """A login of the person's that was copied into a session's private home."""
+
+    path: str
+    """Relative to the home."""
+    source: str
+    """The person's own file."""
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):

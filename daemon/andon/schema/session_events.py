@@ -280,6 +280,18 @@ class ClaimContradicted(Event, frozen=True, kw_only=True, tag="session.contradic
     observed: str
 
 
+class LoginRefreshed(Event, frozen=True, kw_only=True, tag="login.refreshed"):
+    """A login was renewed: written back to the person's file, or handed into the attempt's home. By digest, never by content."""
+
+    attempt: AttemptId
+    file: str
+    how: str
+    """`written-back` or `handed-in`."""
+    before: str
+    after: str
+    until: int
+
+
 class MachineStrained(Event, frozen=True, kw_only=True, tag="machine.strained"):
     """Nothing new starts: the machine is at a stated limit."""
 
@@ -303,5 +315,6 @@ AnySessionEvent = (
     | PermissionAsked | PermissionDecided | PermissionSettled | QuestionSeen
     | MessageQueued | MessageGiven | MessageDelivered | MessageReturned | TaskReassigned | InterruptAsked | InterruptDone
     | StuckSeen | StuckGone | RungTaken | AccountLimited | AccountFreed
-    | UsageCounted | BudgetReached | BudgetRaised | ClaimContradicted | MachineStrained | MachineEased | RaceDecided
+    | UsageCounted | BudgetReached | BudgetRaised | ClaimContradicted | LoginRefreshed | MachineStrained | MachineEased
+    | RaceDecided
 )

@@ -1,5 +1,7 @@
 """What reaches the core about running sessions: a person's steering, and what the signals of a session came to."""
 
+from typing import Literal
+
 from andon.schema.health import Trouble
 from andon.schema.ids import AttemptId, TaskId
 from andon.schema.inputbase import Command, Input
@@ -153,6 +155,18 @@ class AssertionSeen(Input, frozen=True, kw_only=True, tag="assertion-seen"):
     observed: str
 
 
+class LoginMoved(Input, frozen=True, kw_only=True, tag="login-moved"):
+    """A login went from a private home to the person, or the other way. Contents by digest only."""
+
+    attempt: AttemptId
+    file: str
+    how: Literal["written-back", "handed-in"]
+    before: str
+    after: str
+    until: int
+    """When it ends, as it says itself (unix milliseconds)."""
+
+
 # --- answers to effects ----------------------------------------------------------------------------------------------
 
 
@@ -210,5 +224,6 @@ AnySessionCommand = SendMessage | Interrupt | Nudge | TakeOver | GiveBack | Rest
 AnySessionInput = (
     SendMessage | Interrupt | Nudge | TakeOver | GiveBack | RestartSession | ReassignTask | FreeAccount
     | HealthSeen | ConversationSeen | TurnOver | AskSeen | AskGone | UsageSeen | ReceiptSeen | MachineSeen | AssertionSeen
+    | LoginMoved
     | WorkSeen | AskAnswered | MessageSent | MessageRefused | Interrupted | FinishDone
 )

@@ -113,6 +113,9 @@ def _room(event: e.AnyEvent) -> str:
     match event:
         case e.AccountLimited():
             return f"account {event.account} is at its limit{tail(': ', event.because)}"
+        case e.LoginRefreshed():
+            done = "was written back" if event.how == "written-back" else "was handed in"
+            return f"the login of {event.attempt} {done} ({event.file}, {event.before[:10]} to {event.after[:10]})"
         case e.AccountFreed():
             return f"account {event.account} is at no limit any more"
         case e.MachineStrained():
