@@ -127,7 +127,8 @@ class HookedAdapter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         """What its events give."""
         sees = {_SEES.get(meaning, meaning) for meaning in self.events.values()}
         return Profile(channel="hooks", interactive=True, resumes=bool(self.resume), answers=self.answers, install=self.install,
-                       login_hosts=self.login_hosts, upstream=self.upstream, base_variable=self.base_variable, keys=self.gateway_needs or self.keys,
+                       login_hosts=self.login_hosts,
+                       upstream=self.upstream, base_variable=self.base_variable, keys=self.gateway_needs or self.keys,
                        metered="gateway" if self.gateway else "unmetered", blind=self.blind, processes=self.processes,
                        sees=tuple(sorted(sees | ({"ask-settled"} if self.answers else set()))))
 

@@ -58,7 +58,8 @@ class OpencodeAdapter(msgspec.Struct, frozen=True):
         """HTTP beside the TUI: sees nearly all, answers all."""
         return Profile(
             channel="http", interactive=True, resumes=True, answers=True, metered="reported", install=INSTALL,
-            login_hosts=("console.anthropic.com", "auth.openai.com", "chatgpt.com"), processes=("opencode",), sees=SEES, upstream="https://api.anthropic.com", base_variable="ANTHROPIC_BASE_URL",
+            login_hosts=("console.anthropic.com", "auth.openai.com", "chatgpt.com"),
+            processes=("opencode",), sees=SEES, upstream="https://api.anthropic.com", base_variable="ANTHROPIC_BASE_URL",
             keys=tuple(one.key for one in PROVIDERS.values()),
             blind=("a model stream that hangs looks like thinking until the gateway or the silence rule says otherwise",
                    "what a provider without a configured price costs"),

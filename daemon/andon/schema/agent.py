@@ -123,7 +123,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[str, ...] = ()
     """Variables that hold an API key. With one of them set, `gateway = "auto"` means on."""
     login_hosts: tuple[str, ...] = ()
-    """Hosts that a session with a copied login has to reach beside its provider: where tokens are renewed, where such logins work."""
+    """Hosts that a session with a copied login has to reach beside its provider: where it is renewed, and where it works."""
     processes: tuple[str, ...] = ()
     """Names of the agent's own processes, so that they are not taken for its work."""
 
