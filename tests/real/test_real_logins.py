@@ -37,7 +37,8 @@ class Provider(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """One request."""
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        fresh = {"id_token": token(time.time() + 9_000), "access_token": token(time.time() + 9_000), "refresh_token": "rt-renewed-2"}
+        new = token(time.time() + 9_000)
+        fresh = {"id_token": new, "access_token": new, "refresh_token": "rt-renewed-2"}
         renews = self.path == "/oauth/token"
         if renews:
             self.asked.append(body)

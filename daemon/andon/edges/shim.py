@@ -410,7 +410,7 @@ class Shim:
         that forks on and on.
         """
         calm, same, since = 0, set[int](), time.monotonic()
-        if self.walls and self.walls.spare:  # with the walls all of it falls at once
+        if self.walls and (self.walls.spare or self.walls.group):  # with the walls all of it falls at once
             rest = self._rest()
             self.walls.spare.update(one.pid for one in rest if not self._survivor(one))  # the command, whoever inherits it now
             self.killed.update(one.pid for one in rest if self._survivor(one))
@@ -467,13 +467,16 @@ class Shim:
         status = self.status
         signaled = status is not None and os.WIFSIGNALED(status)
         code = os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else None
+        starved = self.walls.starved() if self.walls else 0
+        if starved and status != 0 and not self.error:
+            self.error = f"its memory was used up: the kernel ended {starved} of its processes at the limit of the whole job"
         spent = resource.getrusage(resource.RUSAGE_CHILDREN)  # of all that was reaped, and of whatever those had reaped
         peak = spent.ru_maxrss / (1024 * (1024 if sys.platform == "darwin" else 1))
         content = {
             "code": code, "signal": os.WTERMSIG(status) if status is not None and signaled else None,
             "because": self.because, "error": self.error[:2000], "seconds": round(time.monotonic() - self.begun, 3),
             "killed": len(self.killed), "truncated": bool(self.log and self.log.dropped), "max_rss_mb": round(peak, 1),
-            "cpu_s": round(spent.ru_utime + spent.ru_stime, 3), "sandbox_error": self.sandbox_error[:2000],
+            "cpu_s": round(spent.ru_utime + spent.ru_stime, 3), "sandbox_error": self.sandbox_error[:2000], "starved": starved,
         }
         write_whole(f"{self.folder}/exit.json", json.dumps(content).encode())
         return code if code is not None else 128 + (os.WTERMSIG(status) if status is not None and signaled else 0)

@@ -98,6 +98,8 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True):
     max_rss_mb: float = 0.0
     cpu_s: float = 0.0
     """User and system processor seconds of the command and of all that it left behind; 0: not known."""
+    starved: int = 0
+    """Processes that the kernel ended because the memory of the whole job was used up; only where it has a cgroup of its own."""
     sandbox_error: str = ""
     """Why its walls could not be built, and the mend: it did not run, and `error` says the same."""
 
@@ -109,6 +111,8 @@ class Walls(msgspec.Struct, frozen=True, kw_only=True):
     tool: str = ""
     told: tuple[str, ...] = ()
     """What these walls do not do here, each in one sentence."""
+    whole: tuple[str, ...] = ()
+    """What a cgroup of its own bounds for the job as a whole: `memory`, `processes`. The rest is bounded for each process."""
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):

@@ -122,7 +122,7 @@ def fault_of_exit(attempt: Attempt) -> Fault | None:
         return "limit", "the agent ran into its time limit"
     if attempt.exit_code != 0:
         code = "a signal" if attempt.exit_code is None else f"exit code {attempt.exit_code}"
-        return "crash", f"the agent ended with {code}"
+        return "crash", f"the agent ended with {code}{f': {attempt.exit_error}' if attempt.exit_error else ''}"
     return None
 
 
