@@ -24,7 +24,7 @@ CHOICE = ("use", "command", "args")
 """Keys of an agent that belong together: choosing one of the first two drops what lower layers chose."""
 TIED = ("model", "account", "approve", "upstream", "login", "write_back")
 """Keys that only make sense for one adapter: choosing another than lower layers did drops these too."""
-STATION_KEYS = {"agent": ("agent",), "checks": ("check", "watch"), "when": ("gate",)}
+STATION_KEYS = {"agent": ("agent",), "checks": ("check", "watch"), "when": ("gate",), "hide": ("agent",), "read_only": ("agent",)}
 """Keys of a station that only some kinds have."""
 ORDER = ("default", "person", "repository", "command line")
 """Origins, later ones win."""
@@ -104,6 +104,7 @@ def settings(leaves: Leaves) -> schema.Settings:
     }
     if not lines:
         raise Mistake("no line is configured", where="[lines]", mend="name one: `[lines.build]` with `stations = […]`")
+    _hidden(leaves, file, stations)
     factory = {key: value for key, value in given(file.factory).items() if key in schema.Settings.__struct_fields__}
     return schema.Settings(
         **factory, agents=agents, checks=checks, lines=lines, policy=schema.Policy(**given(file.policy)),
@@ -111,6 +112,20 @@ def settings(leaves: Leaves) -> schema.Settings:
         permissions=schema.Permissions(**given(file.permissions)), queue=_queue(leaves, given(file.queue)),
         sandbox=schema.Walls(**given(file.sandbox)),
     )
+
+
+def _hidden(leaves: Leaves, file: SettingsFile, stations: Mapping[str, schema.Station]) -> None:
+    """Hiding needs walls, and a git directory of the checkout's own: without them it would be a word and no more."""
+    said: list[Path] = [("stations", name, "hide") for name, station in stations.items() if station.hide]
+    said += [("sandbox", "hide")] if given(file.sandbox).get("hide") else []
+    if not said:
+        return
+    if given(file.sandbox).get("level", "none") == "none":
+        what = "paths are to be hidden, but nothing stands between an agent and your files"
+        raise blame(leaves, said[0], what, 'say `level = "strict"` in [sandbox], or remove `hide`')
+    if given(file.checkout).get("isolation") == "worktree":
+        what = "paths are to be hidden, but a linked worktree shows all of the repository's objects"
+        raise blame(leaves, said[0], what, 'say `isolation = "clone"` in [checkout], or remove `hide`')
 
 
 def factory_settings(leaves: Leaves) -> schema.FactorySettings:

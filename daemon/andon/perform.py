@@ -28,6 +28,7 @@ from andon.edges import (
     publish,
     revert,
     salvage,
+    veil,
     withheld,
 )
 from andon.edges.blobs import Blobs
@@ -175,7 +176,8 @@ class Performer:
         if effect.walls.level != "none":
             await self._sign(effect)
             doors = await self._doors(effect, profile, gateway)
-        await asyncio.to_thread(self._lay_out, effect, folder, adapter, env, gateway, doors)
+        seen = await veil.tops(Path(effect.git_dir), effect.base, effect.walls.hide, effect.walls.read_only)
+        await asyncio.to_thread(self._lay_out, effect, folder, adapter, env, gateway, doors, seen)
 
     async def _doors(self, effect: f.StartSession, profile: Profile, gateway: str) -> enclose.Doors:
         """What leads out of the session's walls: to the model gateway, and through the proxy to the hosts that it may reach."""
@@ -220,7 +222,7 @@ class Performer:
             return ""
 
     def _lay_out(self, effect: f.StartSession, folder: Path, adapter: Adapter, env: dict[str, str], gateway: str,
-                 doors: enclose.Doors) -> None:
+                 doors: enclose.Doors, seen: veil.Tops) -> None:
         """Everything on disk that the shim and the agent read."""
         withheld.name(effect.walls.secrets)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -247,7 +249,7 @@ class Performer:
         box, inside = enclose.agent(
             effect.walls, job=folder, checkout=Path(effect.path), home=home, git_dir=effect.git_dir,
             argv=(*launch.argv, *launch.programs, *self._tools.hook[:1], *self._tools.verbs[:1]),
-            env={**kept, **launch.env}, ours=OURS, doors=doors, keys=profile_keys(adapter),
+            env={**kept, **launch.env}, ours=OURS, doors=doors, keys=profile_keys(adapter), seen=seen,
         )
         inside |= launch.env
         jobs.write_job(folder, Job(name=effect.attempt, argv=launch.argv, cwd=effect.path, env=inside, sandbox=box))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from andon.core import sessions
+from andon.core import seen, sessions
 from andon.core.prompt import prompt_for, whole_prompt
 from andon.core.queue import reverts
 from andon.core.queue.standing import slots
@@ -93,7 +93,7 @@ def prepare(state: State, attempt: Attempt) -> f.Effect:
         attempt=attempt.attempt, task=attempt.task, repo=attempt.repo, git_dir=repo.git_dir, path=repo.path, base=attempt.base,
         start=attempt.start, previous=task.previous.commit if task.previous else Oid(""), checkout=repo.settings.checkout,
         port=attempt.port, try_=tries_of(state, attempt.attempt, "prepare-checkout"), rebase=attempt.rebase,
-        structured=repo.settings.queue.structured == "propose",
+        structured=repo.settings.queue.structured == "propose", hide=seen.walls_of(state, attempt).hide,
     )
 
 
@@ -108,7 +108,7 @@ def start(state: State, attempt: Attempt) -> f.Effect | None:
         agent=agent, path=attempt.path, base=attempt.base, port=attempt.port, ports=attempt.ports,
         try_=tries_of(state, attempt.attempt, "start-session"), sitting=attempt.sitting, resume=attempt.resume,
         whole=whole_prompt(task, attempt) if attempt.resume else "", repository=repo.path,
-        git_dir=repo.git_dir, walls=repo.settings.sandbox,
+        git_dir=repo.git_dir, walls=seen.walls_of(state, attempt),
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from andon.edges.sandbox import base_binds, locate, reached, toolchain_binds
+from andon.edges.veil import Tops
 from andon.schema.errors import Mistake
 from andon.schema.jobs import ASKS, CHANNEL, CONTEXT, HOOKS, INBOX, OUTBOX, PROMPT
 from andon.schema.sandbox import LEVELS, Bind, Forward, Level, Limits, Sandbox
@@ -24,6 +25,7 @@ TOOLS = ("sh", "bash", "env", "git", "python3", "node", "npm", "make", "cc")
 """Programs that are looked for on the PATH: what they need exists inside, read-only."""
 PROXY_PORT = 3128
 """Of the job's own loopback, where the proxy seems to listen."""
+NOTHING = Tops()
 WORDS = 200
 """Words of a command that are looked at for programs."""
 
@@ -40,10 +42,12 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def agent(walls: Walls, *, job: Path, checkout: Path, home: Path, git_dir: str, argv: tuple[str, ...], env: Mapping[str, str],
-          ours: Iterable[Path], doors: Doors, keys: Iterable[str] = ()) -> tuple[Sandbox | None, dict[str, str]]:
+          ours: Iterable[Path], doors: Doors, keys: Iterable[str] = (),
+          seen: Tops = NOTHING) -> tuple[Sandbox | None, dict[str, str]]:
     """What stands around an agent's session, and its environment inside. None: no walls are asked for.
 
-    Raises Mistake when the machine gives less than what is asked for.
+    `seen`: the paths of the checkout that it does not see, or only reads. A checkout in which something is hidden has objects of
+    its own: the repository's do not exist inside. Raises Mistake when the machine gives less than what is asked for.
     """
     if walls.level == "none":
         return None, dict(env)
@@ -53,17 +57,17 @@ def agent(walls: Walls, *, job: Path, checkout: Path, home: Path, git_dir: str, 
     for name in (HOOKS, CHANNEL):
         (job / name).touch(mode=0o600)
     binds = [
-        *toolchain(argv, env, walls.level), *(Bind(source=str(path)) for path in ours), *objects_of(Path(git_dir)),
-        Bind(source=str(checkout), write=True), Bind(source=str(home), write=True),
+        *toolchain(argv, env, walls.level), *(Bind(source=str(path)) for path in ours),
+        *(objects_of(Path(git_dir)) if not walls.hide else ()), Bind(source=str(checkout), write=True),
+        *(Bind(source=str(checkout / path), optional=True) for path in seen.read), Bind(source=str(home), write=True),
         *(Bind(source=str(job / name), write=True) for name in (OUTBOX, ASKS, "tmp", HOOKS, CHANNEL)),
         *(Bind(source=str(job / name), optional=True) for name in (INBOX, PROMPT, CONTEXT)),
         *said(walls),
     ]
     forwards, reach = ways_out(walls.network, doors)
     inside = environment(env, walls, keys, job=job, home=home) | reach
-    hidden = tuple(str(checkout / path) for path in walls.hide if not set(path) & set("*?["))
     return Sandbox(
-        level=walls.level, binds=tuple(binds), hide=hidden, home=str(home),
+        level=walls.level, binds=tuple(binds), hide=tuple(str(checkout / path) for path in seen.hidden), home=str(home),
         network="host" if walls.network == "host" else "none", forwards=forwards, limits=limits(walls), nested=True, terminal=True,
     ), inside
 

@@ -83,6 +83,10 @@ class Station(msgspec.Struct, frozen=True, kw_only=True):
     """For `check` and `watch`: names of `[checks]`; empty means all (for `watch`: all that the line proves)."""
     when: str = "policy"
     """For `gate`: `always`, `policy` (ask unless the change is of class ship) or `never`."""
+    hide: tuple[str, ...] = ()
+    """For `agent`: paths that it does not see, beside those of `[sandbox]`."""
+    read_only: tuple[str, ...] = ()
+    """For `agent`: paths that it may read and not change, beside those of `[sandbox]`."""
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,6 +213,8 @@ class Walls(msgspec.Struct, frozen=True, kw_only=True):
     """Further paths that may be written: caches."""
     hide: tuple[str, ...] = ()
     """Paths of the repository that agents do not see: they look empty. Checks and verifiers see them."""
+    read_only: tuple[str, ...] = ()
+    """Paths of the repository that agents may read and not change."""
     devices: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     """Variables of the person's environment that are passed in, beside the usual ones (PATH, LANG, TERM …)."""
