@@ -11,6 +11,7 @@ so a daemon that was killed in the middle looks once more at its start. Digests 
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from andon.schema.errors import Problem
 from andon.schema.ids import AttemptId
 from andon.schema.layout import Layout
 
+MOVES, WINDOW_S = 30, 3_600.0
+"""So often in so many seconds is a login moved for one session; one that goes on changing its copy is left alone then, and told."""
 ROUNDS = 3
 """So often is one login looked at again when the person's file changed in between; the next change of it wakes us anyway."""
 log = logging.getLogger("andon.logins")
@@ -49,6 +52,10 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     told: str = ""
     """What a person should know; empty: all is well."""
     mend: str = ""
+    lost: bool = False
+    """A refresh could not come back: that stays so when the session has ended."""
+    mine: str = ""
+    """Digest of the person's file."""
     moved: tuple[i.LoginMoved, ...] = ()
 
 
@@ -62,13 +69,16 @@ class Logins:
         self._lent: dict[AttemptId, dict[Path, list[str]]] = {}
         self._moved: set[AttemptId] = set()
         self._news = asyncio.Event()
-        self._told: set[str] = set()
+        self._told: dict[str, str | None] = {}
+        """Problems that stand: by the digest of the person's file where a refresh was lost (None: as it is at the next look)."""
+        self._moves: dict[AttemptId, deque[float]] = {}
         self.looks = 0
         """Logins looked at, for tests that count."""
 
     async def run(self) -> None:
         """Until cancelled."""
-        self._told = {key for key in self._loop.state.problems if key.startswith("login:")}
+        self._told = {key: None if "lost" in one.what else "" for key, one in self._loop.state.problems.items()
+                      if key.startswith("login:")}
         self._moved |= {one.attempt for one in self._loop.state.attempts.values() if one.phase == "running"}
         self._news.set()
         async with asyncio.TaskGroup() as group:
@@ -105,6 +115,7 @@ class Logins:
         for place in list(self._lent.get(attempt, {})):
             await self.look(place)
         self._lent.pop(attempt, None)
+        self._moves.pop(attempt, None)
         for folder, who in list(self._folders.items()):
             who.discard(attempt)
             if not who:
@@ -116,20 +127,37 @@ class Logins:
         self.looks += 1
         copies = [self._copy(attempt, name) for attempt, lent in self._lent.items() for name in lent.get(place, ())]
         wanted = [copy for copy in copies if copy is not None]
-        key = f"login:{place}"
+        calm = [copy for copy in wanted if not self._restless(copy.attempt)]
         try:
-            found = await asyncio.to_thread(settle, self._layout, place, wanted)
+            found = await asyncio.to_thread(settle, self._layout, place, calm)
         except OSError as error:
             found = Found(told=f"the login {place} cannot be kept up to date: {error.strerror}", mend="see to that file's folder")
         for moved in found.moved:
             log.info("%s: login %s, %s to %s", moved.attempt, moved.how, moved.before[:12], moved.after[:12])
+            self._moves.setdefault(moved.attempt, deque(maxlen=MOVES)).append(time.monotonic())
             self._loop.give(moved)
+        if not found.told and len(calm) < len(wanted):
+            found = Found(told="a session changes its copy of your login again and again: it is not followed for now",
+                          mend=f"look at the session: andon attach {next(one.attempt for one in wanted if one not in calm)}")
+        self._tell(place, found)
+
+    def _restless(self, attempt: AttemptId) -> bool:
+        """Whether a session's copies were moved as often as they may be."""
+        moves = self._moves.get(attempt)
+        return moves is not None and len(moves) == MOVES and time.monotonic() - moves[0] < WINDOW_S
+
+    def _tell(self, place: Path, found: Found) -> None:
+        """The problem that stands, or its end. A lost refresh is mended by another login of the person's alone."""
+        key = f"login:{place}"
         if found.told:
-            self._told.add(key)
+            self._told[key] = found.mine if found.lost else ""
             self._loop.give(i.TroubleSeen(key=key, problem=Problem(what=found.told, where=str(place), mend=found.mend)))
         elif key in self._told:
-            self._told.discard(key)
-            self._loop.give(i.TroubleGone(key=key))
+            known = self._told[key]
+            self._told[key] = found.mine if known is None else known
+            if known is not None and known != found.mine:
+                del self._told[key]
+                self._loop.give(i.TroubleGone(key=key))
 
     async def _follow(self, attempt: AttemptId) -> None:
         """Watch the copies of a session and the files that they were made of."""
@@ -189,7 +217,8 @@ def settle(layout: Layout, place: Path, copies: list[Copy]) -> Found:
             if winner is None or not _may_replace(layout, place, login, mine):
                 moved += _handed(layout, place, login, mine, seen)
                 what, mend = told or _lost(newer, winner is not None)
-                return Found(told=what, mend=mend, moved=tuple(moved))
+                lost = not told and bool(what)
+                return Found(told=what, mend=mend, lost=lost, mine=files.digest(mine), moved=tuple(moved))
             ends, copy, data = winner
             files.remember(layout, place, files.digest(data))
             if files.swap(real, files.digest(mine), data):

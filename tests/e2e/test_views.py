@@ -21,7 +21,7 @@ kind = "agent"
 hide = ["tests/hidden/**", "**/secret_*"]
 read_only = ["tests/**"]
 [checks.holdback]
-run = "grep -q HOLDBACK tests/hidden/b.txt && grep -q HOLDBACK made/secret_a"
+run = "grep -q HOLD.ACK tests/hidden/b.txt && grep -q HOLD.ACK made/secret_a"
 """
 
 
@@ -42,9 +42,10 @@ def project(path: Path, settings: str = VIEW) -> Path:
 def test_a_builder_does_not_see_what_its_checks_see_and_what_lands_still_has_it(plant: Factory, tmp_path: Path) -> None:
     path = project(tmp_path / "repo")
     repo = plant.register(path)
-    tries = (f"grep -r HOLDBACK . {path}", "git show HEAD:tests/hidden/b.txt", "git show HEAD:made/secret_a",
-             "git cat-file --batch --batch-all-objects | grep -a HOLDBACK", "touch tests/hidden/mine", "echo mine > tests/open.txt",
-             "rm tests/open.txt", "mv tests away", f"git -C {path} show HEAD:tests/hidden/b.txt")
+    shows = ("tests/hidden/b.txt", "made/secret_a")
+    tries = ("grep -r HOLD[B]ACK .", f"grep -r HOLD[B]ACK {path}", *(f"git show HEAD:{one}" for one in shows),
+             "git cat-file --batch --batch-all-objects | grep -a HOLD[B]ACK", "touch tests/hidden/mine",
+             "echo mine > tests/open.txt", "rm tests/open.txt", "mv tests away", f"git -C {path} show HEAD:{shows[0]}")
     script = "\n".join(f"if {one} > /dev/null 2>&1; then echo '{n}' >> made/reached; fi" for n, one in enumerate(tries))
     reads = "cat tests/open.txt > made/read; git status --porcelain > made/status; git log --oneline | wc -l > made/log"
     task = job(plant, repo, f"{reads}\necho none > made/reached\n{script}")
@@ -57,7 +58,9 @@ def test_a_builder_does_not_see_what_its_checks_see_and_what_lands_still_has_it(
 
 
 @pytest.mark.parametrize(("deed", "told"), [
-    ("git update-index --cacheinfo 100644,$(git hash-object -w agent.py),tests/open.txt", "may only read: tests/open.txt"),
+    ("git update-index --cacheinfo 100644,$(git hash-object -w agent.py),tests/open.txt\n"
+     "git update-index --assume-unchanged tests/open.txt",
+     "may only read: tests/open.txt"),
     ("git update-index --cacheinfo 100644,$(git hash-object -w agent.py),tests/hidden/b.txt", "hidden from it: tests/hidden/b.txt"),
     ("echo mine > made/secret_b", "hidden from it: made/secret_b"),
 ])

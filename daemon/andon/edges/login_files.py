@@ -61,8 +61,13 @@ def strange(home: Path, name: str) -> bool:
     """Whether something stands there that is no readable login file: a link, a pipe, a folder, a giant."""
     seen = beneath.facts(home, name)
     if seen is None:
-        return any((home / part).is_symlink() for part in (name, *(str(up) for up in Path(name).parents)) if part != ".")
+        return any(_link(home, part) for part in (*(str(up) for up in Path(name).parents if up.name), name))
     return not stat.S_ISREG(seen.st_mode) or seen.st_size > LIMIT
+
+
+def _link(home: Path, name: str) -> bool:
+    seen = beneath.facts(home, name)
+    return seen is not None and stat.S_ISLNK(seen.st_mode)
 
 
 def hand_in(home: Path, name: str, data: bytes) -> bool:

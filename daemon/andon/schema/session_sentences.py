@@ -91,7 +91,7 @@ def message(event: e.AnyEvent) -> str:
 
 
 def money(event: e.AnyEvent) -> str:
-    """Spending, accounts, the machine, races."""
+    """Spending, accounts and their logins, the machine, races."""
     return _spending(event) or _room(event)
 
 
