@@ -134,7 +134,7 @@ async def test_an_agent_that_changes_its_copy_for_ever_is_left_alone(tmp_path: P
     async with living(desk):
         for n in range(2, 5):
             replace(one, login(n))
-            await wait_for(lambda n=n: desk.mine.read_text() == login(n), what=f"life {n}")
+            await wait_for(lambda n=n: len(desk.of(i.LoginMoved)) == n - 1, what=f"life {n}")
         replace(one, login(9))
         await wait_for(lambda: desk.of(i.TroubleSeen), what="the problem")
         assert desk.mine.read_text() == login(4) and len(desk.of(i.LoginMoved)) == 3
