@@ -171,7 +171,9 @@ def test_the_station_and_the_walls_together_say_what_a_checkout_lacks_and_a_sess
     sim = Sim(lines=lines, sandbox=Walls(level="strict", hide=("c",), read_only=("d",)))
     sim.add()
     assert sim.until(f.PrepareCheckout).hide == ("c", "a/**")
-    walls = sim.until(f.StartSession).walls
+    start = sim.until(f.StartSession)
+    assert "do not change: `d`, `b/**`" in start.prompt and "Not shown to you, and not for you to make: `c`, `a/**`" in start.prompt
+    walls = start.walls
     assert (walls.hide, walls.read_only, walls.level) == (("c", "a/**"), ("d", "b/**"), "strict")
     assert sim.state.repos[next(iter(sim.state.repos))].settings.sandbox.hide == ("c",), "checks see what it hides"
 

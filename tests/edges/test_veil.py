@@ -122,6 +122,22 @@ async def test_an_attempt_that_goes_on_from_another_gets_its_commits_and_nothing
     assert more.refused == "" and more.paths == ("src/a.py",)
 
 
+async def test_what_an_earlier_attempt_carried_elsewhere_is_not_handed_to_the_next(shop: Floor) -> None:
+    """Its snapshot may hold a hidden content at a path that is seen: the next one is offered the snapshot, not that."""
+    leak = gitkit.commit(shop.person, {"src/leak.py": FILES["src/secret_key.py"], "src/b.py": "b = 1\n"}, "leak")
+    gitkit.run(shop.person, "reset", "-q", "--hard", "HEAD~1")
+    made = await checkout.prepare(veiled(shop, previous=leak), shop.layout)
+    place = Path(made.path)
+    assert "HOLDBACK" not in everything(place) and inside(place, "show", "andon/previous:src/b.py").stdout == "b = 1\n"
+
+
+async def test_a_content_that_is_seen_elsewhere_anyway_is_there(shop: Floor) -> None:
+    gitkit.commit(shop.person, {"src/open.py": FILES["src/secret_key.py"]}, "the same, in the open")
+    made = await checkout.prepare(veiled(shop), shop.layout)
+    assert (Path(made.path) / "src/open.py").read_text() == FILES["src/secret_key.py"]
+    assert inside(Path(made.path), "status", "--porcelain").stdout == ""
+
+
 async def test_the_agents_own_configuration_runs_nothing_when_its_work_is_taken(shop: Floor, tmp_path: Path) -> None:
     made = await checkout.prepare(veiled(shop), shop.layout)
     place = Path(made.path)

@@ -103,12 +103,13 @@ def start(state: State, attempt: Attempt) -> f.Effect | None:
     agent = repo.settings.agents.get(attempt.agent)
     if agent is None:
         return None
+    walls = seen.walls_of(state, attempt)
     return f.StartSession(
-        attempt=attempt.attempt, task=attempt.task, repo=attempt.repo, title=task.title, prompt=prompt_for(task, attempt),
+        attempt=attempt.attempt, task=attempt.task, repo=attempt.repo, title=task.title, prompt=prompt_for(task, attempt, walls),
         agent=agent, path=attempt.path, base=attempt.base, port=attempt.port, ports=attempt.ports,
         try_=tries_of(state, attempt.attempt, "start-session"), sitting=attempt.sitting, resume=attempt.resume,
-        whole=whole_prompt(task, attempt) if attempt.resume else "", repository=repo.path,
-        git_dir=repo.git_dir, walls=seen.walls_of(state, attempt),
+        whole=whole_prompt(task, attempt, walls) if attempt.resume else "", repository=repo.path,
+        git_dir=repo.git_dir, walls=walls,
     )
 
 

@@ -66,8 +66,9 @@ def agent(walls: Walls, *, job: Path, checkout: Path, home: Path, git_dir: str, 
     ]
     forwards, reach = ways_out(walls.network, doors)
     inside = environment(env, walls, keys, job=job, home=home) | reach
+    hidden = tuple(str(checkout / path) for path in seen.hidden) if walls.level == "strict" else ()  # else just absent
     return Sandbox(
-        level=walls.level, binds=tuple(binds), hide=tuple(str(checkout / path) for path in seen.hidden), home=str(home),
+        level=walls.level, binds=tuple(binds), hide=hidden, home=str(home),
         network="host" if walls.network == "host" else "none", forwards=forwards, limits=limits(walls), nested=True, terminal=True,
     ), inside
 
