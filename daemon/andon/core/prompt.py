@@ -3,6 +3,8 @@
 from andon.core.state import Attempt, Task
 from andon.schema.settings import Walls
 
+OPEN = Walls()
+"""Nothing is hidden and nothing protected."""
 RULES = """\
 ## How to hand in
 
@@ -13,7 +15,7 @@ RULES = """\
 {scope}"""
 
 
-def prompt_for(task: Task, attempt: Attempt, walls: Walls = Walls()) -> str:
+def prompt_for(task: Task, attempt: Attempt, walls: Walls = OPEN) -> str:
     """The prompt of one sitting as markdown. A conversation that is gone on with knows all but the last part."""
     return f"{started_again(attempt)}\n" if attempt.resume and attempt.resume_note else whole_prompt(task, attempt, walls)
 
@@ -57,7 +59,7 @@ def sight(walls: Walls) -> str:
     return said
 
 
-def whole_prompt(task: Task, attempt: Attempt, walls: Walls = Walls()) -> str:
+def whole_prompt(task: Task, attempt: Attempt, walls: Walls = OPEN) -> str:
     """Everything that an agent needs to know that was never told of the task."""
     scope = f"- Change only these paths: {', '.join(f'`{path}`' for path in task.paths)}.\n" if task.paths else ""
     scope += sight(walls)
