@@ -30,6 +30,8 @@ from andon.schema.layout import Layout
 
 MOVES, WINDOW_S = 30, 3_600.0
 """So often in so many seconds is a login moved for one session; one that goes on changing its copy is left alone then, and told."""
+AGAIN_S = 0.25
+"""After so long is looked again at what seems to be no login: a program may have been in the middle of writing it."""
 ROUNDS = 3
 """So often is one login looked at again when the person's file changed in between; the next change of it wakes us anyway."""
 log = logging.getLogger("andon.logins")
@@ -130,6 +132,9 @@ class Logins:
         calm = [copy for copy in wanted if not self._restless(copy.attempt)]
         try:
             found = await asyncio.to_thread(settle, self._layout, place, calm)
+            if found.told and not found.lost and not found.moved:  # it may have been half written
+                await asyncio.sleep(AGAIN_S)
+                found = await asyncio.to_thread(settle, self._layout, place, calm)
         except OSError as error:
             found = Found(told=f"the login {place} cannot be kept up to date: {error.strerror}", mend="see to that file's folder")
         for moved in found.moved:

@@ -60,6 +60,16 @@ def test_what_the_kernel_ended_is_counted(tmp_path: Path) -> None:
     assert (group.starved(), group.crowded()) == (2, 7) and Group(str(tmp_path / "none"), frozenset()).starved() == 0
 
 
+def test_what_a_killed_shim_left_is_swept_and_a_living_ones_is_not(paper: Path) -> None:
+    dead = subprocess.Popen(("true",))
+    dead.wait()
+    (paper / f"andon-job-T1.1-{dead.pid}").mkdir()
+    (paper / f"andon-job-T2.1-{os.getppid()}").mkdir()
+    group = made("T3.1", str(paper))
+    assert group is not None and {path.name for path in paper.glob("andon-job-*")} == {
+        f"andon-job-T2.1-{os.getppid()}", f"andon-job-T3.1-{os.getpid()}"}
+
+
 def test_a_kill_that_the_kernel_refuses_is_no_success(tmp_path: Path) -> None:
     assert not Group(str(tmp_path / "none"), frozenset()).kill()
 

@@ -6,16 +6,17 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 import andon.logins as broker
 from andon.edges import login_files
-from andon.logins import Logins
+from andon.logins import Logins, settle
 from andon.schema import events as e, inputs as i
 from andon.schema.ids import AttemptId, RepoId
 from andon.schema.layout import Layout
-from andon.schema.settings import AgentSettings
+from andon.schema.settings import AgentSettings, Settings
 from support import wait_for
 
 NAME = ".agent/auth.json"
@@ -148,3 +149,28 @@ async def test_consent_that_is_taken_back_counts_at_once(tmp_path: Path) -> None
         replace(one, login(2))
         await wait_for(lambda: desk.of(i.TroubleSeen), what="the problem")
         assert desk.mine.read_text() == login(1)
+
+
+async def test_a_file_that_is_half_written_is_no_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk(tmp_path)
+    one = desk.lend("T1.1")
+    seen: list[broker.Found] = []
+
+    def watched(*given: Any) -> broker.Found:
+        seen.append(settle(*given))
+        return seen[-1]
+
+    monkeypatch.setattr(broker, "settle", watched)
+    async with living(desk):
+        whole = login(2)
+        one.write_text(whole[:20])
+        await wait_for(lambda: seen and seen[-1].told, what="a look in the middle")
+        one.write_text(whole)
+        await wait_for(lambda: desk.mine.read_text() == whole, what="the renewed login")
+    assert not desk.of(i.TroubleSeen)
+
+
+def test_writing_back_is_a_part_of_what_a_person_trusts() -> None:
+    with_it, without = (Settings(agents={"a": AgentSettings(name="a", use="codex", login="copy", write_back=on)}).commands()
+                        for on in (True, False))
+    assert with_it == ("agent a: codex login=copy write_back=yes",) and without == ("agent a: codex login=copy",)

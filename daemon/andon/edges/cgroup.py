@@ -1,4 +1,4 @@
-# ruff: noqa: PTH102, PTH106, PTH110, PTH119, PTH120, PTH123
+# ruff: noqa: PTH102, PTH106, PTH110, PTH119, PTH120, PTH123, PTH208
 """A cgroup (v2) of one job's own, where that was delegated to us; stdlib only (the shim uses it); it must never take what was not.
 
 Theory of operation. A service manager marks the cgroup of a unit with `Delegate=` by an extended attribute: only such a one, ours,
@@ -16,6 +16,8 @@ import time
 
 REST = "andon-rest"
 """The leaf in which everybody lives who is no job."""
+JOB = "andon-job-"
+"""How a job's name begins; it ends with the pid of its shim."""
 MARKS = ("user.delegate", "trusted.delegate")
 """How systemd says that a cgroup is its unit's own to divide (the first since release 251, the second to root alone)."""
 WANTED = ("memory", "pids")
@@ -88,13 +90,25 @@ def made(name: str, base: str = "") -> Group | None:
     base = base or delegated()
     if not base:
         return None
+    sweep(base)
     got = divided(base)
-    path = f"{base}/andon-job-{name}-{os.getpid()}"
+    path = f"{base}/{JOB}{name}-{os.getpid()}"
     try:
         os.mkdir(path)
     except OSError:
         return None
     return Group(path, got)
+
+
+def sweep(base: str) -> None:
+    """Remove what shims that were killed left: cgroups whose maker is gone, if nobody is in them."""
+    try:
+        names = [one for one in os.listdir(base) if one.startswith(JOB)]
+    except OSError:
+        return
+    for name in names:
+        if not os.path.exists(f"/proc/{name.rpartition('-')[2]}"):
+            Group(f"{base}/{name}", frozenset()).remove()
 
 
 def divided(base: str) -> frozenset[str]:
