@@ -131,7 +131,7 @@ def test_a_stop_leaves_no_process_and_is_quick(given: Path, tmp_path: Path, leve
     took = time.monotonic() - begun
     assert shim.wait(10) is not None and not survivors(tmp_path) and not group.exists()
     print(f"stop of {level}: {took * 1000:.1f} ms")
-    assert took < 0.5, took  # see BENCHMARKS.md for a quiet machine
+    assert took < 0.25, took  # 12 to 16 ms on two busy cores
     assert ended(job).because == "stopped"
 
 

@@ -50,6 +50,10 @@ class Group:
         with open(f"{self.path}/cgroup.procs", "w", encoding="ascii") as file:
             file.write("0")
 
+    def members(self) -> set[int]:
+        """Who is in it now."""
+        return {int(pid) for pid in read(f"{self.path}/cgroup.procs").split() if pid.isdigit()}
+
     def kill(self) -> bool:
         """End everybody in it; whether nobody was left in time."""
         if not write(f"{self.path}/cgroup.kill", "1"):

@@ -333,6 +333,8 @@ class Shim:
             return
         self.because = because
         self.kill_at = time.monotonic() + self.grace
+        if not self.grace:
+            return
         for process in descendants(os.getpid()):
             if process.pid not in self._spare():
                 send(process, signal.SIGTERM)
@@ -410,7 +412,10 @@ class Shim:
         that forks on and on.
         """
         calm, same, since = 0, set[int](), time.monotonic()
-        if self.walls and (self.walls.spare or self.walls.group):  # with the walls all of it falls at once
+        if self.walls and self.walls.group:  # one write, and nobody is looked for before it
+            self.killed.update(self.walls.brood(self.child))
+            self.walls.fall()
+        elif self.walls and self.walls.spare:  # with the walls all of it falls at once
             rest = self._rest()
             self.walls.spare.update(one.pid for one in rest if not self._survivor(one))  # the command, whoever inherits it now
             self.killed.update(one.pid for one in rest if self._survivor(one))

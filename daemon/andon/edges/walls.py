@@ -84,6 +84,11 @@ class Walls:
         if self.group:
             self.group.kill()
 
+    def brood(self, child: int) -> set[int]:
+        """Of a job with a cgroup: everybody in it but the walls and the command itself."""
+        command = {one for starter in self.starters for one in offspring(starter)} | {child, *self.spare}
+        return self.group.members() - command if self.group else set()
+
     def starved(self) -> int:
         """How many processes the kernel ended because the whole job's memory was used up. It is over: its cgroup goes."""
         if self.group is None:
