@@ -23,6 +23,7 @@ from andon.edges import (
     jobs,
     landing,
     login_files,
+    marker,
     merging,
     mirror,
     publish,
@@ -164,7 +165,13 @@ class Performer:
         return i.SessionStarted(attempt=effect.attempt, pid=started.pid, ticks=started.ticks, boot=started.boot, session=name)
 
     async def _write_job(self, effect: f.StartSession, folder: Path) -> None:
-        """The job directory with prompt, context and the exact command; the session's home with what its adapter seeds."""
+        """The job directory with prompt, context and the exact command; the session's home with what its adapter seeds.
+
+        What is hidden from a session is what its checkout was made without: settings that changed since count for the next one.
+        """
+        made = await asyncio.to_thread(marker.ours, Path(effect.path), self._layout)
+        if made is not None and made.hide != effect.walls.hide:
+            effect = msgspec.structs.replace(effect, walls=msgspec.structs.replace(effect.walls, hide=made.hide))
         env = attempt_env(
             self._layout, attempt=effect.attempt, task=effect.task, path=Path(effect.path), port=effect.port, ports=effect.ports,
         )

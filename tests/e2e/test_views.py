@@ -83,3 +83,15 @@ def test_who_judges_does_not_see_the_builders_prompt_and_home(plant: Factory, tm
     task = job(plant, repo, "echo x > made/n0")
     plant.until_state(task, "done", "failed", "waiting", deadline=60)
     assert plant.task(task).state == "done" and (plant.layout.jobs / "T1.1" / "prompt.md").exists()
+
+
+@pytest.mark.skipif(reached("partial").level == "none", reason="no Landlock")
+def test_without_namespaces_what_is_hidden_is_not_there_either(plant: Factory, tmp_path: Path) -> None:
+    path = project(tmp_path / "repo", VIEW.replace('"strict"', '"partial"'))
+    repo = plant.register(path)
+    tries = ("grep -r HOLD[B]ACK .", f"cat {path}/tests/hidden/b.txt", f"git -C {path} log", "git show HEAD:tests/hidden/b.txt",
+             "git cat-file --batch --batch-all-objects | grep -a HOLD[B]ACK")
+    script = "\n".join(f"if {one} > /dev/null 2>&1; then echo '{n}' >> made/reached; fi" for n, one in enumerate(tries))
+    task = job(plant, repo, f"echo none > made/reached\n{script}")
+    plant.until_state(task, "done", "failed", "waiting", deadline=60)
+    assert plant.task(task).state == "done" and git(path, "show", "refs/andon/trunk/main:made/reached") == "none"
