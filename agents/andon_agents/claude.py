@@ -74,6 +74,7 @@ class ClaudeAdapter(msgspec.Struct, frozen=True):
             channel="hooks", interactive=True, resumes=True, answers=True, metered="reported", install=INSTALL,
             processes=("claude",), hosts=("downloads.claude.ai", "github.com"),
             upstream="https://api.anthropic.com", base_variable="ANTHROPIC_BASE_URL", keys=KEYS,
+            login_hosts=("platform.claude.com", "console.anthropic.com"),
             sees=("began", "turn-began", "took", "tool-began", "tool-ended", "permission-wanted", "answer-wanted", "ask-settled",
                   "retrying", "spoke", "turn-ended", "turn-failed", "compacting", "helper", "usage", "ended"),
             blind=("a model call that is tried again says so only through the gateway or in JSON output",

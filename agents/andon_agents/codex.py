@@ -55,6 +55,7 @@ class CodexAdapter(msgspec.Struct, frozen=True):
         return Profile(
             channel="app-server", interactive=True, sees=SEES, blind=BLIND, resumes=True, answers=True, metered="reported",
             install=home.INSTALL, upstream=home.UPSTREAM, base_variable=home.BASE, keys=(home.KEY,),
+            login_hosts=("auth.openai.com", "chatgpt.com"),
             processes=("codex", "codex-code-mode", "codex-code-mode-host"),
             hosts=("github.com", "api.github.com", "raw.githubusercontent.com", "chatgpt.com"),
         )

@@ -77,6 +77,8 @@ class HookedAdapter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     keys: tuple[str, ...] = ()
     login_files: tuple[str, ...] = ()
     """Below the person's home; copied to the same place below the private one."""
+    login_hosts: tuple[str, ...] = ()
+    """Where such a login is renewed and works, beside `upstream`."""
     upstream: str = ""
     base_variable: str = ""
     gateway: dict[str, str] = {}
@@ -125,6 +127,7 @@ class HookedAdapter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         """What its events give."""
         sees = {_SEES.get(meaning, meaning) for meaning in self.events.values()}
         return Profile(channel="hooks", interactive=True, resumes=bool(self.resume), answers=self.answers, install=self.install,
+                       login_hosts=self.login_hosts,
                        upstream=self.upstream, base_variable=self.base_variable, keys=self.gateway_needs or self.keys,
                        metered="gateway" if self.gateway else "unmetered", blind=self.blind, processes=self.processes,
                        sees=tuple(sorted(sees | ({"ask-settled"} if self.answers else set()))))

@@ -60,6 +60,7 @@ class OpencodeAdapter(msgspec.Struct, frozen=True):
         return Profile(
             channel="http", interactive=True, resumes=True, answers=True, metered="reported", install=INSTALL,
             processes=("opencode",), hosts=("registry.npmjs.org",), sees=SEES,
+            login_hosts=("console.anthropic.com", "auth.openai.com", "chatgpt.com"),
             upstream="https://api.anthropic.com", base_variable="ANTHROPIC_BASE_URL",
             keys=tuple(one.key for one in PROVIDERS.values()),
             blind=("a model stream that hangs looks like thinking until the gateway or the silence rule says otherwise",

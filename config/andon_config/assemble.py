@@ -24,9 +24,9 @@ CHOICE = ("use", "command", "args")
 """Keys of an agent that belong together: choosing one of the first two drops what lower layers chose."""
 COMMANDED = ("command", "acp")
 """What takes a command: any program, or one that speaks the Agent Client Protocol."""
-TIED = ("model", "account", "approve", "upstream", "login")
+TIED = ("model", "account", "approve", "upstream", "login", "write_back")
 """Keys that only make sense for one adapter: choosing another than lower layers did drops these too."""
-STATION_KEYS = {"agent": ("agent",), "checks": ("check", "watch"), "when": ("gate",)}
+STATION_KEYS = {"agent": ("agent",), "checks": ("check", "watch"), "when": ("gate",), "hide": ("agent",), "read_only": ("agent",)}
 """Keys of a station that only some kinds have."""
 ORDER = ("default", "person", "repository", "command line")
 """Origins, later ones win."""
@@ -106,6 +106,7 @@ def settings(leaves: Leaves) -> schema.Settings:
     }
     if not lines:
         raise Mistake("no line is configured", where="[lines]", mend="name one: `[lines.build]` with `stations = […]`")
+    _hidden(leaves, file, stations)
     factory = {key: value for key, value in given(file.factory).items() if key in schema.Settings.__struct_fields__}
     return schema.Settings(
         **factory, agents=agents, checks=checks, lines=lines, policy=schema.Policy(**given(file.policy)),
@@ -121,6 +122,20 @@ def _sandbox(leaves: Leaves, said: dict[str, Any], isolation: object) -> schema.
         what = 'with `isolation = "worktree"` agents share the repository\'s own git directory, which no walls can protect'
         raise blame(leaves, ("sandbox", "level"), what, 'say `isolation = "clone"` under [checkout], or leave `level` out')
     return schema.Walls(**said)
+
+
+def _hidden(leaves: Leaves, file: SettingsFile, stations: Mapping[str, schema.Station]) -> None:
+    """Hiding needs walls, and a git directory of the checkout's own: without them it would be a word and no more."""
+    said: list[Path] = [("stations", name, "hide") for name, station in stations.items() if station.hide]
+    said += [("sandbox", "hide")] if given(file.sandbox).get("hide") else []
+    if not said:
+        return
+    if given(file.sandbox).get("level") == "none":
+        what = "paths are to be hidden, but nothing stands between an agent and your files"
+        raise blame(leaves, said[0], what, 'say `level = "strict"` in [sandbox], or remove `hide`')
+    if given(file.checkout).get("isolation") == "worktree":
+        what = "paths are to be hidden, but a linked worktree shows all of the repository's objects"
+        raise blame(leaves, said[0], what, 'say `isolation = "clone"` in [checkout], or remove `hide`')
 
 
 def factory_settings(leaves: Leaves) -> schema.FactorySettings:
@@ -180,6 +195,9 @@ def _agent(leaves: Leaves, name: str, said: dict[str, Any]) -> dict[str, Any]:
     if use not in COMMANDED and said.get("command"):
         what = f"agent `{name}` says both `use = \"{use}\"` and a command of its own"
         raise blame(leaves, (*path, "command"), what, "keep one of the two; arguments for an adapter go into `args`")
+    if said.get("write_back") and said.get("login") != "copy":
+        what = f"agent `{name}` is to write a login back that it is not given"
+        raise blame(leaves, (*path, "write_back"), what, 'give it `login = "copy"`, or remove `write_back`')
     if "prices" in said:
         said["prices"] = {model: _price(leaves, name, model, given(table)) for model, table in said["prices"].items()}
     return {**said, "use": use}

@@ -128,6 +128,8 @@ class AgentTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """The provider's base address behind the gateway; empty: the agent's own variable, else its provider's."""
     login: Literal["none", "copy"] | UnsetType = UNSET
     """copy: the person's own login of this agent is copied into each session's private home; none: an API key only."""
+    write_back: bool | UnsetType = UNSET
+    """With login = "copy": a login that a session renewed is written back to your own file, so that yours goes on."""
     usd_day: Dollars | UnsetType = UNSET
     """What this agent may spend a day in this repository; 0 for no limit of its own."""
     reserve_usd: Dollars | UnsetType = UNSET
@@ -177,6 +179,10 @@ class StationTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """For kind check and watch: names of [checks]; empty means all, for watch all that the line proves."""
     when: Literal["always", "policy", "never"] | UnsetType = UNSET
     """For kind gate: ask always, never, or unless the change is of class ship."""
+    hide: tuple[Glob, ...] | UnsetType = UNSET
+    """For kind agent: paths of the repository that it does not see, in files and in git; checks see them."""
+    read_only: tuple[Glob, ...] | UnsetType = UNSET
+    """For kind agent: paths that it may read; a change that touches one goes back to it."""
 
 
 class PolicyTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -318,7 +324,9 @@ class SandboxTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     write: tuple[Line, ...] | UnsetType = UNSET
     """Further paths that may be written: caches."""
     hide: tuple[Glob, ...] | UnsetType = UNSET
-    """Paths of the repository that look empty to agents, and not to checks."""
+    """Paths of the repository that no agent sees, in files and in git; checks see them."""
+    read_only: tuple[Glob, ...] | UnsetType = UNSET
+    """Paths that agents may read; a change that touches one goes back to its agent."""
     devices: tuple[Line, ...] | UnsetType = UNSET
     """Devices that exist inside: "/dev/kvm"."""
     env: tuple[Variable, ...] | UnsetType = UNSET

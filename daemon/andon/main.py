@@ -40,6 +40,7 @@ from andon.edges.watch import Watch
 from andon.eyes import Eyes
 from andon.forecasting import Forecasting
 from andon.housekeeping import keep_house
+from andon.logins import Logins
 from andon.loop import Loop
 from andon.office import Office
 from andon.perform import Performer, Tools
@@ -178,8 +179,8 @@ class Daemon:
             server = Server(layout, office, inherited=self._manager.socket_at(layout.socket))
             loop.perform = performer.perform
             machine = Machine(layout.home, lambda: loop.state.factory.admission, loop.give)
-            forecasting = Forecasting(layout, loop)
-            loop.on_recorded = lambda events: self._recorded(events, eyes, supervisor, machine, forecasting, group)
+            forecasting, logins = Forecasting(layout, loop), Logins(layout, loop)
+            loop.on_recorded = lambda events: self._recorded(events, eyes, supervisor, machine, forecasting, logins, group)
             if loop.problem is None:
                 await asyncio.to_thread(blobs.sweep)
                 await self._wake(loop, office, performer, tmux)
@@ -194,6 +195,7 @@ class Daemon:
                 tasks.append(group.create_task(supervise("machine", machine.relook), name="machine"))
                 tasks.append(group.create_task(supervise("forecast", forecasting.run), name="forecast"))
                 tasks.append(group.create_task(supervise("gateway", gateway.run), name="gateway"))
+                tasks.append(group.create_task(supervise("logins", logins.run), name="logins"))
                 tasks.append(group.create_task(keep_house(loop, layout, blobs), name="housekeeping"))
                 tasks.append(group.create_task(self._look(loop, office, eyes), name="look"))
             told = f"{loop.mode}, {state.seq} events, {len(state.open)} open tasks"
@@ -235,11 +237,12 @@ class Daemon:
             await eyes.mirror_again(repo)
 
     def _recorded(self, events: list[e.Event], eyes: Eyes, supervisor: Supervisor, machine: Machine,
-                  forecasting: Forecasting, group: asyncio.TaskGroup) -> None:
+                  forecasting: Forecasting, logins: Logins, group: asyncio.TaskGroup) -> None:
         """What became durable: a moved target may bring other settings with it."""
         eyes.recorded(events)
         supervisor.recorded(events)
         forecasting.recorded(events)
+        logins.recorded(events)
         if any(isinstance(event, STARTING) for event in events):
             machine.looked()
         for event in events:

@@ -22,12 +22,15 @@ from andon.edges import (
     homes,
     jobs,
     landing,
+    login_files,
+    marker,
     merging,
     mirror,
     publish,
     revert,
     salvage,
     sandbox,
+    veil,
     withheld,
 )
 from andon.edges.baits import Place
@@ -170,7 +173,13 @@ class Performer:
                                 walls=await jobs.await_walls(folder))
 
     async def _write_job(self, effect: f.StartSession, folder: Path) -> None:
-        """The job directory with prompt, context and the exact command; the session's home with what its adapter seeds."""
+        """The job directory with prompt, context and the exact command; the session's home with what its adapter seeds.
+
+        What is hidden from a session is what its checkout was made without: settings that changed since count for the next one.
+        """
+        made = await asyncio.to_thread(marker.ours, Path(effect.path), self._layout)
+        if made is not None and made.hide != effect.walls.hide:
+            effect = msgspec.structs.replace(effect, walls=msgspec.structs.replace(effect.walls, hide=made.hide))
         env = attempt_env(
             self._layout, attempt=effect.attempt, task=effect.task, path=Path(effect.path), port=effect.port, ports=effect.ports,
         )
@@ -184,7 +193,8 @@ class Performer:
         if level != "none":
             await self._sign(effect)
             doors = await self._doors(effect, profile, gateway)
-        await asyncio.to_thread(self._lay_out, effect, folder, adapter, env, gateway, doors)
+        seen = await veil.tops(Path(effect.git_dir), effect.base, effect.walls.hide, effect.walls.read_only)
+        await asyncio.to_thread(self._lay_out, effect, folder, adapter, env, gateway, doors, seen)
 
     async def _settle(self, walls: Walls) -> Level:
         """The level at which a job of these settings starts now; what the machine gives is told when it is another than before.
@@ -217,8 +227,9 @@ class Performer:
         if walls.network == "allow-list":
             upstream = urlsplit(effect.agent.upstream or profile.upstream)
             provider = (upstream.netloc,) if upstream.hostname and not gateway else ()
-            egress = msgspec.structs.replace(allowed((*walls.hosts, *provider), walls.registries), own=profile.hosts)
-            proxy = str(await self._gateway.egress(effect.attempt, egress))
+            renewed = profile.login_hosts if effect.agent.login == "copy" else ()
+            reachable = allowed((*walls.hosts, *provider, *renewed), walls.registries)
+            proxy = str(await self._gateway.egress(effect.attempt, msgspec.structs.replace(reachable, own=profile.hosts)))
         port = urlsplit(gateway).port if gateway else None
         return enclose.Doors(proxy=proxy, gateway=str(self._gateway.models) if port else "", gateway_port=port or 0)
 
@@ -254,7 +265,7 @@ class Performer:
             return ""
 
     def _lay_out(self, effect: f.StartSession, folder: Path, adapter: Adapter, env: dict[str, str], gateway: str,
-                 doors: enclose.Doors) -> None:
+                 doors: enclose.Doors, seen: veil.Tops) -> None:
         """Everything on disk that the shim and the agent read."""
         withheld.name(effect.walls.secrets)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -274,6 +285,9 @@ class Performer:
             homes.lay(home, launch.seeds, copies=effect.agent.login == "copy") if launch.seeds else None
         except Mistake as mistake:
             raise Refusal(mistake.problem) from mistake
+        if effect.agent.login == "copy":
+            lent = tuple((seed.path, seed.copy) for seed in launch.seeds if seed.copy)
+            login_files.note(self._layout, folder, home, lent)
         (folder / ASKS).mkdir(exist_ok=True, mode=0o700)
         (folder / FACTS).write_bytes(msgspec.json.encode(facts_of(launch, adapter, effect.resume)))
         kept = {key: value for key, value in env.items() if key not in launch.drop}
@@ -282,7 +296,7 @@ class Performer:
             git_dir=effect.git_dir,
             argv=(*launch.argv, *launch.programs, *self._tools.hook[:1], *self._tools.verbs[:1]),
             env={**kept, **launch.env}, ours=OURS, doors=doors, keys=profile_keys(adapter), port=launch.port,
-            shares=launch.shares,
+            shares=launch.shares, seen=seen,
             place=Place(job=folder, home=home, person=Path.home(), state=self._layout.home, repository=Path(effect.repository),
                         sockets=(self._layout.socket, self._layout.tmux_socket)),
         )

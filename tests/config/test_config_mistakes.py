@@ -37,6 +37,21 @@ WRONG: dict[str, tuple[str | bytes, str, str, str]] = {
         "[budget]\ntask = { attemps = 3 }\n", "unknown key `budget.task.attemps`", "2", "`attempts`",
     ),
     "an unknown dotted key": ("budget.task.hours = 3\n", "unknown key `budget.task.hours`", "1", "known here: attempts"),
+    "hiding without walls": (
+        '[sandbox]\nhide = ["x/**"]\n', "nothing stands between an agent and your files", "2", 'level = "strict"',
+    ),
+    "hiding at a station without walls": (
+        '[stations.build]\nkind = "agent"\nhide = ["x/**"]\n', "nothing stands between", "3", 'level = "strict"',
+    ),
+    "hiding in a linked worktree": (
+        '[sandbox]\nlevel = "strict"\nhide = ["x"]\n[checkout]\nisolation = "worktree"\n', "a linked worktree shows", "3", "clone",
+    ),
+    "hiding from a check": (
+        '[stations.check]\nkind = "check"\nhide = ["x"]\n', "is of kind check, which has no `hide`", "3", "agent",
+    ),
+    "a login to write back that is not given": (
+        '[agents.fast]\nuse = "codex"\nwrite_back = true\n', "write a login back that it is not given", "3", 'login = "copy"',
+    ),
     "a string for a number": ('[factory]\nwip = "6"\n', '`factory.wip` is "6", but must be a whole number', "2", "make it"),
     "true for a number": ("[factory]\nwip = true\n", "`factory.wip` is true, but must be a whole number", "2", ""),
     "a fraction for a whole number": ("[factory]\nwip = 1.5\n", "must be a whole number", "2", ""),

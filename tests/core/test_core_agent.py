@@ -2,14 +2,15 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from andon.schema import effects as f, events as e, inputs as i
 from andon.schema.ids import AttemptId, Oid
 from andon.schema.jobs import Exit, Said
-from andon.schema.settings import Policy
+from andon.schema.settings import Line, Policy, Station, Walls
 from core.playbook import Given, like
-from core.sim import Sim, oid
+from core.sim import STATIONS, Sim, oid
 
 A = AttemptId("T1.1")
 FOREIGN = oid("c", "another task")
@@ -149,6 +150,52 @@ def test_more_paths_than_were_read_cannot_be_within_a_scope() -> None:
     work = ready_to_read(sim, paths=("src/**",))
     sim.give(sim.honest_work(work, paths_total=900))
     assert "more than can be compared" in sim.attempt().outcome
+
+
+@pytest.mark.parametrize(("paths", "told"), [
+    (("src/a.py", "tests/hidden/x"), "hidden from it: tests/hidden/x"), (("tests/open.py",), "may only read: tests/open.py"),
+    (("docs/secret",), "hidden from it: docs/secret"),
+])
+def test_a_change_at_a_path_that_its_station_does_not_give_it_is_refused(paths: tuple[str, ...], told: str) -> None:
+    build = Station(name="build", kind="agent", hide=("tests/hidden/**",), read_only=("tests/**",))
+    lines = {"build": Line(name="build", stations=(build, *STATIONS[1:]))}
+    sim = Sim(lines=lines, sandbox=Walls(level="strict", hide=("docs/secret",)))
+    work = ready_to_read(sim)
+    sim.give(sim.honest_work(work, paths=paths))
+    assert told in sim.attempt().outcome
+
+
+def test_the_station_and_the_walls_together_say_what_a_checkout_lacks_and_a_session_sees() -> None:
+    build = Station(name="build", kind="agent", hide=("a/**",), read_only=("b/**",))
+    lines = {"build": Line(name="build", stations=(build, *STATIONS[1:]))}
+    sim = Sim(lines=lines, sandbox=Walls(level="strict", hide=("c",), read_only=("d",)))
+    sim.add()
+    assert sim.until(f.PrepareCheckout).hide == ("c", "a/**")
+    start = sim.until(f.StartSession)
+    assert "do not change: `d`, `b/**`" in start.prompt and "Not shown to you, and not for you to make: `c`, `a/**`" in start.prompt
+    walls = start.walls
+    assert (walls.hide, walls.read_only, walls.level) == (("c", "a/**"), ("d", "b/**"), "strict")
+    assert sim.state.repos[next(iter(sim.state.repos))].settings.sandbox.hide == ("c",), "checks see what it hides"
+
+
+def test_an_agent_whose_memory_was_used_up_fails_with_that_cause() -> None:
+    sim = Sim()
+    sim.exit = lambda effect: i.SessionEnded(attempt=effect.attempt, exit=Exit(code=1, starved=1, error="its memory was used up"))
+    sim.add()
+    work = sim.until(f.ImportWork)
+    sim.give(sim.honest_work(work))
+    assert "exit code 1: its memory was used up" in sim.attempt().outcome
+
+
+def test_a_login_that_moved_is_told_by_digest_and_changes_nothing() -> None:
+    sim = Sim()
+    sim.add()
+    sim.until(f.WatchSession)
+    before = sim.state
+    moved = i.LoginMoved(attempt=A, file="/home/me/.codex/auth.json", how="written-back", before="a" * 64, after="b" * 64, until=7)
+    assert [type(event) for event in sim.give(moved)] == [e.LoginRefreshed]
+    assert sim.state.attempts == before.attempts
+    assert not sim.give(msgspec.structs.replace(moved, attempt=AttemptId("T9.9")))
 
 
 def test_a_stale_fencing_token_changes_nothing() -> None:

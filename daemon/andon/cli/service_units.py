@@ -88,7 +88,10 @@ WantedBy=sockets.target
 
 
 def terminals(around: Around) -> str:
-    """The agents' tmux server, in a unit of its own: stopping the daemon does not touch it. One that runs already is adopted."""
+    """The agents' tmux server, in a unit of its own: stopping the daemon does not touch it. One that runs already is adopted.
+
+    Its cgroup is delegated, so that each session gets one of its own, with limits on the whole of it.
+    """
     layout, env = around.layout, around.env
     tmux = f"{word(around.tmux)} -u -S {word(str(layout.tmux_socket))}"
     kept = {key: env[key] for key in ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TMPDIR") if env.get(key)}
@@ -103,6 +106,7 @@ ConditionPathExists={plain(str(layout.tmux_config))}
 Type=forking
 GuessMainPID=no
 ExecCondition=/bin/sh -c '! "$$@" 2>/dev/null' sh {tmux} has-session -t =hub
+Delegate=yes
 ExecStart=/usr/bin/env -i {clean} {tmux} -f {word(str(layout.tmux_config))} new-session -d -s hub -x 80 -y 24 cat
 UMask={around.umask:04o}
 LimitCORE=0

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from andon.core import sessions, walls
+from andon.core import seen, sessions, walls
 from andon.core.prompt import prompt_for, whole_prompt
 from andon.core.queue import reverts
 from andon.core.queue.standing import slots
@@ -94,6 +94,7 @@ def prepare(state: State, attempt: Attempt) -> f.Effect:
         start=attempt.start, previous=task.previous.commit if task.previous else Oid(""), checkout=repo.settings.checkout,
         port=attempt.port, try_=tries_of(state, attempt.attempt, "prepare-checkout"), rebase=attempt.rebase,
         structured=repo.settings.queue.structured == "propose", walls=walls.of_agents(repo),
+        hide=seen.walls_of(state, attempt).hide,
     )
 
 
@@ -103,12 +104,13 @@ def start(state: State, attempt: Attempt) -> f.Effect | None:
     agent = repo.settings.agents.get(attempt.agent)
     if agent is None:
         return None
+    around = seen.walls_of(state, attempt)
     return f.StartSession(
-        attempt=attempt.attempt, task=attempt.task, repo=attempt.repo, title=task.title, prompt=prompt_for(task, attempt),
+        attempt=attempt.attempt, task=attempt.task, repo=attempt.repo, title=task.title, prompt=prompt_for(task, attempt, around),
         agent=agent, path=attempt.path, base=attempt.base, port=attempt.port, ports=attempt.ports,
         try_=tries_of(state, attempt.attempt, "start-session"), sitting=attempt.sitting, resume=attempt.resume,
-        whole=whole_prompt(task, attempt) if attempt.resume else "", repository=repo.path,
-        git_dir=repo.git_dir, walls=walls.of_agents(repo),
+        whole=whole_prompt(task, attempt, around) if attempt.resume else "", repository=repo.path,
+        git_dir=repo.git_dir, walls=around,
     )
 
 

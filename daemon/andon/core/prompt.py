@@ -1,7 +1,10 @@
 """The prompt of an attempt: spec, what failed before, and the few rules of the house. Pure text."""
 
 from andon.core.state import Attempt, Task
+from andon.schema.settings import Walls
 
+OPEN = Walls()
+"""Nothing is hidden and nothing protected."""
 RULES = """\
 ## How to hand in
 
@@ -12,9 +15,9 @@ RULES = """\
 {scope}"""
 
 
-def prompt_for(task: Task, attempt: Attempt) -> str:
+def prompt_for(task: Task, attempt: Attempt, walls: Walls = OPEN) -> str:
     """The prompt of one sitting as markdown. A conversation that is gone on with knows all but the last part."""
-    return f"{started_again(attempt)}\n" if attempt.resume and attempt.resume_note else whole_prompt(task, attempt)
+    return f"{started_again(attempt)}\n" if attempt.resume and attempt.resume_note else whole_prompt(task, attempt, walls)
 
 
 def started_again(attempt: Attempt) -> str:
@@ -45,9 +48,21 @@ def _proposal(attempt: Attempt) -> str:
             "What you commit is proved like any other change.")
 
 
-def whole_prompt(task: Task, attempt: Attempt) -> str:
+def sight(walls: Walls) -> str:
+    """What it may not change or see, so that it does not try; empty when there is nothing of the kind."""
+    said = ""
+    if walls.read_only:
+        said += f"- Read, but do not change: {', '.join(f'`{path}`' for path in walls.read_only)}.\n"
+    if walls.hide:
+        said += (f"- Not shown to you, and not for you to make: {', '.join(f'`{path}`' for path in walls.hide)}. "
+                 "Git's history here begins at the commit that you start from.\n")
+    return said
+
+
+def whole_prompt(task: Task, attempt: Attempt, walls: Walls = OPEN) -> str:
     """Everything that an agent needs to know that was never told of the task."""
     scope = f"- Change only these paths: {', '.join(f'`{path}`' for path in task.paths)}.\n" if task.paths else ""
+    scope += sight(walls)
     parts = [f"# {task.task}: {task.title}", task.spec.strip(), RULES.format(task=task.task, scope=scope).strip()]
     if task.packet:
         where = started_at(attempt)

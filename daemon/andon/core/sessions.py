@@ -54,6 +54,14 @@ def deadlines(state: State, at: int) -> Iterator[int]:
 # --- what was seen ---------------------------------------------------------------------------------------------------
 
 
+def login_moved(state: State, given: i.LoginMoved, at: int) -> list[e.Event]:
+    """A login was renewed: it changes nothing here, and must be found in the ledger."""
+    if given.attempt not in state.attempts:
+        return []
+    return [e.LoginRefreshed(attempt=given.attempt, file=given.file, how=given.how, before=given.before, after=given.after,
+                             until=given.until)]
+
+
 def conversation(state: State, given: i.ConversationSeen, at: int) -> list[e.Event]:
     """The session's facts, once a change."""
     attempt = state.attempts.get(given.attempt)
@@ -177,6 +185,7 @@ GIVEN_UP: dict[str, Callable[[State, Attempt, i.EffectFailed], list[e.Event]]] =
 
 Handler = Callable[[State, Any, int], list[e.Event]]
 HANDLERS: dict[type, Handler] = {
+    i.LoginMoved: login_moved,
     i.ConversationSeen: conversation, i.AskSeen: open_asks.seen, i.AskGone: open_asks.gone, i.AskAnswered: open_asks.told,
     i.SendMessage: messages.send, i.Nudge: messages.nudge, i.MessageSent: messages.sent, i.MessageRefused: messages.refused,
     i.ReceiptSeen: messages.receipt, i.Interrupt: interrupt, i.Interrupted: interrupted, i.TakeOver: take_over,

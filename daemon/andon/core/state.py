@@ -184,6 +184,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """What a person added to the agent's own limit."""
     exit_code: int | None = None
     exit_because: str = ""
+    exit_error: str = ""
+    """What its wrapper said of that end."""
     said: int = 0
     says: str = ""
     said_commit: str = ""

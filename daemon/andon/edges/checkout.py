@@ -15,9 +15,9 @@ from pathlib import Path
 
 import msgspec
 
-from andon.edges import marker, salvage, structured, walled
+from andon.edges import marker, salvage, structured, veil, walled
 from andon.edges.changes import PATHS_LIMIT, Blobs, read_changes
-from andon.edges.git import EMAIL, FETCH, NAME, NONE, GitFailed, common_lock, drop_ref, git, held, look, read_ref, set_ref
+from andon.edges.git import EMAIL, FETCH, NAME, NONE, GitFailed, Output, common_lock, drop_ref, git, held, look, read_ref, set_ref
 from andon.edges.marker import Marker
 from andon.edges.replay_commits import NotReplayed, replay
 from andon.edges.repository import is_ancestor, tree_of
@@ -61,7 +61,7 @@ async def import_work(effect: ImportWork, layout: Layout, blobs: Blobs) -> WorkR
         raise Mistake(f"The checkout of {effect.attempt} is not there, or is not the one that Andon made.", where=str(path),
                       mend=f"Bring its last snapshot back with `andon undo {effect.attempt}`.")
     base_tree = await tree_of(common, effect.base)
-    head, refused = await _take(effect, common, path, known)
+    head, refused = await _take(effect, common, path, known, layout)
     point("import-work.pinned")
     if head is None:
         return WorkRead(attempt=effect.attempt, fence=effect.fence, commit=effect.base, tree=base_tree, base=effect.base,
@@ -138,22 +138,24 @@ async def _make(effect: PrepareCheckout, layout: Layout, path: Path, known: Mark
             await set_ref(common, f"refs/andon/keep/{effect.attempt}{name}", oid)
     point("prepare-checkout.kept")
     branch = f"andon/{effect.task}" if effect.checkout.isolation == "clone" else f"andon/{effect.attempt}"
-    if effect.checkout.isolation == "clone":
+    if effect.hide:
+        aside = await _veiled(effect, common, path, start)
+    elif effect.checkout.isolation == "clone":
         aside = await _clone(effect, common, path, hold)
     else:
         aside = await _link(effect, common, path, branch, start, layout)
     point("prepare-checkout.cloned")
-    if effect.structured and start == effect.base:
+    if effect.structured and start == effect.base and not effect.hide:
         rebased = await _proposed(effect, common, aside, rebased, layout)
     device, inode = marker.identity(aside)
     made = Marker(
         kind="checkout", device=device, inode=inode, attempt=effect.attempt, task=effect.task, repo=effect.repo,
-        git_dir=effect.git_dir, base=effect.base, start=start, isolation=effect.checkout.isolation, branch=branch,
+        git_dir=effect.git_dir, base=effect.base, start=start, isolation=effect.checkout.isolation, branch=branch, hide=effect.hide,
         port=effect.port, ports=effect.checkout.ports if effect.port else 0, rebased=rebased)
     marker.write(path, made, durable=True)
     point("prepare-checkout.recorded")
     await _fill(effect, common, aside, branch, start, hold)
-    await include(Path(effect.path), aside)
+    await include(Path(effect.path), aside, effect.hide)
     await asyncio.to_thread(_publish, made, aside, path)
     point("prepare-checkout.published")
     env = attempt_env(layout, attempt=effect.attempt, task=effect.task, path=path, port=made.port, ports=made.ports)
@@ -207,6 +209,19 @@ async def _clone(effect: PrepareCheckout, common: Path, path: Path, hold: int) -
     return aside
 
 
+async def _veiled(effect: PrepareCheckout, common: Path, path: Path, start: Oid) -> Path:
+    """A clone that borrows nothing, because something is hidden in it."""
+    if effect.checkout.isolation != "clone":
+        raise Mistake("Paths are to be hidden in a linked worktree, which shows all objects of the repository.", where=str(path),
+                      mend='Say `isolation = "clone"` in [checkout].')
+    aside = path.with_name(f".tmp-{effect.attempt}-{uuid.uuid4().hex[:8]}")
+    name, email = await _person(common)
+    config = (*(line for line in _CLONE_CONFIG if not line.startswith("remote.")), f"user.name={name}", f"user.email={email}")
+    others = tuple(dict.fromkeys(oid for oid in (start, effect.previous) if oid and oid != effect.base))
+    await veil.clone(common, aside, effect.hide, effect.base, others, config)
+    return aside
+
+
 async def _fill(effect: PrepareCheckout, common: Path, aside: Path, branch: str, start: Oid, hold: int) -> None:
     at, quick = await asyncio.to_thread(_own_git_dir, aside), (("core.fsync", "none"),)
     if effect.checkout.isolation != "clone":
@@ -217,6 +232,9 @@ async def _fill(effect: PrepareCheckout, common: Path, aside: Path, branch: str,
         await git("update-ref", "refs/heads/andon/previous", effect.previous, git_dir=at, hold=hold)
     await git("checkout", "-q", "--no-track", "-B", branch, start, git_dir=at, work_tree=aside, hold=hold, config=quick)
     await asyncio.to_thread(_note_in, at, effect, await excludes(common))
+    if effect.hide:
+        hidden = await veil.tops(common, effect.base, effect.hide, ())
+        await asyncio.to_thread(veil.empty_folders, aside, hidden.folders)
 
 
 async def _link(effect: PrepareCheckout, common: Path, path: Path, branch: str, start: Oid, layout: Layout) -> Path:
@@ -266,7 +284,7 @@ async def _person(common: Path) -> tuple[str, str]:
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-async def _take(effect: ImportWork, common: Path, path: Path, known: Marker) -> tuple[Oid | None, str]:
+async def _take(effect: ImportWork, common: Path, path: Path, known: Marker, layout: Layout) -> tuple[Oid | None, str]:
     """The commit that was fetched and pinned, or None with the reason why there is none."""
     pin = f"refs/andon/work/{effect.attempt}"
     async with common_lock(common) as hold:
@@ -277,11 +295,10 @@ async def _take(effect: ImportWork, common: Path, path: Path, known: Marker) -> 
                 return None, "HEAD of the checkout is no commit"
             await set_ref(common, pin, found.oid, hold=hold)
             return found.oid, ""
-        refused = await asyncio.to_thread(_unsound, path / ".git")
+        refused = await asyncio.to_thread(_unsound, path / ".git", known.hide)
         if refused:
             return None, refused
-        args = (*FETCH, "--", str(path / ".git"), f"+HEAD:{pin}")
-        done = await git(*args, git_dir=common, hold=hold, check=False, seconds=600)
+        args, done = await (_fetched_aside if known.hide else _fetched)(common, path, pin, hold, layout)
         if done.code != 0 and "No space left" in done.err:
             raise GitFailed(args, done, str(common))
         if done.code != 0:
@@ -290,7 +307,27 @@ async def _take(effect: ImportWork, common: Path, path: Path, known: Marker) -> 
     head = await git("rev-parse", "--verify", "-q", f"{pin}^{{commit}}", git_dir=common, check=False)
     if head.code != 0:
         return None, "HEAD of the checkout is no commit"
+    if known.hide and (carried := await veil.carried(common, effect.base, head.oid, known.hide)):
+        return None, carried
     return head.oid, await _elsewhere(effect, path, known, head.oid)
+
+
+async def _fetched(common: Path, path: Path, pin: str, hold: int, layout: Layout) -> tuple[tuple[str, ...], Output]:
+    """HEAD of a checkout at `pin`, as far as its git directory gives it."""
+    args = (*FETCH, "--", str(path / ".git"), f"+HEAD:{pin}")
+    return args, await git(*args, git_dir=common, hold=hold, check=False, seconds=600)
+
+
+async def _fetched_aside(common: Path, path: Path, pin: str, hold: int, layout: Layout) -> tuple[tuple[str, ...], Output]:
+    """The same where that directory lacks what is hidden: by a git directory of ours, which has it from the repository."""
+    async with scratch(common, path, layout, exact=False) as room:
+        head = await head_of(room, common)
+        args = (*FETCH, "--", str(room.place), f"+refs/work:{pin}")
+        if head is not None:
+            await asyncio.to_thread((room.place / "refs" / "work").write_text, f"{head}\n")
+        else:
+            args = (*FETCH, "--", str(room.place), f"+HEAD:{pin}")
+        return args, await git(*args, git_dir=common, hold=hold, check=False, seconds=600)
 
 
 async def _elsewhere(effect: ImportWork, path: Path, known: Marker, head: Oid) -> str:
@@ -306,11 +343,11 @@ def _loose_branch(agent: Path, branch: str) -> str:
     return said if re.fullmatch(r"[0-9a-f]{40,64}", said) else ""
 
 
-def _unsound(agent: Path) -> str:
+def _unsound(agent: Path, hide: tuple[str, ...]) -> str:
     """Why a checkout's git directory is not even fetched from; empty when it is."""
     if agent.is_symlink() or not agent.is_dir():
         return "the checkout's .git is not the directory that was made"
-    if re.search(rb"(?i)partialclone|promisor", read_plain(agent / "config")):
+    if not hide and re.search(rb"(?i)partialclone|promisor", read_plain(agent / "config")):
         return "the checkout was turned into a partial clone"
     return ""
 

@@ -16,6 +16,7 @@ import msgspec
 
 from andon.edges import baits
 from andon.edges.sandbox import base_binds, locate, reached, toolchain_binds
+from andon.edges.veil import Tops
 from andon.schema.errors import Mistake
 from andon.schema.jobs import ASKS, CHANNEL, CONTEXT, DOOR, HOOKS, INBOX, OUTBOX, PROMPT
 from andon.schema.sandbox import Bait, Bind, Forward, Level, Limits, Sandbox, rank
@@ -30,6 +31,7 @@ MANAGERS = {"RUSTUP_HOME": ".rustup", "VOLTA_HOME": ".volta", "PYENV_ROOT": ".py
 """By variable: where a manager of tools keeps them, below the person's home."""
 PROXY_PORT = 3128
 """Of the job's own loopback, where the proxy seems to listen."""
+NOTHING = Tops()
 WORDS = 200
 """Words of a command that are looked at for programs."""
 
@@ -47,16 +49,20 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
 
 def agent(walls: Walls, *, job: Path, checkout: Path, home: Path, git_dir: str, argv: tuple[str, ...], env: Mapping[str, str],
           ours: Iterable[Path], doors: Doors, keys: Iterable[str] = (), port: int = 0, shares: Iterable[str] = (),
-          place: baits.Place | None = None) -> tuple[Sandbox | None, dict[str, str]]:
+          place: baits.Place | None = None, seen: Tops = NOTHING) -> tuple[Sandbox | None, dict[str, str]]:
     """What stands around an agent's session, and its environment inside. None: no walls are asked for, or none can be had and
     the best is.
 
     `port`: where a server of the agent's own listens; the door `DOOR` leads there. `shares`: further names of the job's directory
-    that are written inside; folders end in a slash. `place`: where baits may stand. Raises Mistake when the machine gives less
-    than what is asked for.
+    that are written inside; folders end in a slash. `place`: where baits may stand. `seen`: the paths of the checkout that it does
+    not see, or only reads. A checkout in which something is hidden has objects of its own: the repository's do not exist inside.
+    Raises Mistake when the machine gives less than what is asked for, or nothing where something is to be hidden.
     """
     level = settled(walls)
     if level == "none":
+        if walls.hide:
+            raise Mistake("paths are to be hidden from the agent, and this machine gives no walls", where="`hide` in andon.toml",
+                          mend=f"{reached().mend} Or remove `hide`; `andon doctor` looks again.")
         return None, dict(env)
     files = (HOOKS, CHANNEL, *(name for name in shares if not name.endswith("/")))
     folders = (OUTBOX, ASKS, "tmp", *(name for name in shares if name.endswith("/")))
@@ -65,8 +71,9 @@ def agent(walls: Walls, *, job: Path, checkout: Path, home: Path, git_dir: str, 
     for name in files:
         (job / name).touch(mode=0o600)
     binds = [
-        *toolchain(argv, env, level), *(Bind(source=str(path)) for path in ours), *objects_of(Path(git_dir)),
-        Bind(source=str(checkout), write=True), Bind(source=str(home), write=True),
+        *toolchain(argv, env, level), *(Bind(source=str(path)) for path in ours),
+        *(objects_of(Path(git_dir)) if not walls.hide else ()), Bind(source=str(checkout), write=True),
+        *(Bind(source=str(checkout / path), optional=True) for path in seen.read), Bind(source=str(home), write=True),
         *(Bind(source=str(job / name), write=True) for name in (*folders, *files)),
         *(Bind(source=str(job / name), optional=True) for name in (INBOX, PROMPT, CONTEXT)),
         *said(walls),
@@ -74,7 +81,7 @@ def agent(walls: Walls, *, job: Path, checkout: Path, home: Path, git_dir: str, 
     forwards, reach = ways_out(walls.network, doors, level)
     inward = (Forward(port=port, socket=str(job / DOOR), inward=True),) if port else ()
     inside = environment(env, walls, keys, job=job, home=home) | homes_of(env, binds) | reach
-    hidden = tuple(str(checkout / path) for path in walls.hide if not set(path) & set("*?["))
+    hidden = tuple(str(checkout / path) for path in seen.hidden) if level == "strict" else ()  # else just absent
     return Sandbox(
         level=level, binds=tuple(binds), hide=hidden, home=str(home),
         network="host" if walls.network == "host" else "none", forwards=(*forwards, *inward), limits=limits(walls), nested=True,

@@ -133,6 +133,9 @@ def rules(box: dict[str, Any], terminal: str = "") -> Rules:
     made.allow("/proc", False)
     _network(made, box)
     made.told += [f"{path} cannot be hidden: Landlock denies nothing inside what it allows." for path in box.get("hide") or ()]
+    kept = [str(one["source"]) for one in box.get("binds") or () if not one.get("write")]
+    made.told += [f"{path} can be written: Landlock denies nothing inside what it allows." for path in kept
+                  if any(path.startswith(f"{top}/") for top in writable)]
     made.told.append("It sees the machine's processes, and its /tmp is not its own.")
     if abi < 6:
         made.told.append(f"It can signal the person's processes: Landlock {abi} does not know signals (6 does).")

@@ -31,6 +31,8 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
     rebased: str = ""
     """What became of replaying earlier work onto the base; empty: nothing was to be."""
     isolation: str = ""
+    hide: tuple[str, ...] = ()
+    """What is not in it, not in its git directory either."""
     branch: str = ""
     port: int = 0
     ports: int = 0

@@ -131,7 +131,7 @@ def apart() -> tuple[str, ...]:
     """Words before a command that must outlive the daemon: under our own unit, a scope of its own; else none."""
     if not os.environ.get(SERVICE):
         return ()
-    return ("systemd-run", "--user", "--scope", "--quiet", "--collect", "--")
+    return ("systemd-run", "--user", "--scope", "--quiet", "--collect", "-p", "Delegate=yes", "--")
 
 
 def umask() -> int:

@@ -66,6 +66,8 @@ def judge_exit(check: Check, seen: Exit) -> Verdict | None:
         return unevaluated("lost", "it was stopped from outside")
     if seen.because == "not-started" or seen.code in (126, 127):
         return unevaluated("missing-tool", f"exit {seen.code}: {withheld.text(seen.error) or 'a command was not found'}")
+    if seen.starved and seen.code != 0:
+        return unevaluated("memory", withheld.text(seen.error) or "the memory of the whole job was used up")
     if seen.code == SETUP_EXIT:
         return unevaluated("setup", "a setup command failed")
     if seen.code is None or seen.code >= FIRST_SIGNAL:

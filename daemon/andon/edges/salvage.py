@@ -199,6 +199,7 @@ async def _files(room: Scratch, head: Oid, staged: frozenset[str]) -> Oid:
     links = {item.partition("\t")[2]: item for item in (await room.git("ls-files", "-s", "-z")).items if item.startswith("160000 ")}
     if links:  # git would run inside them: take them out while it looks
         await room.change_index("update-index", "--force-remove", "-z", "--stdin", stdin=_joined(sorted(links)))
+    await _uncover(room)
     await _refuse_giants(room)
     added = await room.git("add", "-A", "--", ".", files=True, check=False)
     if added.code != 0:
@@ -217,6 +218,15 @@ async def _files(room: Scratch, head: Oid, staged: frozenset[str]) -> Oid:
         back = [item.replace(" 0\t", "\t", 1) for path, item in links.items() if path not in held]
         await room.git("update-index", "-z", "--index-info", stdin=_joined(back))
     return (await room.git("write-tree")).oid
+
+
+async def _uncover(room: Scratch) -> None:
+    """Files that the checkout was made without, and that stand there all the same, are looked at like any other."""
+    listed = (await room.git("ls-files", "-t", "-z")).items
+    skipped = [item[2:] for item in listed if item.startswith("S ")]
+    there = await asyncio.to_thread(lambda: [path for path in skipped if os.path.lexists(room.checkout / path)])
+    if there:
+        await room.change_index("update-index", "--no-skip-worktree", "-z", "--stdin", stdin=_joined(there))
 
 
 async def _refuse_giants(room: Scratch) -> None:

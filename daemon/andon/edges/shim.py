@@ -333,6 +333,8 @@ class Shim:
             return
         self.because = because
         self.kill_at = time.monotonic() + self.grace
+        if not self.grace:
+            return
         for process in descendants(os.getpid()):
             if process.pid not in self._spare():
                 send(process, signal.SIGTERM)
@@ -418,7 +420,10 @@ class Shim:
         that forks on and on.
         """
         calm, same, since = 0, set[int](), time.monotonic()
-        if self.walls and self.walls.spare:  # with the walls all of it falls at once
+        if self.walls and self.walls.group:  # one write, and nobody is looked for before it
+            self.killed.update(self.walls.brood(self.child))
+            self.walls.fall()
+        elif self.walls and self.walls.spare:  # with the walls all of it falls at once
             rest = self._rest()
             self.walls.spare.update(one.pid for one in rest if not self._survivor(one))  # the command, whoever inherits it now
             self.killed.update(one.pid for one in rest if self._survivor(one))
@@ -477,6 +482,9 @@ class Shim:
         status = self.status
         signaled = status is not None and os.WIFSIGNALED(status)
         code = os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else None
+        starved = self.walls.starved() if self.walls else 0
+        if starved and status != 0 and not self.error:
+            self.error = f"its memory was used up: the kernel ended {starved} of its processes at the limit of the whole job"
         spent = resource.getrusage(resource.RUSAGE_CHILDREN)  # of all that was reaped, and of whatever those had reaped
         inside = self.walls.cpu_ms / 1000 if self.walls else 0.0
         peak = spent.ru_maxrss / (1024 * (1024 if sys.platform == "darwin" else 1))
@@ -485,6 +493,7 @@ class Shim:
             "because": self.because, "error": self.error[:2000], "seconds": round(time.monotonic() - self.begun, 3),
             "killed": len(self.killed), "truncated": bool(self.log and self.log.dropped), "max_rss_mb": round(peak, 1),
             "cpu_s": round(spent.ru_utime + spent.ru_stime + inside, 3), "sandbox_error": self.sandbox_error[:2000],
+            "starved": starved,
         }
         write_whole(f"{self.folder}/exit.json", json.dumps(content).encode())
         return code if code is not None else 128 + (os.WTERMSIG(status) if status is not None and signaled else 0)

@@ -17,6 +17,7 @@ from andon.edges.git import git
 from andon.edges.process import MARKER
 from andon.edges.spawn import spawn
 from andon.schema.errors import Mistake
+from andon.schema.globs import matches
 from andon.schema.ids import AttemptId, TaskId
 from andon.schema.layout import Layout
 
@@ -82,8 +83,8 @@ async def run_commands(commands: Sequence[str], cwd: Path, env: Mapping[str, str
     return time.monotonic() - begun
 
 
-async def include(person: Path, checkout: Path) -> int:
-    """Copy what the person's `.worktreeinclude` names and git ignores into a fresh checkout; how many files.
+async def include(person: Path, checkout: Path, without: Sequence[str] = ()) -> int:
+    """Copy what the person's `.worktreeinclude` names and git ignores, but what `without` covers, into a fresh checkout; how many.
 
     Nothing that exists there is replaced, no link is followed; a link is copied only when it stays inside.
     """
@@ -93,7 +94,7 @@ async def include(person: Path, checkout: Path) -> int:
     if not named.out:
         return 0
     ignored = await git("check-ignore", "-z", "--stdin", cwd=person, trusted=True, stdin=named.out, check=False)
-    return await asyncio.to_thread(_copy_all, person, checkout, ignored.items)
+    return await asyncio.to_thread(_copy_all, person, checkout, [one for one in ignored.items if not matches(one, without)])
 
 
 def _copy_all(person: Path, checkout: Path, paths: Sequence[str]) -> int:

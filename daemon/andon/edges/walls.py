@@ -15,7 +15,7 @@ import select
 import signal
 import time
 
-from andon.edges import bubblewrap, inside, landlock, seccomp
+from andon.edges import bubblewrap, cgroup, inside, landlock, seccomp
 from andon.edges.bubblewrap import Refused
 from andon.edges.lookout import Lookout
 from andon.edges.proctable import Process, read_process, send, table
@@ -51,13 +51,26 @@ class Walls:
         self.tool = ""
         self.lookout: Lookout | None = None
         """Who sees that baits are opened."""
+        self.group: cgroup.Group | None = None
+        self.whole: tuple[str, ...] = ()
+        """What is bounded for the job as a whole."""
 
     def prepare(self) -> None:
         """Before the fork: whatever can be refused already. Raises Refused."""
+        self.bound()
         self.open_doors(0)
+
+    def bound(self) -> None:
+        """A cgroup of the job's own, where one can be had."""
+        if self.group is None and self.box and (group := cgroup.made(self.folder.rpartition("/")[2])):
+            asked = self.box.get("limits") or {}
+            self.group = group
+            self.whole = group.limit(memory=int(asked.get("memory_mb") or 0) << 20, processes=int(asked.get("processes") or 0))
 
     def take_on(self, report: int) -> None:
         """In the job's own process, just before it turns into the job. Raises OSError."""
+        if self.group:
+            self.group.enter()
 
     def settle(self, child: int) -> None:
         """After the fork, in the shim: until the job may begin. Raises Refused."""
@@ -76,6 +89,21 @@ class Walls:
 
     def fall(self) -> None:
         """End everything within, at once."""
+        if self.group:
+            self.group.kill()
+
+    def brood(self, child: int) -> set[int]:
+        """Of a job with a cgroup: everybody in it but the walls and the command itself."""
+        command = {one for starter in self.starters for one in offspring(starter)} | {child, *self.spare}
+        return self.group.members() - command if self.group else set()
+
+    def starved(self) -> int:
+        """How many processes the kernel ended because the whole job's memory was used up. It is over: its cgroup goes."""
+        if self.group is None:
+            return 0
+        ended = self.group.starved()
+        self.group.remove()
+        return ended
 
     def env(self) -> dict[str, str]:
         """The job's environment, with its own home."""
@@ -85,14 +113,16 @@ class Walls:
     def limits(self) -> dict[str, int]:
         """Of each process, in the units of the kernel."""
         asked = self.box.get("limits") or {}
-        memory = [one for one in (int(asked.get("memory_mb") or 0), int(self.job.get("memory_mb") or 0)) if one]
+        each = 0 if "memory" in self.whole else int(asked.get("memory_mb") or 0)
+        memory = [one for one in (each, int(self.job.get("memory_mb") or 0)) if one]
         named = {"core": 0}
         if memory:
             named["memory"] = min(memory) << 20
+        if each:
             self.told.append("Memory is limited for each process, not for the job as a whole.")
         if asked.get("file_mb"):
             named["file"] = int(asked["file_mb"]) << 20
-        if asked.get("processes"):
+        if asked.get("processes") and "processes" not in self.whole:
             if os.geteuid() == 0:
                 self.told.append("The number of processes is not limited: the kernel counts none of root's.")
             elif self.level != "strict":
@@ -123,7 +153,7 @@ class Walls:
 
     def note(self) -> None:
         """Leave what stands around the job as `walls.json`, for whoever asks."""
-        content = {"level": self.level, "tool": self.tool, "told": self.told}
+        content = {"level": self.level, "tool": self.tool, "told": self.told, "whole": self.whole}
         with open(f"{self.folder}/{FILE}.tmp", "w", encoding="utf-8") as file:
             json.dump(content, file)
         os.rename(f"{self.folder}/{FILE}.tmp", f"{self.folder}/{FILE}")
@@ -167,6 +197,7 @@ class Strict(Walls):
         except seccomp.Unknown as error:
             raise Refused(f"There are no rules for this machine: {error}.", "Ask for the level partial or none here.") from None
         words = bubblewrap.options(self.box, (*paths, self.witness))
+        self.bound()
         plan = inside.pack(str(self.job["cwd"]), self.limits(), [str(one) for one in self.job["argv"]], self.env())
         words, data = described(words)
         self.plan, self.rules = held(plan), held(rules)
@@ -180,6 +211,7 @@ class Strict(Walls):
 
     def take_on(self, report: int) -> None:
         """In the child: turn into bwrap. Raises OSError."""
+        super().take_on(report)
         for one in _TERMINAL:
             signal.signal(one, signal.SIG_IGN)
         stderr = os.dup(2)
@@ -246,6 +278,7 @@ class Strict(Walls):
 
     def fall(self) -> None:
         """With its first process a process table ends, and everybody in it."""
+        super().fall()
         if self.init:
             send(self.init, signal.SIGKILL)
 
@@ -276,6 +309,7 @@ class Partial(Walls):
             self.filter = seccomp.program(nested=False, unix=False, inet="all" if host else "stream" if doors else "none")
         except seccomp.Unknown as error:
             raise Refused(f"There are no rules for this machine: {error}.", "Ask for the level none here.") from None
+        self.bound()
         self.bounds = self.limits()
         self.told += self.rules.told
         self.tool = f"landlock {self.rules.abi}"
@@ -283,6 +317,7 @@ class Partial(Walls):
 
     def take_on(self, report: int) -> None:
         """No way back from here."""
+        super().take_on(report)
         self.rules.enforce()
         seccomp.load(self.filter)
         inside.limit(self.bounds)

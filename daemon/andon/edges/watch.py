@@ -96,7 +96,8 @@ class Watch:
         while asyncio.get_running_loop().time() < end:
             self._news.clear()
             try:
-                await asyncio.wait_for(self._news.wait(), SETTLE_S)
+                async with asyncio.timeout(SETTLE_S):  # wait_for loses a cancellation that comes together with news
+                    await self._news.wait()
             except TimeoutError:
                 break
         if self._again.is_set():

@@ -134,6 +134,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """The variable by which a person names another provider: it is the upstream then."""
     keys: tuple[str, ...] = ()
     """Variables that hold an API key. With one of them set, `gateway = "auto"` means on."""
+    login_hosts: tuple[str, ...] = ()
+    """Hosts that a session with a copied login has to reach beside its provider: where it is renewed, and where it works."""
     processes: tuple[str, ...] = ()
     """Names of the agent's own processes, so that they are not taken for its work."""
     hosts: tuple[str, ...] = ()

@@ -53,6 +53,8 @@ class PrepareCheckout(Step, frozen=True, kw_only=True, tag="prepare-checkout"):
     structured: bool = False
     """Where `previous` and `base` conflict, offer a merge by mergiraf as the branch `andon/proposal`, never more than that."""
     checkout: Checkout
+    hide: tuple[str, ...] = ()
+    """Paths that must not be found in it, by git neither."""
     port: int
     try_: int = 0
     walls: Walls = Walls(level="none")

@@ -80,6 +80,7 @@ from andon.schema.session_events import (
     FinishTold as FinishTold,
     InterruptAsked as InterruptAsked,
     InterruptDone as InterruptDone,
+    LoginRefreshed as LoginRefreshed,
     MachineEased as MachineEased,
     MachineStrained as MachineStrained,
     MessageDelivered as MessageDelivered,

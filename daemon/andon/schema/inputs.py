@@ -47,6 +47,7 @@ from andon.schema.session_inputs import (
     HealthSeen as HealthSeen,
     Interrupt as Interrupt,
     Interrupted as Interrupted,
+    LoginMoved as LoginMoved,
     MachineSeen as MachineSeen,
     MessageRefused as MessageRefused,
     MessageSent as MessageSent,

@@ -23,6 +23,8 @@ HOOKS, CHANNEL, GATEWAY, ASKS, ROUTE, MESSAGES, FACTS, ACCESS, EGRESS = (
 what was known of the session at its start, what it tried to reach (`sandbox.Access`), and where it may go (`sandbox.Egress`)."""
 DOOR = "door.sock"
 """Within walls: the unix socket that leads inwards, to the port of the agent's own server."""
+LOGINS = "logins.json"
+"""Which of the person's logins were copied into the session's home (`LoginCopy`)."""
 WALLS, ACCESS = "walls.json", "access.jsonl"
 """What stands around the job (`Walls`), and what it tried to reach (lines of `andon.schema.sandbox.Access`)."""
 TOKEN_EXIT = 75
@@ -59,6 +61,15 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
+class LoginCopy(msgspec.Struct, frozen=True, kw_only=True):
+    """A login of the person's that was copied into a session's private home."""
+
+    path: str
+    """Relative to the home."""
+    source: str
+    """The person's own file."""
+
+
 class Started(msgspec.Struct, frozen=True, kw_only=True):
     """The content of `start`: who holds the token."""
 
@@ -89,6 +100,8 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True):
     max_rss_mb: float = 0.0
     cpu_s: float = 0.0
     """User and system processor seconds of the command and of all that it left behind; 0: not known."""
+    starved: int = 0
+    """Processes that the kernel ended because the memory of the whole job was used up; only where it has a cgroup of its own."""
     sandbox_error: str = ""
     """Why its walls could not be built, and the mend: it did not run, and `error` says the same."""
 
@@ -100,6 +113,8 @@ class Walls(msgspec.Struct, frozen=True, kw_only=True):
     tool: str = ""
     told: tuple[str, ...] = ()
     """What these walls do not do here, each in one sentence."""
+    whole: tuple[str, ...] = ()
+    """What a cgroup of its own bounds for the job as a whole: `memory`, `processes`. The rest is bounded for each process."""
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):

@@ -199,5 +199,6 @@ _TELLERS: dict[str, Callable[[e.AnyEvent], str]] = {
     "queue": landings.queue, "entry": landings.queue, "clash": landings.clash,
     "session": sessions.session, "permission": sessions.permission, "message": sessions.message,
     "usage": sessions.money, "budget": sessions.money, "account": sessions.money, "machine": sessions.money, "race": sessions.money,
+    "login": sessions.money,
 }
 """By the first word of the kind."""

@@ -293,6 +293,18 @@ class AccessRefused(Event, frozen=True, kw_only=True, tag="session.refused"):
     times: int = 1
 
 
+class LoginRefreshed(Event, frozen=True, kw_only=True, tag="login.refreshed"):
+    """A login was renewed: written back to the person's file, or handed into the attempt's home. By digest, never by content."""
+
+    attempt: AttemptId
+    file: str
+    how: str
+    """`written-back` or `handed-in`."""
+    before: str
+    after: str
+    until: int
+
+
 class MachineStrained(Event, frozen=True, kw_only=True, tag="machine.strained"):
     """Nothing new starts: the machine is at a stated limit."""
 
@@ -316,5 +328,6 @@ AnySessionEvent = (
     | PermissionAsked | PermissionDecided | PermissionSettled | QuestionSeen
     | MessageQueued | MessageGiven | MessageDelivered | MessageReturned | TaskReassigned | InterruptAsked | InterruptDone
     | StuckSeen | StuckGone | RungTaken | AccountLimited | AccountFreed
-    | UsageCounted | BudgetReached | BudgetRaised | ClaimContradicted | AccessRefused | MachineStrained | MachineEased | RaceDecided
+    | UsageCounted | BudgetReached | BudgetRaised | ClaimContradicted | AccessRefused | LoginRefreshed | MachineStrained
+    | MachineEased | RaceDecided
 )

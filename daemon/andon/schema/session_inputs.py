@@ -1,5 +1,7 @@
 """What reaches the core about running sessions: a person's steering, and what the signals of a session came to."""
 
+from typing import Literal
+
 from andon.schema.health import Trouble
 from andon.schema.ids import AttemptId, TaskId
 from andon.schema.inputbase import Command, Input
@@ -169,6 +171,18 @@ class AccessSeen(Input, frozen=True, kw_only=True, tag="access-seen"):
     times: int = 1
 
 
+class LoginMoved(Input, frozen=True, kw_only=True, tag="login-moved"):
+    """A login went from a private home to the person, or the other way. Contents by digest only."""
+
+    attempt: AttemptId
+    file: str
+    how: Literal["written-back", "handed-in"]
+    before: str
+    after: str
+    until: int
+    """When it ends, as it says itself (unix milliseconds)."""
+
+
 # --- answers to effects ----------------------------------------------------------------------------------------------
 
 
@@ -228,5 +242,5 @@ AnySessionCommand = (
 AnySessionInput = (
     SendMessage | Interrupt | Nudge | TakeOver | GiveBack | RestartSession | ReassignTask | FreeAccount | DismissProblem
     | HealthSeen | ConversationSeen | TurnOver | AskSeen | AskGone | UsageSeen | ReceiptSeen | MachineSeen | AssertionSeen
-    | WorkSeen | AccessSeen | AskAnswered | MessageSent | MessageRefused | Interrupted | FinishDone
+    | WorkSeen | AccessSeen | LoginMoved | AskAnswered | MessageSent | MessageRefused | Interrupted | FinishDone
 )

@@ -109,7 +109,7 @@ def message(event: e.AnyEvent) -> str:
 
 
 def money(event: e.AnyEvent) -> str:
-    """Spending, accounts, the machine, races."""
+    """Spending, accounts and their logins, the machine, races."""
     return _spending(event) or _room(event)
 
 
@@ -131,6 +131,9 @@ def _room(event: e.AnyEvent) -> str:
     match event:
         case e.AccountLimited():
             return f"account {event.account} is at its limit{tail(': ', event.because)}"
+        case e.LoginRefreshed():
+            done = "was written back" if event.how == "written-back" else "was handed in"
+            return f"the login of {event.attempt} {done} ({event.file}, {event.before[:10]} to {event.after[:10]})"
         case e.AccountFreed():
             return f"account {event.account} is at no limit any more"
         case e.MachineStrained():

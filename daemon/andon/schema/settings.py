@@ -59,6 +59,8 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The provider's base address behind the gateway; empty: the agent's own variable, else its provider's."""
     login: str = "none"
     """`copy`: the person's own login of this agent is copied into each session's private home; `none`: an API key only."""
+    write_back: bool = False
+    """With `login = "copy"`: when a session renewed that login, the person's own file gets the renewed one."""
     usd_day: float = 0.0
     """What this agent may spend a day in this repository; 0: no limit of its own."""
     reserve_usd: float = 0.0
@@ -81,6 +83,10 @@ class Station(msgspec.Struct, frozen=True, kw_only=True):
     """For `check` and `watch`: names of `[checks]`; empty means all (for `watch`: all that the line proves)."""
     when: str = "policy"
     """For `gate`: `always`, `policy` (ask unless the change is of class ship) or `never`."""
+    hide: tuple[str, ...] = ()
+    """For `agent`: paths that it does not see, beside those of `[sandbox]`."""
+    read_only: tuple[str, ...] = ()
+    """For `agent`: paths that it may read and not change, beside those of `[sandbox]`."""
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,6 +220,8 @@ class Walls(msgspec.Struct, frozen=True, kw_only=True):
     """Further paths that may be written: caches."""
     hide: tuple[str, ...] = ()
     """Paths of the repository that agents do not see: they look empty. Checks and verifiers see them."""
+    read_only: tuple[str, ...] = ()
+    """Paths of the repository that agents may read and not change."""
     devices: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     """Variables of the person's environment that are passed in, beside the usual ones (PATH, LANG, TERM …)."""
@@ -272,6 +280,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                  + "".join(f" {key}={value}" for key, value in sorted(agent.env.items()))
                  + "".join(f" {name}={value}" for name, value in (("approve", agent.approve), ("login", agent.login))
                            if value not in ("policy", "none"))
+                 + (" write_back=yes" if agent.write_back else "")
                  for _, agent in sorted(self.agents.items())]
         told += [f"allow {pattern}" for pattern in self.permissions.allow]
         told += ["allow everything that no pattern names"] if self.permissions.default == "allow" else []

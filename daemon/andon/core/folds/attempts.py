@@ -88,7 +88,7 @@ def _(state: State, event: e.EffectRetried) -> State:
 def _(state: State, event: e.AttemptExited) -> State:
     return with_attempt(
         forget(state, event.attempt, "watch-session"), event.attempt, phase="ended", ended_at=state.at, exit_code=event.code,
-        exit_because=event.because, worked_s=event.seconds, open_asks=(), stuck=None,
+        exit_because=event.because, exit_error=event.error, worked_s=event.seconds, open_asks=(), stuck=None,
     )
 
 

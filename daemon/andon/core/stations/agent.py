@@ -1,6 +1,6 @@
 """The agent station: judges what an attempt brought. Silence, words and exit codes prove nothing; git does."""
 
-from andon.core import resume
+from andon.core import resume, seen
 from andon.core.failure import fingerprint, gate_id, packet_of, send_back
 from andon.core.globs import matches
 from andon.core.state import Attempt, State, Task
@@ -83,6 +83,7 @@ def work_read(state: State, read: i.WorkRead, at: int) -> list[e.Event]:
         return close(state, attempt, failure_of_stop(attempt), attempt.stop_asked or "the task is over", at)
     fault = (
         fault_of_exit(attempt) or fault_of_history(attempt, read) or fault_of_words(attempt, read) or fault_of_scope(task, read)
+        or fault_of_sight(state, attempt, read)
     )
     again = resume.after_end(state, attempt, read, fault[1], at) if fault and fault[0] in ("transient", "crash") else []
     if again:
@@ -122,7 +123,7 @@ def fault_of_exit(attempt: Attempt) -> Fault | None:
         return "limit", "the agent ran into its time limit"
     if attempt.exit_code != 0:
         code = "a signal" if attempt.exit_code is None else f"exit code {attempt.exit_code}"
-        return "crash", f"the agent ended with {code}"
+        return "crash", f"the agent ended with {code}{f': {attempt.exit_error}' if attempt.exit_error else ''}"
     return None
 
 
@@ -158,3 +159,9 @@ def fault_of_scope(task: Task, read: i.WorkRead) -> Fault | None:
         return "contract", f"it changed {read.paths_total} paths, more than can be compared with its scope"
     outside = [path for path in read.paths if not matches(path, task.paths)]
     return ("contract", f"it changed paths outside its scope: {', '.join(outside[:5])}") if outside else None
+
+
+def fault_of_sight(state: State, attempt: Attempt, read: i.WorkRead) -> Fault | None:
+    """No path that is hidden from it, or that it may only read."""
+    told = seen.fault_of(state, attempt, read)
+    return ("contract", told) if told else None

@@ -15,7 +15,7 @@ from andon.schema.ids import Digest, Oid, RunId
 from andon.schema.sentences import plural
 from andon.schema.settings import Check, Settings, Station
 
-FINAL_CAUSES = ("missing-tool", "zero-tests", "unreadable-report", "setup")
+FINAL_CAUSES = ("missing-tool", "zero-tests", "unreadable-report", "setup", "memory")
 """Causes of an unevaluated run that a second run would only repeat."""
 SAID = "tests pass"
 """What an agent may assert and a check may refute."""
