@@ -125,6 +125,7 @@ def try_all(guards: Sequence[Guard], jobs: int) -> dict[Guard, Outcome]:
                       flush=True)
 
     with tempfile.TemporaryDirectory(prefix="andon-guards-") as top:
+        Path(top).chmod(0o755)  # some tests are another user
         threads = [threading.Thread(target=work, args=(Path(top) / str(n),)) for n in range(jobs)]
         for thread in threads:
             thread.start()
