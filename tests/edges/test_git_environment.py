@@ -1,7 +1,7 @@
 """What every git of the daemon is started with, setting by setting: a git that lost one of them would obey somebody else."""
 
-import asyncio
 import ast
+import asyncio
 import contextlib
 import os
 import re

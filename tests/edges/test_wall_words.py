@@ -97,7 +97,7 @@ def test_a_door_ends_with_a_shim_that_is_killed(tmp_path: Path) -> None:
     room.mkdir()
     for level in ("strict", "partial"):
         job = make(room, PYTHON, "-I", "-S", "-c", "import time; print('ready', flush=True); time.sleep(600)",
-                   box=walls(room, level, forwards=(Forward(port=9001, socket=f"{room}/none"),)))  # type: ignore[arg-type]  # a level
+                   box=walls(room, level, forwards=(Forward(port=9001, socket=f"{room}/none"),)))
         shim = launch(job)
         ready(job)
         tree = [one.pid for one in process.descendants(shim.pid)]

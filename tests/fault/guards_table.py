@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (a row of the table quotes the line that it changes)
 """The guards of isolation as a table: each one as the mutation that takes it away, and the tests that must turn red without it.
 
 `take` names one by its text, which stands exactly once in its file; `each` makes one of every entry of a table in the code, so
@@ -219,7 +220,7 @@ def gits() -> Iterable[Guard]:
     yield from each("git", GIT, "_ENV", tests)
     yield from each("git", GIT, "_STRICT_ENV", tests)
     yield from each("git", GIT, "FETCH", tests)
-    for name, old, new, *more in (
+    for name, old, new in (
         ("no variable of the person's", 'env = {key: os.environ[key] for key in ("PATH", "TMPDIR") if key in os.environ} | _ENV',
          "env = {**os.environ} | _ENV"),
         ("no GIT_ variable even where the person's settings count",
@@ -231,7 +232,7 @@ def gits() -> Iterable[Guard]:
         ("a git directory of our own has no hooks", 'for name in ("refs/heads", "objects/info", "info"):',
          'for name in ("refs/heads", "objects/info", "info", "hooks"):'),
     ):
-        yield take("git", name, GIT, old, new, PLAIN_GIT, *more)
+        yield take("git", name, GIT, old, new, PLAIN_GIT)
 
 
 def paths() -> Iterable[Guard]:
@@ -394,6 +395,17 @@ def secrets() -> Iterable[Guard]:
         ("a private list", "withheld.py", "indent=1), 0o600)", "indent=1), 0o644)"),
     ):
         yield take("secrets", name, f"{EDGES}/{file}", old, new, SECRETS, INGRESS)
+    office = "daemon/andon/office.py"
+    for name, old, new in (
+        ("a person's own words", "            plain = withheld.struct(command)", "            plain = command"),
+        ("settings of a repository", "        need_plain(loaded, str(path / SETTINGS))\n", ""),
+        ("settings with a secret", "    if withheld.struct(settings) is not settings:", "    if False:"),
+    ):
+        yield take("secrets", name, office, old, new, "e2e/test_secrets.py", INGRESS)
+    yield take("secrets", "what lies in an outbox", f"{EDGES}/jobs.py", "            if withheld.struct(said) is not said:", "            if False:",
+               "e2e/test_secrets.py")
+    yield take("secrets", "the environment of a started job", f"{EDGES}/shim.py", "    strip(folder, job)\n", "", "e2e/test_secrets.py")
+    yield take("secrets", "crash reports", "daemon/andon/main.py", "    daemon_log.tell_of_crashes(log)\n", "", "e2e/test_secrets.py")
     yield take("secrets", "inputs of the loop", "daemon/andon/loop.py", "Item(withheld.struct(given))", "Item(given)", SECRETS)
     yield take("secrets", "answers of effects", "daemon/andon/loop.py", "withheld.struct(await self.perform(effect))",
                "await self.perform(effect)", SECRETS)
