@@ -435,7 +435,7 @@ def state() -> Iterable[Guard]:
         ("events stay as they were", "            if _head(db) != before:", "            if False:"),
     ):
         yield take("upgrade", name, upgrade, old, new, "edges/test_upgrade.py")
-    yield take("ballast", "it takes room", ballast, "        write_file(layout.ballast, os.urandom(wanted))", "        pass",
+    yield take("ballast", "it takes room", ballast, "        write_file(layout.ballast, os.urandom(wanted), alone=True)", "        pass",
                "edges/test_ballast.py")
     yield take("ballast", "it is given away", ballast, "    layout.ballast.unlink(missing_ok=True)\n", "", "edges/test_ballast.py")
 
