@@ -1,4 +1,4 @@
-"""Hostile words in the files and streams that verbs read by themselves: settings, diffs, screens, seeds, the words of the person."""
+"""Hostile words in the files and streams that verbs read by themselves: settings, diffs, screens, a person's words."""
 
 from pathlib import Path
 

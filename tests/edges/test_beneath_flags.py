@@ -4,11 +4,12 @@ import ctypes
 import fcntl
 import os
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from andon.edges import beneath
+from andon.edges import beneath, durable
 
 NO_MAGICLINKS, NO_SYMLINKS, BENEATH = 0x02, 0x04, 0x08
 
@@ -48,7 +49,9 @@ def test_what_is_opened_is_closed_in_children_and_never_waits(tmp_path: Path, wa
         os.close(fd)
 
 
-def test_a_terminal_that_stands_in_a_files_place_does_not_become_ours(tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_that_stands_in_a_files_place_does_not_become_ours(
+    tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch,
+) -> None:
     flags: list[int] = []
     real = os.open
 
@@ -87,3 +90,18 @@ def test_facts_are_those_of_a_link_and_not_of_what_it_names(tmp_path: Path) -> N
     (tmp_path / "link").symlink_to("/etc/passwd")
     seen = beneath.facts(tmp_path, "link")
     assert seen is not None and seen.st_ino == (tmp_path / "link").lstat().st_ino and seen.st_size == len("/etc/passwd")
+
+
+def test_what_a_killed_writer_left_beside_a_file_goes_with_the_next_write(tmp_path: Path) -> None:
+    gone = subprocess.run(("sh", "-c", "echo $$"), capture_output=True, text=True, check=True).stdout.strip()
+    for name in (f".1.json.{gone}.new", f".1.json.{os.getpid()}.new", ".1.json.1.new", ".1.json.x.new", f".2.json.{gone}.new"):
+        (tmp_path / name).write_text("half")
+    beneath.write_whole(tmp_path, "1.json", b"whole")
+    assert {path.name for path in tmp_path.iterdir()} == {"1.json", ".1.json.1.new", ".1.json.x.new", f".2.json.{gone}.new"}
+    durable.write_file(tmp_path / "plain", b"x")
+    (tmp_path / f".tmp-{gone}-abc").write_text("half")
+    (tmp_path / f".tmp-{os.getpid()}-abc").write_text("at work")
+    (tmp_path / ".tmp-1-abc").mkdir()
+    durable.write_file(tmp_path / "other", b"x", alone=True)
+    assert not (tmp_path / f".tmp-{gone}-abc").exists() and (tmp_path / f".tmp-{os.getpid()}-abc").exists()
+    assert (tmp_path / "other").read_bytes() == b"x" and (tmp_path / ".tmp-1-abc").is_dir()

@@ -16,8 +16,9 @@ from andon.schema.errors import Mistake
 
 ROOMS = Path(__file__).resolve().parents[2]
 BOTH = {
-    "core.hooksPath": "/dev/null", "core.fsmonitor": "false", "gc.auto": "0", "maintenance.auto": "false", "rerere.enabled": "false",
-    "protocol.ext.allow": "never", "submodule.recurse": "false", "merge.autoStash": "false", "core.quotePath": "false",
+    "core.hooksPath": "/dev/null", "core.fsmonitor": "false", "gc.auto": "0", "maintenance.auto": "false",
+    "rerere.enabled": "false", "protocol.ext.allow": "never", "submodule.recurse": "false",
+    "merge.autoStash": "false", "core.quotePath": "false",
     "core.fsync": "committed,loose-object,reference", "core.fsyncMethod": "batch", "core.packedRefsTimeout": "20000",
     "core.filesRefLockTimeout": "5000", "advice.detachedHead": "false",
 }
@@ -55,12 +56,15 @@ def test_a_git_of_ours_has_exactly_these_settings_and_knows_nobody(monkeypatch: 
     assert rest(env) == ENV | STRICT_ENV | {key: os.environ[key] for key in ("PATH", "TMPDIR") if key in os.environ}
 
 
-def test_a_git_in_the_persons_checkout_keeps_their_settings_and_none_of_their_gits_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_git_in_the_persons_checkout_keeps_their_settings_and_none_of_their_gits_variables(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for name in ("GIT_DIR", "GIT_EXTERNAL_DIFF", "GIT_SSH_COMMAND", "GIT_CONFIG_PARAMETERS", "GIT_EXEC_PATH"):
         monkeypatch.setenv(name, "/evil")
     env = environ(trusted=True)
     assert settings(env) == BOTH
-    assert {key for key in rest(env) if key.startswith("GIT_")} == {key for key in ENV if key.startswith("GIT_")} | {"GIT_CONFIG_NOSYSTEM"}
+    ours = {key for key in ENV if key.startswith("GIT_")} | {"GIT_CONFIG_NOSYSTEM"}
+    assert {key for key in rest(env) if key.startswith("GIT_")} == ours
     assert {key: rest(env)[key] for key in ENV} == ENV and env["HOME"] == os.environ["HOME"]
 
 
@@ -98,8 +102,9 @@ def test_a_git_directory_of_ours_holds_nothing_that_runs(tmp_path: Path) -> None
 
 # --- every call ----------------------------------------------------------------------------------------------------------------
 
-STARTERS = {"create_subprocess_exec", "create_subprocess_shell", "subprocess_exec", "subprocess_shell", "spawn", "run", "Popen", "call",
-            "check_call", "check_output", "execv", "execve", "execvp", "execvpe", "posix_spawn", "posix_spawnp", "system", "popen"}
+STARTERS = {"create_subprocess_exec", "create_subprocess_shell", "subprocess_exec", "subprocess_shell", "spawn", "run", "Popen",
+            "call", "check_call", "check_output", "execv", "execve", "execvp", "execvpe", "posix_spawn", "posix_spawnp",
+            "system", "popen"}
 BESIDE = {
     "daemon/andon/edges/attacks.py": "plays on a stage of its own, in repositories made for that",
     "daemon/andon/edges/attempts.py": "plays the agent, inside the walls",
@@ -121,7 +126,7 @@ def starts_git(tree: ast.AST) -> list[int]:
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id if isinstance(node.func, ast.Name) else ""
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
             words = [one.value for one in ast.walk(node) if isinstance(one, ast.Constant) and isinstance(one.value, str)]
             if name in STARTERS and any(re.match(r"(/\S*/)?git(-\w+)?(\s|$)", one) for one in words):
                 found.append(node.lineno)

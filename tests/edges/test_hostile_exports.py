@@ -6,8 +6,9 @@ import socket
 import unicodedata
 from pathlib import Path
 
-import gitkit
 import pytest
+
+import gitkit
 from andon.edges import checkout, landing
 from andon.edges.commits import harmless
 from andon.edges.merging import line
@@ -26,7 +27,8 @@ HOSTILE = ("x\x1b]52;c;eA==\x07\x1b[2J\x1b]8;;https://evil.example\x1b\\l\x1b]8;
 
 def obeyed(text: str) -> list[str]:
     """What a terminal would obey, or what turns the reading round."""
-    return [repr(sign) for sign in text if sign not in "\n\t" and (unicodedata.category(sign) == "Cc" or sign in "\u202e\u2066\u2028")]
+    return [repr(sign) for sign in text
+            if sign not in "\n\t" and (unicodedata.category(sign) == "Cc" or sign in "\u202e\u2066\u2028")]
 
 
 @pytest.fixture

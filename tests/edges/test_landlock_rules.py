@@ -28,7 +28,12 @@ told("remove", lambda: os.unlink(read + "/other"))
 told("link", lambda: os.symlink("x", read + "/link"))
 told("truncate", lambda: os.truncate(read + "/file", 0))
 told("move", lambda: os.rename(mine + "/own", read + "/own"))
-told("mine", lambda: (open(mine + "/x", "w").close(), os.truncate(mine + "/x", 0), os.mkdir(mine + "/d"), os.rename(mine + "/x", mine + "/d/x")))
+def own():
+    open(mine + "/x", "w").close()
+    os.truncate(mine + "/x", 0)
+    os.mkdir(mine + "/d")
+    os.rename(mine + "/x", mine + "/d/x")
+told("mine", own)
 def device():
     fd = os.open("/dev/ptmx", os.O_RDONLY | os.O_NOCTTY)
     fcntl.ioctl(fd, 0x80045430, bytes(4))

@@ -17,8 +17,9 @@ X86 = {
     "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433, "mount_setattr": 442,
 }
 """As the kernel's own table has them."""
-NEVER = {"add_key", "request_key", "keyctl", "bpf", "perf_event_open", "userfaultfd", "kexec_load", "kexec_file_load", "init_module",
-         "finit_module", "delete_module", "open_by_handle_at", "acct", "swapon", "swapoff", "reboot", "syslog", "quotactl"}
+NEVER = {"add_key", "request_key", "keyctl", "bpf", "perf_event_open", "userfaultfd", "kexec_load", "kexec_file_load",
+         "init_module", "finit_module", "delete_module", "open_by_handle_at", "acct", "swapon", "swapoff",
+         "reboot", "syslog", "quotactl"}
 ABSENT = {"io_uring_setup", "io_uring_enter", "io_uring_register"}
 MOUNTING = {"mount", "umount2", "pivot_root", "setns", "open_tree", "move_mount", "fsopen", "fsconfig", "fsmount", "fspick",
             "mount_setattr"}

@@ -62,7 +62,8 @@ def test_a_path_that_is_not_whole_is_refused(tmp_path: Path, path: str) -> None:
 def test_a_hidden_folder_cannot_be_opened_up_and_filled(tmp_path: Path) -> None:
     room = tmp_path / "room"
     (room / "held").mkdir(parents=True)
-    _, text = run(room, "sh", "-c", "chmod 700 held; echo x > held/x; ls -A held; echo end", box=walls(room, hide=(f"{room}/held",)))
+    script = "chmod 700 held; echo x > held/x; ls -A held; echo end"
+    _, text = run(room, "sh", "-c", script, box=walls(room, hide=(f"{room}/held",)))
     assert text.rstrip().endswith("end") and "x\nend" not in text
 
 

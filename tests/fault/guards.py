@@ -44,16 +44,18 @@ class Copy:
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "copy"
-        listed = subprocess.run(("git", "ls-files", "-coz", "--exclude-standard"), cwd=ROOT, capture_output=True, check=True, text=True)
-        for name in filter(None, listed.stdout.split("\0")):
+        asked = ("git", "ls-files", "-coz", "--exclude-standard")
+        for name in filter(None, subprocess.run(asked, cwd=ROOT, capture_output=True, check=True, text=True).stdout.split("\0")):
             if (ROOT / name).is_file():
                 (self.root / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, self.root / name, follow_symlinks=False)
         venv.create(folder / "venv", symlinks=True, with_pip=False)
         self.python = folder / "venv" / "bin" / "python"
-        site = Path(sysconfig.get_path("purelib", vars={"base": str(folder / "venv"), "platbase": str(folder / "venv")}))
-        found = [str(self.root / room) for room in ROOMS] + [sysconfig.get_path("purelib")]  # a folder named so loads no .pth of its own
-        (site / "copy.pth").write_text("".join(f"{path}\n" for path in found))
+        site = Path(sysconfig.get_path("purelib", vars=dict.fromkeys(("base", "platbase"), str(folder / "venv"))))
+        for one in Path(sysconfig.get_path("purelib")).iterdir():
+            if one.suffix != ".pth" and not (site / one.name).exists():  # those lead to the repository itself
+                (site / one.name).symlink_to(one)
+        (site / "copy.pth").write_text("".join(f"{self.root / room}\n" for room in ROOMS))
 
     def run(self, tests: Sequence[str]) -> Outcome:
         """Run these tests here, up to the first that fails."""
@@ -121,8 +123,8 @@ def try_all(guards: Sequence[Guard], jobs: int) -> dict[Guard, Outcome]:
                 outcome = Outcome("skipped") if bad is None else Outcome("broken", f"with the guard: {bad.state} {bad.told}")
             with lock:
                 seen[guard] = outcome
-                print(f"{word(guard, outcome):<10} {guard.area:<11} {guard.name}  [{time.monotonic() - begun:.1f} s] {outcome.told[:90]!r}",
-                      flush=True)
+                took = f"[{time.monotonic() - begun:.1f} s]"
+                print(f"{word(guard, outcome):<10} {guard.area:<11} {guard.name}  {took} {outcome.told[:90]!r}", flush=True)
 
     with tempfile.TemporaryDirectory(prefix="andon-guards-") as top:
         Path(top).chmod(0o755)  # some tests are another user

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from fault.checker import Violation, check
 from fault.disk import library
-from fault.sweep import Case, run
+from fault.sweep import SECONDS, Case, run
+from fault.workload import Piece, end
 
 KINDS = ("write", "sync", "cut", "rename", "remove", "mkdir", "create", "connect", "send", "lock")
 """In the order of the library's tally."""
@@ -54,25 +56,22 @@ def test_killed_at_any_call_that_changes_something_it_recovers(calls: dict[str, 
 
 def run_killed(root: Path, kind: str, n: int) -> Case:
     """One life with one death."""
-    from fault import sweep
-    from fault.checker import Violation, check
-
     case = Case((f"{kind}:{n}",), acts=ACTS)
-    piece = sweep.piece_of(case.acts, root)
+    piece = Piece(root, acts=ACTS)
     plant = piece.plant
     try:
         plant.start({"LD_PRELOAD": str(library()), "FAULT_DIE": f"{kind}:{n}"})
-        state = piece.drive(sweep.SECONDS)
+        state = piece.drive(SECONDS)
         if state == "rest":
             plant.stop()
         if state == "dead" or (plant.process is not None and plant.process.returncode == -9):
             case.killed = 1
             plant.start()
-            state = piece.drive(sweep.SECONDS)
+            state = piece.drive(SECONDS)
             plant.stop()
         case.rested = state == "rest"
         case.violations = check(piece.scene) if case.rested else [Violation("at-rest", f"the factory is {state}")]
         case.log = plant.log_text()
     finally:
-        sweep.end(plant)
+        end(plant)
     return case

@@ -44,7 +44,7 @@ THEIRS = {
 OURS: dict[str, tuple[set[str], str]] = {
     "attacks.py": ({"*"}, "plays the agent, and looks at its prey, in a place made for that"),
     "attempts.py": ({"*"}, "runs inside the walls, as the agent"),
-    "beneath.py": ({"_below", "_open", "names", "walk"}, "the helper itself"),
+    "beneath.py": ({"_below", "_clear_asides", "_open", "names", "walk"}, "the helper itself"),
     "blobs.py": ({"_holds", "get", "sweep"}, "blobs, named by us"),
     "bubblewrap.py": ({"*"}, "the kernel's own files"),
     "check.py": ({"sweep"}, "names of job directories, in a folder of ours"),

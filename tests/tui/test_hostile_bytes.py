@@ -8,13 +8,14 @@ import pytest
 from face_on_paper import in_a_terminal
 
 SEQUENCES = (
-    "\x1b]52;c;cHduZWQ=\x07", "\x1b]52;c;cHduZWQ=\x1b\\", "\x1b]8;;https://evil.example\x1b\\link\x1b]8;;\x1b\\", "\x1b]0;title\x07",
+    "\x1b]52;c;cHduZWQ=\x07", "\x1b]52;c;cHduZWQ=\x1b\\", "\x1b]8;;https://evil.example\x1b\\link\x1b]8;;\x1b\\",
+    "\x1b]0;title\x07",
     "\x1b]2;title\x1b\\", "\x1b]9;note\x07", "\x1b]777;notify;a;b\x07", "\x1b]1337;File=name=eA==:aGk=\x07", "\x1b]4;1;red\x07",
     "\x1bPtmux;\x1b\x1b]52;c;eA==\x07\x1b\\", "\x1bP+q544e\x1b\\", "\x1b_Gaction\x1b\\", "\x1b^private\x1b\\", "\x1bXstring\x1b\\",
     "\x1b[2J", "\x1b[999;1H", "\x1b[?1049l", "\x1b[?2004h", "\x1b[6n", "\x1b[c", "\x1b[21t", "\x1bc", "\x1b(0", "\x1b#8", "\x1bZ",
     "\x9b2J", "\x9d52;c;eA==\x9c", "\x90q\x9c", "\x9e\x9c", "\x85", "\x84", "\x8d", "\x00", "\x07", "\x08\x08", "\x0b", "\x0c",
-    "\x0e", "\x0f", "\x11", "\x13", "\x1a", "\x7f", "\r", "\u202e", "\u2066", "\u2069", "\u200b", "\u200d\u200d", "\ufeff", "\u2028",
-    "\u2029", "\U000e0041", "\u00ad", "\ufff9", "\x1b", "\x1b[", "\x1b]52;c;", "\x9d8;;http://x",
+    "\x0e", "\x0f", "\x11", "\x13", "\x1a", "\x7f", "\r", "\u202e", "\u2066", "\u2069", "\u200b", "\u200d\u200d", "\ufeff",
+    "\u2028", "\u2029", "\U000e0041", "\u00ad", "\ufff9", "\x1b", "\x1b[", "\x1b]52;c;", "\x9d8;;http://x",
     "[@click=app.quit]press[/]", "[link=https://evil.example]l[/link]", "[bold red]x[/]", "[/]", "[[", "\\[", "$(rm)", "`x`",
 )
 """One of each kind that terminals know, whole and unfinished; and markup."""
