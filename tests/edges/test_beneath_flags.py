@@ -93,15 +93,17 @@ def test_facts_are_those_of_a_link_and_not_of_what_it_names(tmp_path: Path) -> N
 
 
 def test_what_a_killed_writer_left_beside_a_file_goes_with_the_next_write(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
     gone = subprocess.run(("sh", "-c", "echo $$"), capture_output=True, text=True, check=True).stdout.strip()
     for name in (f".1.json.{gone}.new", f".1.json.{os.getpid()}.new", ".1.json.1.new", ".1.json.x.new", f".2.json.{gone}.new"):
-        (tmp_path / name).write_text("half")
-    beneath.write_whole(tmp_path, "1.json", b"whole")
-    assert {path.name for path in tmp_path.iterdir()} == {"1.json", ".1.json.1.new", ".1.json.x.new", f".2.json.{gone}.new"}
-    durable.write_file(tmp_path / "plain", b"x")
-    (tmp_path / f".tmp-{gone}-abc").write_text("half")
-    (tmp_path / f".tmp-{os.getpid()}-abc").write_text("at work")
-    (tmp_path / ".tmp-1-abc").mkdir()
-    durable.write_file(tmp_path / "other", b"x", alone=True)
-    assert not (tmp_path / f".tmp-{gone}-abc").exists() and (tmp_path / f".tmp-{os.getpid()}-abc").exists()
-    assert (tmp_path / "other").read_bytes() == b"x" and (tmp_path / ".tmp-1-abc").is_dir()
+        (place / name).write_text("half")
+    beneath.write_whole(place, "1.json", b"whole")
+    assert {path.name for path in place.iterdir()} == {"1.json", ".1.json.1.new", ".1.json.x.new", f".2.json.{gone}.new"}
+    durable.write_file(place / "plain", b"x")
+    (place / f".tmp-{gone}-abc").write_text("half")
+    (place / f".tmp-{os.getpid()}-abc").write_text("at work")
+    (place / ".tmp-1-abc").mkdir()
+    durable.write_file(place / "other", b"x", alone=True)
+    assert not (place / f".tmp-{gone}-abc").exists() and (place / f".tmp-{os.getpid()}-abc").exists()
+    assert (place / "other").read_bytes() == b"x" and (place / ".tmp-1-abc").is_dir()

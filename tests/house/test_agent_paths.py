@@ -53,7 +53,7 @@ OURS: dict[str, tuple[set[str], str]] = {
     "commits.py": ({"_write"}, "a file of ours without a name"),
     "daemon_log.py": ({"*"}, "our log"),
     "doors.py": ({"*"}, "/proc of the shim"),
-    "durable.py": ({"sync_dir", "write_file"}, "files of ours"),
+    "durable.py": ({"clear_left", "sync_dir", "write_file"}, "files of ours, and names alone"),
     "enclose.py": ({"objects_of"}, "read before the first start of a sitting"),
     "forward.py": ({"_git_inside", "_open", "_verdict"}, "the person's own checkout, and our journal"),
     "gateway.py": (
