@@ -13,6 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+import pytest
+
 from andon.schema.layout import layout
 from andon.served import units
 from conftest import GITCONFIG, surroundings
@@ -81,7 +83,11 @@ def main() -> int:
         (folder / "home").mkdir()
         (folder / "home" / ".gitconfig").write_text(GITCONFIG)
         os.environ.update(surroundings(folder / "home", folder / "f"))
-        found = measure(folder, 4 if args.quick else AGENTS)
+        try:
+            found = measure(folder, 4 if args.quick else AGENTS)
+        except pytest.skip.Exception as reason:
+            print(f"not here: {reason}")
+            return 0
     for harm, row in found.items():
         print(f"{harm:<8} " + ", ".join(f"{name} {value}" for name, value in row.items()))
     if args.json:

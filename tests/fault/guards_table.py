@@ -158,7 +158,8 @@ def walls() -> Iterable[Guard]:
     yield take("walls", "doors die with their shim", WALLS, "    os.setpgid(0, 0)\n    die_with_parent()\n", "    os.setpgid(0, 0)\n",
                f"{SAND}::test_a_shim_that_is_killed_takes_everything_with_it", WORDS)
     yield take("walls", "walls fall with the job", WALLS, "            send(self.init, signal.SIGKILL)", "            pass",
-               SAND, "edges/test_doors.py")
+               f"{SAND}::test_a_pane_that_is_closed_ends_the_job", f"{SAND}::test_a_shim_that_is_killed_takes_everything_with_it",
+               why="the shim kills its children, bwrap dies with it, and with bwrap its namespace")
     yield take("walls", "an unknown level is refused", WALLS, "    if level not in kinds:", "    if False:", WORDS)
     yield take("walls", "Landlock is enforced", WALLS, "        self.rules.enforce()\n", "", PARTIAL_MATRIX)
     yield take("walls", "seccomp behind Landlock", WALLS, "        seccomp.load(self.filter)\n", "", PARTIAL_MATRIX)
@@ -296,7 +297,7 @@ def doors() -> Iterable[Guard]:
         ("the way up past the first parent", "        pid = parent\n    return f", "        return \"\"\n    return f"),
         ("too many parents", '    return f"more than {DEPTH} processes stand above it"', '    return ""'),
     ):
-        yield take("peer", name, PEER, old, new, file)
+        yield take("peer", name, PEER, old, new, file, ALONE)
     yield take("server", "the judgement is asked", server, "        if told:\n            return Problem(what=f\"this program may not",
                "        if False:\n            return Problem(what=f\"this program may not", f"{file}::{judged}")
     yield take("server", "the uid at the door", server, "        if uid != os.getuid():", "        if False:",
@@ -317,8 +318,9 @@ def doors() -> Iterable[Guard]:
 
 # --- words and secrets -----------------------------------------------------------------------------------------------------------
 
+CRASHES = "e2e/test_secrets.py::test_"
 CLEAN, REDACT, CLI_TEXT = f"{SCHEMA}/clean.py", f"{SCHEMA}/redact.py", "cli/test_cli_hostile_text.py"
-SECRETS, INGRESS = "edges/test_redact.py", "edges/test_ingress.py"
+SECRETS, INGRESS, ALONE = "edges/test_redact.py", "edges/test_ingress.py", "edges/test_guards_alone.py"
 
 
 def texts() -> Iterable[Guard]:
@@ -334,15 +336,15 @@ def texts() -> Iterable[Guard]:
         ("rows have no tabs and newlines", '{9: " ", 10: " ", 0x2028: " ", 0x2029: " "}', "{}"),
         ("JSON for a terminal", '    return _UNSEEN.sub(_escaped, data.decode("utf-8", "replace"))', '    return data.decode("utf-8", "replace")'),
     ):
-        yield take("clean", name, CLEAN, old, new, CLI_TEXT)
+        yield take("clean", name, CLEAN, old, new, CLI_TEXT, ALONE)
     tui, screens = "tui/andon_tui", "tui/test_hostile_text.py"
     yield take("screen", "one line", f"{tui}/safe.py", "    return clean(text.translate(_BLANKS))", "    return text", screens)
     yield take("screen", "lines", f"{tui}/safe.py", "    return cut if cut.isascii() and cut.isprintable() else clean(cut)",
                "    return cut", screens)
     yield take("screen", "live panes", f"{tui}/widgets/livepane.py", "self._decoder.decode_line(clean_row(text))",
-               "self._decoder.decode_line(text)", screens)
+               "self._decoder.decode_line(text)", screens, "tui/test_hostile_bytes.py")
     pane = f"{EDGES}/pane.py"
-    yield take("panes", "rows of a live pane", pane, "[clean_row(row) for row in rows[:height]]", "rows[:height]", "edges/test_pane.py")
+    yield take("panes", "rows of a live pane", pane, "[clean_row(row) for row in rows[:height]]", "rows[:height]", INGRESS)
     yield take("panes", "secrets in the rows of a live pane", pane, "_without_secrets([clean_row(row) for row in rows[:height]], width)",
                "[clean_row(row) for row in rows[:height]]", INGRESS)
     yield take("panes", "glances", pane, 'else clean(row).replace("\\n", " ").replace("\\t", " ") for row in rows[:last])',
@@ -362,14 +364,14 @@ def texts() -> Iterable[Guard]:
                            ("bells", "set -g bell-action none", "set -g bell-action any"),
                            ("panes that stay after their end", "set -gw remain-on-exit on", "set -gw remain-on-exit off"),
                            ("no keys that end or split", "unbind -a -T prefix\nunbind -a -T root\n", "")):
-        yield take("tmux", name, conf, old, new, escape, own)
+        yield take("tmux", name, conf, old, new, escape, own, ALONE)
 
 
 def secrets() -> Iterable[Guard]:
     """What must not be kept or passed on."""
     yield from each("redaction", REDACT, "FORMATS", (SECRETS,))
-    yield from each("redaction", REDACT, "COMPRESSED", (SECRETS,))
-    yield from each("redaction", REDACT, "PROVIDERS", (SECRETS,), {
+    yield from each("redaction", REDACT, "COMPRESSED", (INGRESS,))
+    yield from each("redaction", REDACT, "PROVIDERS", (INGRESS,), {
         '"AWS_SECRET_ACCESS_KEY"': "the name's ending says so as well", '"AWS_ACCESS_KEY_ID"': "the name's ending says so as well",
         '"CLAUDE_CODE_OAUTH_TOKEN"': "the name's ending says so as well", '"ANTHROPIC_AUTH_TOKEN"': "the name's ending says so as well",
         '"AWS_SESSION_TOKEN"': "the name's ending says so as well"})
@@ -409,18 +411,20 @@ def secrets() -> Iterable[Guard]:
         ("log lines that cannot be looked through", "withheld.py", "except (TypeError, ValueError, Mistake) as error", "except (TypeError, ValueError) as error"),
         ("a private list", "withheld.py", "indent=1), 0o600)", "indent=1), 0o644)"),
     ):
-        yield take("secrets", name, f"{EDGES}/{file}", old, new, SECRETS, INGRESS)
+        yield take("secrets", name, f"{EDGES}/{file}", old, new, INGRESS, ALONE, SECRETS)
     office = "daemon/andon/office.py"
     for name, old, new in (
         ("a person's own words", "            plain = withheld.struct(command)", "            plain = command"),
         ("settings of a repository", "        need_plain(loaded, str(path / SETTINGS))\n", ""),
         ("settings with a secret", "    if withheld.struct(settings) is not settings:", "    if False:"),
     ):
-        yield take("secrets", name, office, old, new, "e2e/test_secrets.py", INGRESS)
+        yield take("secrets", name, office, old, new, INGRESS, f"{CRASHES}settings_with_a_secret_are_refused_before_they_are_kept")
     yield take("secrets", "what lies in an outbox", f"{EDGES}/jobs.py", "            if withheld.struct(said) is not said:", "            if False:",
-               "e2e/test_secrets.py")
-    yield take("secrets", "the environment of a started job", f"{EDGES}/shim.py", "    strip(folder, job)\n", "", "e2e/test_secrets.py")
-    yield take("secrets", "crash reports", "daemon/andon/main.py", "    daemon_log.tell_of_crashes(log)\n", "", "e2e/test_secrets.py")
+               ALONE)
+    yield take("secrets", "the environment of a started job", f"{EDGES}/shim.py", "    strip(folder, job)\n", "",
+               "edges/test_guards_alone.py")
+    yield take("secrets", "crash reports", "daemon/andon/main.py", "    daemon_log.tell_of_crashes(log)\n", "",
+               f"{CRASHES}a_daemon_that_crashes_tells_it_without_secrets_or_control_codes")
     yield take("secrets", "inputs of the loop", "daemon/andon/loop.py", "Item(withheld.struct(given))", "Item(given)", SECRETS)
     yield take("secrets", "answers of effects", "daemon/andon/loop.py", "withheld.struct(await self.perform(effect))",
                "await self.perform(effect)", SECRETS)
@@ -435,13 +439,12 @@ def state() -> Iterable[Guard]:
     yield take("lock", "flock", lock, "        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)", "        pass", "edges/test_store_lock.py")
     yield take("lock", "alone", lock, "fcntl.LOCK_EX | fcntl.LOCK_NB", "fcntl.LOCK_SH | fcntl.LOCK_NB", "edges/test_store_lock.py")
     yield take("lock", "the very file", lock, "if _locked(handle) and _still_there(handle, layout.lock):", "if _locked(handle):",
-               "edges/test_store_lock.py")
+               ALONE)
     yield take("lock", "no child holds it", lock, "os.O_RDWR | os.O_CREAT | os.O_CLOEXEC", "os.O_RDWR | os.O_CREAT",
                "edges/test_store_lock.py", why="Python makes no descriptor that a child inherits, unless it is asked to")
     yield take("ledger", "a newer format", "daemon/andon/ledger_reader.py", "    if found > FORMAT:", "    if False:", "edges/test_upgrade.py")
     yield take("ledger", "a file of somebody else's", "daemon/andon/ledger_reader.py",
-               "    if application not in (0, APPLICATION) or (application == 0 and tables):", "    if False:", "edges/test_store.py",
-               "edges/test_upgrade.py")
+               "    if application not in (0, APPLICATION) or (application == 0 and tables):", "    if False:", ALONE)
     for name, old, new in (
         ("a backup first", "        kept = _back_up(layout, found, wrote)", "        kept = None"),
         ("no format is raised without a backup", "        if found < to:\n            raise\n", ""),

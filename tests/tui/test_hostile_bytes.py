@@ -2,10 +2,14 @@
 
 import re
 import unicodedata
+from xml.etree import ElementTree
 
 import pytest
 
+from andon_tui.picture import picture
 from face_on_paper import in_a_terminal
+from factory_on_paper import NOW
+from tui import test_hostile_text
 
 SEQUENCES = (
     "\x1b]52;c;cHduZWQ=\x07", "\x1b]52;c;cHduZWQ=\x1b\\", "\x1b]8;;https://evil.example\x1b\\link\x1b]8;;\x1b\\",
@@ -109,3 +113,15 @@ def test_what_is_looked_for_would_be_found() -> None:
         if not OURS.fullmatch(sequence) and sequence not in ("\r",):
             assert obeyed(sequence) or "\x1b[" in sequence, repr(sequence)
     assert obeyed("\x1b[1mbold\x1b[0m and words\r\n") == [] and obeyed("\x1b]52;c;x\x07") and obeyed("\x9b2J") and obeyed("\u202e")
+
+
+@pytest.mark.parametrize("place", ["", "T5", "gates", "problems"])
+async def test_a_picture_for_a_web_page_holds_text_alone(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(test_hostile_text, "HOSTILE", f"<script>alert(1)</script><a href='x'>&amp; {' '.join(SEQUENCES)}")
+    told = await picture(test_hostile_text.hostile_factory(), (150, 40), place=place, now=NOW)
+    tree = ElementTree.fromstring(told)
+    kinds = {element.tag.rpartition("}")[2] for element in tree.iter()}
+    assert not kinds & {"script", "a", "foreignObject", "image", "iframe", "use"} and "text" in kinds
+    names = {name.lower() for element in tree.iter() for name in element.attrib}
+    assert not [name for name in names if name.startswith("on") or name.endswith("href")]
+    assert obeyed(told.replace("\n", "")) == [] and "&lt;script&gt;" in told
