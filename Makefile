@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 
-.PHONY: help demo test check scripted real accuracy sweep faults bench
+.PHONY: help demo test check scripted real accuracy sweep faults guards bench
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -45,6 +45,9 @@ sweep: $(VENV)/dev.stamp  ## kill -9 at every fault point, judged by an independ
 
 faults: $(VENV)/dev.stamp  ## what may break, row by row, at full length (ARGS=--list prints the table only)
 	$(BIN)/python tests/fault/faults.py $(ARGS)
+
+guards: $(VENV)/dev.stamp  ## each guard of isolation taken away in a copy: its tests must miss it (ARGS=--list, --only WORD)
+	$(BIN)/python tests/fault/guards.py $(ARGS)
 
 bench: $(VENV)/dev.stamp  ## the figures of BENCHMARKS.md
 	@for bench in tests/bench/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench $(ARGS) || exit 1; done

@@ -75,6 +75,7 @@ def run_daemon(layout: Layout) -> int:
     handler = daemon_log.Turning(layout.daemon_log)
     handler.setFormatter(withheld.PlainFormatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.INFO)
+    daemon_log.tell_of_crashes(log)
     withheld.keep(layout.home)
     logging.getLogger("watchfiles").setLevel(logging.WARNING)
     with Lock.take(layout):

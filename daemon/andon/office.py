@@ -35,6 +35,7 @@ from andon.schema.views import AnyView, AttemptDetail, Moment, TaskDetail
 
 SETTINGS = "andon.toml"
 ENDS = (e.TaskDone, e.TaskFailed, e.TaskCancelled)
+WITHHELD = "a secret in these words was withheld: give it as a variable that `secrets` of [sandbox] names"
 PAST_ROWS = 100_000
 """Ledger rows that are read again for a task that was over long ago."""
 Push = Callable[[wire.AnyReply], None]
@@ -62,15 +63,17 @@ class Office:
         return self._loop.views
 
     async def do(self, command: i.AnyCommand) -> wire.Done | wire.Failed:
-        """A person's command; answered when it is durable."""
+        """A person's command; answered when it is durable. A secret in its words stays behind, and the answer says so."""
         try:
-            events = await self._loop.ask(command)
+            plain = withheld.struct(command)
+            events = await self._loop.ask(plain)
         except Mistake as mistake:
             return wire.Failed(problem=mistake.problem)
         self._loop.publish_now()
         if isinstance(command, i.AddTask) and not any(isinstance(event, e.TaskAdded) for event in events):
             return wire.Done(ids=(self._loop.state.keys[command.key],), text="it was added before")
-        return wire.Done(ids=made(events), text="; ".join(sentence(cast("e.AnyEvent", event)) for event in events[:3]))
+        told = [sentence(cast("e.AnyEvent", event)) for event in events[:3]]
+        return wire.Done(ids=made(events), text="; ".join([*told, *([WITHHELD] if plain is not command else [])]))
 
     async def handle(self, request: wire.AnyRequest, push: Push) -> wire.AnyReply:
         """Any other request."""
@@ -163,6 +166,7 @@ class Office:
         where = f"{oid[:10]}:{SETTINGS}"
         loaded = await asyncio.to_thread(self._load_repository, path / SETTINGS, base, where, self._layout.person_settings)
         withheld.name(loaded.settings.sandbox.secrets)
+        need_plain(loaded, str(path / SETTINGS))
         return loaded
 
     async def reload(self, repo: RepoId) -> wire.AnyReply:
@@ -234,6 +238,7 @@ class Office:
         """The person's own settings; bad ones leave the last good in force."""
         try:
             settings = await asyncio.to_thread(self._load_person, self._layout.person_settings)
+            need_plain(settings, str(self._layout.person_settings))
             self._loop.give(i.PersonSettingsSeen(settings=settings))
         except Mistake as mistake:
             self._loop.give(i.SettingsBad(repo=RepoId(""), problem=mistake.problem))
@@ -307,6 +312,13 @@ def login() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return str(os.getuid())
+
+
+def need_plain(settings: object, where: str) -> None:
+    """Raise Mistake for settings with a secret in them: they go into the ledger, and commands without it would be others."""
+    if withheld.struct(settings) is not settings:
+        raise Mistake("the settings hold a secret, which would be kept for ever", where=where,
+                      mend="put its value into a variable of your environment, and name that variable in `secrets` of [sandbox]")
 
 
 def diverged(seen: Diverged, where: str) -> Mistake:

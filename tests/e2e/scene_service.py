@@ -41,11 +41,17 @@ def starts(plant: Factory) -> int:
     return sum(isinstance(row.event, e.AttemptStarted) for row in plant.events())
 
 
+def releases(plant: Factory) -> list[str]:
+    """The releases whose daemons wrote, in their order, each once in a row."""
+    found = [row.event.version for row in plant.events() if isinstance(row.event, e.FactoryStarted)]
+    return [one for n, one in enumerate(found) if not n or found[n - 1] != one]
+
+
 def knock(plant: Factory, unit: str, harm: str) -> dict[str, object]:
-    """Connect 40 times across a restart or a kill -9 of the daemon: how many were answered, and the slowest."""
+    """Connect 40 times across a restart, an upgrade or a kill -9 of the daemon: how many were answered, and the slowest."""
     pid = main_pid(unit)
-    argv = ["systemctl", "--user", "restart", unit] if harm == "restart" else ["kill", "-9", str(pid)]
-    slowest, answered, refused, begun = 0.0, 0, [], time.monotonic()
+    argv = ["kill", "-9", str(pid)] if harm == "kill" else ["systemctl", "--user", "restart", unit]
+    slowest, answered, refused, begun = 0.0, 0, list[str](), time.monotonic()
     with subprocess.Popen(argv) as doing:
         for n in range(40):
             due = begun + n * 0.05
@@ -59,7 +65,7 @@ def knock(plant: Factory, unit: str, harm: str) -> dict[str, object]:
             slowest = max(slowest, time.monotonic() - at)
         doing.wait(60)
     wait_until(lambda: main_pid(unit) not in (0, pid), 30, what="another daemon")
-    return {"answered": answered, "refused": refused, "slowest": slowest}
+    return {"answered": answered, "refused": refused, "slowest": slowest, "pid": main_pid(unit)}
 
 
 def past(moment: float) -> bool:
@@ -86,7 +92,7 @@ def main() -> object:
         case "at-work":
             wait_until(plant.answers, 60, what="the daemon")
             return {"shims": at_work(plant), "starts": starts(plant), "sessions": len(plant.sessions()),
-                    "gates": len(plant.gates())}
+                    "gates": len(plant.gates()), "releases": releases(plant)}
         case "answers":
             wait_until(plant.answers, 60, what="the daemon")
             return os.getpid()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from andon.main import version
 from andon.schema.layout import layout
 from andon.served import units
 from support import wait_until
@@ -16,6 +17,7 @@ from systemdkit import Machine, machine
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 SCENE = str(Path(__file__).with_name("scene_service.py"))
+VERSION = version()
 FLEET = 20 if os.environ.get("ANDON_FAULTS") else 4
 """Agents at work while the service is harmed."""
 
@@ -123,8 +125,34 @@ def test_agents_and_clients_outlive_a_restart_and_kill_9(served: Machine, tmp_pa
         assert isinstance(told, dict)
         assert told["answered"] == 40 and told["refused"] == [], told
         seen = scene(served, "at-work")
-        assert seen == {"shims": shims, "starts": FLEET, "sessions": FLEET, "gates": FLEET}, harm
+        assert seen == {"shims": shims, "starts": FLEET, "sessions": FLEET, "gates": FLEET, "releases": [VERSION]}, harm
     assert served.show(daemon, "NRestarts") == "1"
+
+
+OLDER = """
+import importlib.metadata as told
+real = told.version
+told.version = lambda name: "0.0.1" if name == "andon" else real(name)
+"""
+
+
+def test_agents_and_clients_outlive_an_upgrade_and_there_is_a_way_back(served: Machine, tmp_path: Path) -> None:
+    daemon = names()[0]
+    (tmp_path / "older").mkdir()
+    (tmp_path / "older" / "sitecustomize.py").write_text(OLDER)
+    older = drop_in(served, daemon, f'[Service]\nEnvironment="PYTHONPATH={tmp_path}/older"\n')
+    assert served.run("systemctl", "--user", "restart", daemon).returncode == 0
+    shims = scene(served, "agents", str(tmp_path / "repo"), str(FLEET))
+    older.unlink()
+    assert served.run("systemctl", "--user", "daemon-reload").returncode == 0
+    told = scene(served, "knock", daemon, "upgrade")
+    assert isinstance(told, dict) and told["answered"] == 40 and told["refused"] == [], told
+    seen = scene(served, "at-work")
+    assert isinstance(seen, dict) and seen["releases"][-2:] == ["0.0.1", VERSION]
+    assert {key: seen[key] for key in ("shims", "starts", "sessions", "gates")} == {
+        "shims": shims, "starts": FLEET, "sessions": FLEET, "gates": FLEET}
+    kept = [path.name for path in (home() / "backups").iterdir() if "0.0.1" in path.name]
+    assert len(kept) == 1 and served.show(daemon, "NRestarts") == "0"
 
 
 def test_a_daemon_that_hangs_is_started_anew_and_its_agents_are_kept(served: Machine, tmp_path: Path) -> None:

@@ -199,3 +199,14 @@ def test_the_daemon_answers_the_person_and_refuses_an_agent_before_it_says_anyth
         theirs = subprocess.run(argv, capture_output=True, check=False, text=True, env=env).stdout
     assert '"type":"welcome"' in mine
     assert '"type":"refused"' in theirs and "the agent of T3.1" in theirs
+
+
+@ONLY_LINUX
+def test_one_who_is_refused_hears_why_however_late_it_speaks() -> None:
+    place, hello = layout(), msgspec.json.encode(wire.Hello()).decode()
+    late = ANSWER.replace("s.sendall", "import time;time.sleep(0.3);s.sendall")
+    argv = [sys.executable, "-I", "-S", "-c", late, str(place.socket), hello]
+    with FakeDaemon(place, FakeOffice()):
+        env = {**os.environ, "ANDON_TREE": str(place.job("T3.1"))}
+        theirs = subprocess.run(argv, capture_output=True, check=False, text=True, env=env).stdout
+    assert '"type":"refused"' in theirs and "the agent of T3.1" in theirs

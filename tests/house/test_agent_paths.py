@@ -48,7 +48,7 @@ OURS: dict[str, tuple[set[str], str]] = {
     "access.py": ({"sittings"}, "names of job directories, in a folder of ours"),
     "attacks.py": ({"*"}, "plays the agent, and looks at its prey, in a place made for that"),
     "attempts.py": ({"*"}, "runs inside the walls, as the agent"),
-    "beneath.py": ({"_below", "_open", "names", "walk"}, "the helper itself"),
+    "beneath.py": ({"_below", "_clear_asides", "_open", "names", "walk"}, "the helper itself"),
     "blobs.py": ({"_holds", "get", "sweep"}, "blobs, named by us"),
     "bubblewrap.py": ({"*"}, "the kernel's own files"),
     "cgroup.py": ({"*"}, "the kernel's own files"),
@@ -58,7 +58,7 @@ OURS: dict[str, tuple[set[str], str]] = {
     "commits.py": ({"_write"}, "a file of ours without a name"),
     "daemon_log.py": ({"*"}, "our log"),
     "doors.py": ({"*"}, "/proc of the shim"),
-    "durable.py": ({"sync_dir", "write_file"}, "files of ours"),
+    "durable.py": ({"clear_left", "sync_dir", "write_file"}, "files of ours, and names alone"),
     "enclose.py": ({"objects_of"}, "read before the first start of a sitting"),
     "forward.py": ({"_git_inside", "_open", "_verdict"}, "the person's own checkout, and our journal"),
     "gateway.py": (

@@ -6,12 +6,15 @@ from pathlib import Path
 
 from andon.schema.errors import Mistake
 
+_NOTHING_RUNS = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.pager=cat")
+"""The person may stand in an agent's checkout, whose own settings would name programs."""
+
 
 def git(folder: Path, *words: str) -> str | None:
     """What git says, without the last newline; None when it fails. Mistake when there is no git."""
     env = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
     try:
-        found = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, env=env, check=False)
+        found = subprocess.run(["git", *_NOTHING_RUNS, "-C", str(folder), *words], capture_output=True, env=env, check=False)
     except FileNotFoundError as error:
         raise Mistake("git is not installed, or not on PATH", mend="install git 2.38 or newer") from error
     return found.stdout.decode("utf-8", "surrogateescape").removesuffix("\n") if found.returncode == 0 else None

@@ -21,7 +21,7 @@ def keep(layout: Layout) -> None:
     """Have the ballast, durable; made again when it is not what it should be. Raises OSError (ENOSPC while there is no room)."""
     wanted = size(layout)
     if held(layout) != wanted:
-        write_file(layout.ballast, os.urandom(wanted))
+        write_file(layout.ballast, os.urandom(wanted), alone=True)
 
 
 def held(layout: Layout) -> int:

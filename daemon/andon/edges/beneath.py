@@ -23,6 +23,8 @@ _NO_XDEV, _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH = 0x01, 0x02, 0x04, 0x08
 RESOLVE = _NO_MAGICLINKS | _NO_SYMLINKS | _BENEATH
 TRIES = 8
 """The kernel gives up (EAGAIN) when a name moves while it looks; so often it is asked again."""
+ASIDES = 1000
+"""Entries of a folder that are looked at for what a killed writer left."""
 DEPTH = 256
 """Folders in one name, at most."""
 _ALWAYS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
@@ -125,8 +127,7 @@ def write_whole(root: Path | int, name: str, data: bytes, mode: int = 0o600) -> 
     *above, last = _parts(name) or [""]
     with folder(root, "/".join(above) or ".") as place:
         aside = f".{last}.{os.getpid()}.new"
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(aside, dir_fd=place)
+        _clear_asides(place, last)
         try:
             _fill(place, aside, data, mode)
             os.replace(aside, last, src_dir_fd=place, dst_dir_fd=place)
@@ -135,6 +136,26 @@ def write_whole(root: Path | int, name: str, data: bytes, mode: int = 0o600) -> 
                 os.unlink(aside, dir_fd=place)
             raise
         os.fsync(place)
+
+
+def _clear_asides(place: int, last: str) -> None:
+    """Remove what we ourselves, or a writer of ours that is dead, left beside this name; of a folder's first entries."""
+    with contextlib.suppress(OSError), os.scandir(place) as entries:
+        for entry, _ in zip(entries, range(ASIDES), strict=False):
+            pid = entry.name.removeprefix(f".{last}.").removesuffix(".new")
+            if entry.name == f".{last}.{pid}.new" and pid.isdigit() and (int(pid) == os.getpid() or not _alive(int(pid))):
+                with contextlib.suppress(OSError):
+                    os.unlink(entry.name, dir_fd=place)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def make_folders(root: Path | int, name: str, mode: int = 0o700) -> None:

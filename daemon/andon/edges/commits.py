@@ -20,6 +20,8 @@ from andon.schema.errors import Mistake
 from andon.schema.ids import Oid
 
 _TRAILER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*: ?\S|\(cherry picked from commit |[ \t]+\S")
+_OBEYED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]|\r(?!\n)")
+"""Control characters but line ends and tabs, lines that only some see, and what turns the direction of reading."""
 
 
 class Missing(Mistake):
@@ -117,6 +119,11 @@ def _parsed(oid: Oid, data: bytes) -> Commit:
     parents = tuple(Oid(value) for key, _, value in lines if key == "parent")
     return Commit(oid=oid, tree=Oid(values["tree"]), parents=parents, author=values["author"],
                   encoding=values.get("encoding", ""), message=message)
+
+
+def harmless(message: str) -> str:
+    """A message that we write anew, without what a terminal would obey when somebody reads the log."""
+    return _OBEYED.sub("", message)
 
 
 def with_trailers(message: str, trailers: Sequence[str]) -> str:

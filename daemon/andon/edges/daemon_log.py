@@ -7,7 +7,9 @@ import contextlib
 import logging
 import os
 import sys
+import threading
 from pathlib import Path
+from types import TracebackType
 
 BYTES = 8 * 1024 * 1024
 """A log file is turned past this."""
@@ -32,6 +34,26 @@ class Turning(logging.StreamHandler):  # type: ignore[type-arg]  # generic only 
             self._since = 0
             with contextlib.suppress(OSError):
                 turn(self._path, self._bytes)
+
+
+def tell_of_crashes(logger: logging.Logger) -> None:
+    """From now on whatever nobody caught is told in the log, through its formatter, and never by the interpreter as it is.
+
+    A traceback quotes what a program had in hand: an agent's words, and secrets.
+    """
+    def crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            return
+        logger.critical("the daemon crashed", exc_info=(kind, error, trace))
+
+    def crashed_in_thread(args: threading.ExceptHookArgs) -> None:
+        if args.exc_value is not None:
+            logger.critical("a thread crashed", exc_info=(args.exc_type, args.exc_value, args.exc_traceback))
+
+    def crashed_unseen(args: "sys.UnraisableHookArgs") -> None:
+        if args.exc_value is not None:
+            logger.error("an error that nobody could be told of", exc_info=(args.exc_type, args.exc_value, args.exc_traceback))
+    sys.excepthook, threading.excepthook, sys.unraisablehook = crashed, crashed_in_thread, crashed_unseen
 
 
 def turn(path: Path, bytes_: int = BYTES) -> bool:

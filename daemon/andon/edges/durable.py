@@ -29,9 +29,14 @@ def sync_dir(path: Path) -> None:
         os.close(handle)
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Put `data` at `path`, 0600: a reader sees the old content or the new one, and the new one is durable on return."""
-    handle, name = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
+def write_file(path: Path, data: bytes, *, alone: bool = False) -> None:
+    """Put `data` at `path`, 0600: a reader sees the old content or the new one, and the new one is durable on return.
+
+    `alone`: nobody sweeps this folder, so what a writer that was killed left in it is removed first.
+    """
+    if alone:
+        clear_left(path.parent)
+    handle, name = tempfile.mkstemp(prefix=f"{TEMPORARY}{os.getpid()}-", dir=path.parent)
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -44,6 +49,25 @@ def write_file(path: Path, data: bytes) -> None:
             temporary.unlink()
         raise
     sync_dir(path.parent)
+
+
+def clear_left(folder: Path) -> None:
+    """Remove what writers that are dead left half-written here: it bears their process number. Never raises."""
+    with contextlib.suppress(OSError):
+        for left in folder.glob(f"{TEMPORARY}*-*"):
+            pid = left.name.removeprefix(TEMPORARY).partition("-")[0]
+            if pid.isdigit() and int(pid) != os.getpid() and not _alive(int(pid)) and left.is_file() and not left.is_symlink():
+                left.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def unwritable(error: OSError, what: str, where: Path) -> Mistake:

@@ -85,7 +85,7 @@ async def forward(common: Path, journal: Journal, hold: int, dirty: Sequence[str
     in_way = await asyncio.to_thread(_in_way, place, paths, frozenset(dirty))
     if in_way:
         return f"files in the way in {place}: {names(in_way)}"
-    await asyncio.to_thread(write_file, journal_of(common), msgspec.json.encode(journal))
+    await asyncio.to_thread(write_file, journal_of(common), msgspec.json.encode(journal), alone=True)
     point("mirror-target.journal")
     done = await git("merge", "--ff-only", "--no-stat", "-q", "--no-autostash", "--no-overwrite-ignore", journal.new, cwd=place,
                      trusted=True, check=False, finish=True, hold=hold, seconds=600, config=_ONE_FILE_AT_A_TIME,

@@ -89,7 +89,7 @@ class Gateway:
         if route != known:
             try:
                 private_dir(file.parent)
-                write_file(file, msgspec.json.encode(route))
+                write_file(file, msgspec.json.encode(route), alone=True)
             except OSError as error:
                 raise unwritable(error, "the route of a session could not be written", file) from error
         return f"{base}/a/{attempt}/{route.token}"
@@ -103,7 +103,7 @@ class Gateway:
         file = self._place.job(job) / EGRESS
         try:
             private_dir(file.parent)
-            write_file(file, msgspec.json.encode(egress))
+            write_file(file, msgspec.json.encode(egress), alone=True)
         except OSError as error:
             raise unwritable(error, "where a job may go could not be written", file) from error
         opened = await self._control("PUT", job) if await self.ensure() else 0

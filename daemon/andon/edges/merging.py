@@ -15,6 +15,7 @@ from andon.edges.git import GitFailed, common_lock, git, look, set_ref
 from andon.edges.landed_heads import standing_for
 from andon.edges.replay_commits import Replayed, replay
 from andon.edges.three_way import Drivers, Merged, NoDriver, defined, merge_all, merge_one
+from andon.schema.clean import clean
 from andon.schema.effects import MergeCandidate, MergeMember
 from andon.schema.errors import Mistake
 from andon.schema.faults import point
@@ -153,8 +154,8 @@ def trailers_of(member: MergeMember) -> list[str]:
 
 
 def line(text: str) -> str:
-    """Words of somebody's as one line of a commit message."""
-    return " ".join(text.replace("\0", " ").split()).encode(errors="replace").decode()
+    """Words of somebody's as one line of a commit message: nothing in it that a terminal obeys, which `git log` may be sent to."""
+    return " ".join(clean(text).split())
 
 
 def shown(paths: Sequence[str]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ import stat
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from pathlib import Path
 
+from andon.schema.clean import clean
 from andon.schema.errors import Mistake
 
 FIRST = 3
@@ -145,7 +146,7 @@ def _number(text: str) -> int:
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())[:200]
+    return " ".join(clean(text).split())[:200]
 
 
 def _inherited(fd: int) -> socket.socket | None:

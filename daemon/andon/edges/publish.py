@@ -16,6 +16,7 @@ from pathlib import Path
 
 from andon.edges.git import git
 from andon.edges.spawn import spawn
+from andon.schema.clean import clean
 from andon.schema.effects import PublishTarget
 from andon.schema.errors import Mistake
 from andon.schema.faults import point
@@ -90,13 +91,13 @@ async def _request(effect: PublishTarget) -> str:
     branch = f"andon/{effect.target}-{effect.oid[:12]}"
     await _push(effect, f"refs/heads/{branch}")
     point("publish-target.pushed")
-    title = effect.title or f"Landed work for {effect.target}"
+    title, body = " ".join(clean(effect.title).split()) or f"Landed work for {effect.target}", clean(effect.body)
     words: tuple[str, ...]
     if Path(tool).name == "gh":
-        words = ("pr", "create", "--base", effect.target, "--head", branch, "--title", title, "--body", effect.body)
+        words = ("pr", "create", "--base", effect.target, "--head", branch, "--title", title, "--body", body)
     else:
         words = ("mr", "create", "--target-branch", effect.target, "--source-branch", branch, "--title", title, "--description",
-                 effect.body or title, "--yes")
+                 body or title, "--yes")
     code, out = await _run((tool, *words), effect.path)
     found = re.findall(r"https?://\S+", out)
     if code == 0 or "already exists" in out:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from andon.edges.commits import Commit, commit_bytes, person, read_commits, with_trailers, write_commit
+from andon.edges.commits import Commit, commit_bytes, harmless, person, read_commits, with_trailers, write_commit
 from andon.edges.git import look
 from andon.edges.three_way import NO_DRIVERS, Drivers, Merged, merge_one
 from andon.schema.errors import Mistake
@@ -61,8 +61,8 @@ async def replay(git_dir: Path, head: Oid, *, onto: Oid, without: Sequence[str],
         if merged.tree == tree and (made or n < len(own) - 1):
             continue
         by = _dated(commit.author) if keep_dates else person(at)
-        data = commit_bytes(merged.tree, (tip,), with_trailers(commit.message, trailers), author=commit.author, committer=by,
-                            encoding=commit.encoding)
+        message = with_trailers(harmless(commit.message), trailers)
+        data = commit_bytes(merged.tree, (tip,), message, author=commit.author, committer=by, encoding=commit.encoding)
         tip, tree, made = await write_commit(git_dir, data), merged.tree, made + 1
     return Replayed(tip=tip, tree=tree, commits=made, merges=merges)
 

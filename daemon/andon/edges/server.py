@@ -34,6 +34,8 @@ STALL_S = 30.0
 """A client whose buffer is full and that takes no byte for this long is dropped."""
 CLIENTS_LIMIT = 64
 """Clients at once; one more is refused."""
+FAREWELL_S, FAREWELL_READS = 1.0, 16
+"""So long, and so often, is one who was refused listened to until it has read why."""
 CHUNK_BYTES = 1024 * 1024
 """Changes are cut into messages of about this size, so that newer views can replace what is not yet sent."""
 PUSH_LIMIT = 1000
@@ -94,6 +96,8 @@ class Server:
         self.encoded = Encoded()
         self._peer = peer or peer_uid
         self._clients: set[_Client] = set()
+        self._leaving = 0
+        """Those who were refused and are not gone yet."""
 
     @property
     def clients(self) -> int:
@@ -137,7 +141,25 @@ class Server:
             return
         log.warning("refused a client: %s", problem.what)
         writer.write(encoder.encode(wire.Refused(problem=problem)) + b"\n")
-        writer.close()
+        if self._leaving >= CLIENTS_LIMIT:
+            writer.close()
+        else:
+            group.create_task(self._see_off(reader, writer))
+
+    async def _see_off(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Let one who was refused say its hello into the void: a socket that is closed under it would hide why."""
+        self._leaving += 1
+        try:
+            writer.write_eof()
+            async with asyncio.timeout(FAREWELL_S):
+                for _ in range(FAREWELL_READS):
+                    if not await reader.read(65536):
+                        break
+        except (OSError, TimeoutError):
+            return
+        finally:
+            self._leaving -= 1
+            writer.close()
 
     def _unwelcome(self, client: "_Client", writer: asyncio.StreamWriter) -> Problem | None:
         uid = self._peer(writer.get_extra_info("socket"))

@@ -549,6 +549,21 @@ def detach() -> int:
     return outcome_in
 
 
+def strip(folder: str, job: dict[str, object]) -> None:
+    """The job was started and never will be again: what its environment held need not lie on a disk any longer.
+
+    Its markers stay: by them its processes are found.
+    """
+    try:
+        env = {name: value for name, value in dict(job["env"]).items() if name.startswith("ANDON_")}  # type: ignore[call-overload] # plain JSON
+        fd = os.open(f"{folder}/job.json.tmp", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with open(fd, "w", encoding="utf-8") as file:
+            json.dump({**job, "env": env}, file)
+        os.rename(f"{folder}/job.json.tmp", f"{folder}/job.json")
+    except (OSError, KeyError, TypeError, ValueError):  # a full disk, or no environment: the job goes on, its directory is private
+        return
+
+
 def main(arguments: list[str]) -> int:
     """Run the job in this directory; `--detach` returns to the starter as soon as the token is taken."""
     folder = os.path.abspath(arguments[0])
@@ -574,6 +589,7 @@ def main(arguments: list[str]) -> int:
         shim.spawn()
     except OSError as error:
         shim.because, shim.status, shim.error = "not-started", 126 << 8, f"{argv_name(job)}: {error.strerror}"
+    strip(folder, job)
     shim.watch()
     shim.end_rest()
     try:

@@ -68,7 +68,7 @@ async def serve(home: Path) -> int:
         await ways.restore()
         await web.SockSite(runner, listening(models_of(place))).start()
         port = await _listen(runner, folder, home)
-        write_file(folder / PORT, f"{port}\n".encode())
+        write_file(folder / PORT, f"{port}\n".encode(), alone=True)
         await stop.wait()
         forward.draining = True
         await asyncio.gather(runner.cleanup(), ways.drain())
@@ -92,7 +92,7 @@ def _token(folder: Path) -> str:
     """What the daemon names when it asks whether we are we. Made once a factory."""
     file = folder / TOKEN
     if not file.exists():
-        write_file(file, secrets.token_urlsafe(24).encode())
+        write_file(file, secrets.token_urlsafe(24).encode(), alone=True)
     return file.read_text().strip()
 
 
