@@ -108,6 +108,16 @@ def test_nothing_that_the_job_needs_or_a_person_opened_is_covered(room: Path) ->
     assert not [target for target in targets if target.startswith("/ada/repo")]
 
 
+def test_no_bait_stands_within_another_one_and_the_job_starts(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/ada/.gnupg/S.gpg-agent.ssh")
+    laid = baits.lay(place(room, sockets=(Path("/run/docker.sock"), Path("/ada/state/ledger.db/x"))), (), ())
+    targets = [target for bait in laid for target in (*bait.targets, *bait.links)]
+    assert len(targets) == len(set(targets)) and "/ada/.gnupg" in targets and "/ada/.gnupg/S.gpg-agent.ssh" not in targets
+    job = make(room, "sh", "-c", "cat /ada/.gnupg/gpg.conf", box=box(room, laid))
+    launch(job).wait(30)
+    assert ended(job).code == 0 and ("read", "~/.gnupg/gpg.conf") in seen(job)
+
+
 def test_a_link_of_the_jobs_own_leads_no_bait_astray(room: Path) -> None:
     laid = baits.lay(place(room), (), ())
     (room / "home/.ssh").symlink_to("/usr/share")

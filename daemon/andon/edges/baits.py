@@ -85,7 +85,9 @@ def lay(place: Place, binds: Iterable[Bind], named: Iterable[str], unbaited: Ite
     top.mkdir(exist_ok=True, mode=0o700)
     found: list[Bait] = []
     for what, files, wanted, kind in _wanted(place):
-        free = [path for path in wanted if not path_taken(path, bound, place.home, spared, wanted)]
+        others = [path for bait in found for path in (*bait.targets, *bait.links)]
+        free = [path for path in wanted if not path_taken(path, bound, place.home, spared, wanted)
+                and not any(_below(path, one) or _below(one, path) for one in others)]
         if free and what not in left_out:
             mounted = tuple(path for path in free if _below(path, str(place.home)) or path.endswith(MOUNTED))
             bait = Bait(what=what, source=str(top / str(len(found))), targets=mounted, kind=kind,
