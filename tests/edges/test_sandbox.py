@@ -127,6 +127,11 @@ def test_rubbish_on_the_line_between_the_walls_and_the_shim_harms_nothing(room: 
     assert (end.code, end.because) == (5, "exit")
 
 
+def test_from_its_first_moment_a_job_finds_no_way_to_the_report_of_its_own_start(room: Path) -> None:
+    for _ in range(5):  # two pipes: words to the shim, and the way back
+        assert run(room, *sh("ls -l /proc/2/fd | grep -c pipe:"), box=walls(room))[1].strip() == "2"
+
+
 def test_it_sees_its_own_processes_alone_and_has_its_own_name(room: Path) -> None:
     text = run(room, *sh("ls -d /proc/[0-9]* | wc -l; uname -n; cat /proc/self/status | grep CapEff"), box=walls(room))[1].split()
     assert int(text[0]) < 9 and text[1] == "andon" and int(text[3], 16) == 0

@@ -95,10 +95,14 @@ def main(arguments: list[str]) -> int:
     os.write(words, b"ready\n")
     if not os.read(way_back, 1):
         return 126
+    held, let_go = os.pipe()
     pid = os.fork()
     if not pid:
+        os.close(let_go)
+        os.read(held, 1)  # until nobody but us has the report: the job could write there, or hold it and keep the shim waiting
         become(plan, report)
-    os.close(report)
+    for fd in (report, held, let_go):
+        os.close(fd)
     nowhere = os.open("/dev/null", os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(nowhere, fd)

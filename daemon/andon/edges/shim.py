@@ -187,7 +187,7 @@ class Shim:
         os.close(report)
         if told and self.because == "exit":
             code, _, self.error = told.decode(errors="replace").partition(" ")
-            self.because, self.status = "not-started", int(code) << 8
+            self.because, self.status = "not-started", (int(code) if code in ("126", "127") else 126) << 8
             if not self.walls or not self.walls.spare:
                 os.waitpid(self.child, 0)
 
