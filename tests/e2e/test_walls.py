@@ -31,6 +31,27 @@ def test_a_change_is_built_and_proven_within_walls_and_lands(plant: Factory, tmp
     assert "made/n0" in git(path, "ls-tree", "-r", "--name-only", "refs/andon/trunk/main")
 
 
+def test_several_changes_land_together_as_shipped_each_with_its_level_and_a_kill_between_them_changes_nothing(
+        plant: Factory, tmp_path: Path) -> None:
+    path = project(tmp_path / "repo", walls=True)
+    repo = plant.register(path)
+    assert cli(plant, "queue", "stop", "--because", "gather", cwd=path).code == 0
+    names = [job(plant, repo, f"echo x > made/n{n}") for n in range(3)]
+    for name in names:
+        plant.until_state(name, "landing", deadline=60)
+    plant.kill()
+    plant.start()
+    assert cli(plant, "queue", "resume", cwd=path).code == 0
+    for name in names:
+        plant.until_state(name, "done", "waiting", "failed", deadline=60)
+        assert (plant.task(name).state, plant.task(name).walls) == ("done", "strict")
+    assert not [row for row in plant.events() if isinstance(row.event, e.GateOpened)]
+    told = git(path, "log", "--format=%(trailers:key=Andon-Walls,valueonly)", "refs/andon/trunk/main").split()
+    assert told == ["strict"] * 3
+    shown = cli(plant, "show", names[0]).out
+    assert "walls      strict" in shown and "WALLS" in shown, shown
+
+
 def test_an_agent_sees_nothing_of_the_machine_but_its_own(plant: Factory, tmp_path: Path) -> None:
     path = project(tmp_path / "repo", STRICT)
     secret = tmp_path / "secret"
