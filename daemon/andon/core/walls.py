@@ -14,7 +14,7 @@ from andon.schema.ids import RepoId
 from andon.schema.sandbox import Known, Level, rank, weakest, within
 from andon.schema.settings import Walls
 
-PROBLEM, replace = "walls", msgspec.structs.replace
+PROBLEM = "walls"
 """Key of the problem that this machine gives less than strict walls."""
 
 
@@ -90,7 +90,7 @@ def of_agents(repo: Repository) -> Walls:
     A linked worktree shares the repository's own git directory, which no walls can both open and protect: there are none.
     """
     asked = repo.settings.sandbox
-    return replace(asked, level="none") if repo.settings.checkout.isolation == "worktree" else asked
+    return msgspec.structs.replace(asked, level="none") if repo.settings.checkout.isolation == "worktree" else asked
 
 
 def as_good(state: State, repo: RepoId, proof: Proof) -> bool:
