@@ -101,6 +101,7 @@ def given() -> Iterator[Path]:
             place.rmdir()
         pytest.skip(f"NOT TESTED: no cgroup v2 can be made here ({error.strerror})")
     yield place
+    cgroup.write(f"{place}/cgroup.kill", "1")  # whoever a failed test left
     for folder in (*place.glob("*/"), place):
         with contextlib.suppress(OSError):
             wait_until(lambda here=folder: not (here / "cgroup.procs").read_text(), 5, what="it to be empty")  # type: ignore[misc] # bound
