@@ -134,7 +134,8 @@ def test_a_permission_within_walls_is_answered_from_the_inbox_by_the_agents_own_
 def test_words_reach_an_agent_within_walls_by_its_own_server_and_a_stop_leaves_nothing(tmp_path: Path, agent: str) -> None:
     with fleet(tmp_path, agent, more=OPEN) as fl:
         task = fl.add("slow sleep=90", agent)
-        fl.plant.until(lambda: (view := session(fl, task)) and view.health == "working" and told(fl, task), PATIENCE, what="work")
+        fl.plant.until(lambda: (view := session(fl, task)) and view.health == "working" and "runs" in view.because, PATIENCE,
+                       what="the running tool")
         reply = fl.plant.do(i.SendMessage(attempt=AttemptId(f"{task}.1"), text="mind the ümlauts: 日本語", key="k"))
         assert isinstance(reply, wire.Done)
         fl.plant.until(lambda: of(fl, e.MessageDelivered), 30, what="the message")
