@@ -61,7 +61,7 @@ async def test_a_last_screen_holds_no_secret(tmp_path: Path) -> None:
 
         async def shown() -> bool:
             return "shown" in await server.capture_text("T1_1")
-        await wait_for(shown)
+        await wait_for(shown, 30)
         told = await server.capture_text("T1_1")
     assert TOKEN not in told and "withheld" in told
 
