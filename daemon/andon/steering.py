@@ -17,7 +17,7 @@ import msgspec
 
 from andon.core.assertions import asserted
 from andon.core.judging.screens import matches, rules_for
-from andon.edges import beneath, checkout, jobs, keyboard, shim
+from andon.edges import beneath, checkout, jobs, keyboard, shim_files
 from andon.edges.tmux import Tmux
 from andon.schema import effects as f, inputs as i
 from andon.schema.agent import SERVED, Channel
@@ -187,7 +187,7 @@ class Steering:
     async def _mark(self, mark: Path) -> None:
         """Leave the mark, durably, before the first byte goes in."""
         mark.parent.mkdir(mode=0o700, exist_ok=True)
-        await asyncio.to_thread(shim.write_whole, str(mark), b"")
+        await asyncio.to_thread(shim_files.write_whole, str(mark), b"")
 
     async def _resolve(self, effect: f.DeliverMessage, folder: Path) -> i.Input:
         """It was begun once before: what the session itself says of it decides; when it says nothing, nobody knows."""

@@ -38,10 +38,11 @@ WRONG: dict[str, tuple[str | bytes, str, str, str]] = {
     ),
     "an unknown dotted key": ("budget.task.hours = 3\n", "unknown key `budget.task.hours`", "1", "known here: attempts"),
     "hiding without walls": (
-        '[sandbox]\nhide = ["x/**"]\n', "nothing stands between an agent and your files", "2", 'level = "strict"',
+        '[sandbox]\nlevel = "none"\nhide = ["x/**"]\n', "nothing stands between an agent and your files", "3", 'level = "strict"',
     ),
     "hiding at a station without walls": (
-        '[stations.build]\nkind = "agent"\nhide = ["x/**"]\n', "nothing stands between", "3", 'level = "strict"',
+        '[stations.build]\nkind = "agent"\nhide = ["x/**"]\n[sandbox]\nlevel = "none"\n', "nothing stands between", "3",
+        'level = "strict"',
     ),
     "hiding in a linked worktree": (
         '[sandbox]\nlevel = "strict"\nhide = ["x"]\n[checkout]\nisolation = "worktree"\n', "a linked worktree shows", "3", "clone",

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from andon.edges import jobs, process, sandbox, shim
+from andon.edges import jobs, process, sandbox, shim, shim_files
 from andon.edges.blobs import Blobs
 from andon.edges.check import Checks
 from andon.edges.proving import Proving
@@ -306,7 +306,7 @@ def test_a_flood_keeps_head_and_tail_and_says_what_is_left_out(job: Path) -> Non
 
 
 def test_a_flood_is_bounded_in_memory_too(tmp_path: Path) -> None:
-    log = shim.Log(str(tmp_path / "log"), 100_000)
+    log = shim_files.Log(str(tmp_path / "log"), 100_000)
     for n in range(1000):
         log.write(b"%06d" % n * 1000)
         assert len(log.tail) <= 110_000

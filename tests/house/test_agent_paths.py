@@ -88,6 +88,7 @@ OURS: dict[str, tuple[set[str], str]] = {
     "scratch.py": ({"_lay", "_tellers"}, "our index, and a walk that follows no link: what it names is read by the helper"),
     "served.py": ({"*"}, "a unit file of ours"),
     "shim.py": ({"*"}, "files of a job that nobody started yet, and its pipes"),
+    "shim_files.py": ({"*"}, "the same files"),
     "snapshots.py": ({"*"}, "our snapshots"),
     "surroundings.py": ({"_copy_one"}, "a link as a link, into a fresh checkout; descriptors that the helper gave"),
     "tmux.py": ({"_write_config"}, "our configuration"),

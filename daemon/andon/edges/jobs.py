@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import msgspec
 
-from andon.edges import beneath, process, shim, withheld
+from andon.edges import beneath, process, shim, shim_files, withheld
 from andon.edges.notify import BUS, apart, umask
 from andon.edges.spawn import spawn
 from andon.schema.clean import clean
@@ -84,7 +84,7 @@ def write_job(folder: Path, job: Job) -> None:
     for name in (OUTBOX, INBOX):
         (folder / name).mkdir(exist_ok=True, mode=0o700)
     if not os.path.lexists(folder / START):
-        shim.write_whole(str(folder / JOB), msgspec.json.encode(job))
+        shim_files.write_whole(str(folder / JOB), msgspec.json.encode(job))
     point("jobs.written")
 
 
@@ -101,7 +101,7 @@ def begin_sitting(folder: Path, sitting: int) -> None:
         folder.rename(folder.with_name(f"{folder.name}~{known}"))
         point("jobs.set-aside")
     folder.mkdir(parents=True, mode=0o700)
-    shim.write_whole(str(mark), str(sitting).encode())
+    shim_files.write_whole(str(mark), str(sitting).encode())
 
 
 def _sitting(folder: Path) -> int:
@@ -235,10 +235,10 @@ async def stop(folder: Path, grace: float | None = None) -> Ended | Lost | NotSt
 def forbid(folder: Path) -> bool:
     """Take the token of a job that nobody started, so that nobody ever will. False when it was started before."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not shim.take_token(str(folder), nobody=True):
+    if not shim_files.take_token(str(folder), nobody=True):
         return False
     point("jobs.forbidden")
-    shim.write_whole(str(folder / EXIT), msgspec.json.encode(Exit(because="not-started", error="stopped before it started")))
+    shim_files.write_whole(str(folder / EXIT), msgspec.json.encode(Exit(because="not-started", error="stopped before it started")))
     return True
 
 

@@ -67,7 +67,7 @@ def judge_exit(check: Check, seen: Exit) -> Verdict | None:
     if seen.because == "not-started" or seen.code in (126, 127):
         return unevaluated("missing-tool", f"exit {seen.code}: {withheld.text(seen.error) or 'a command was not found'}")
     if seen.starved and seen.code != 0:
-        return unevaluated("memory", withheld.text(seen.error) or "the memory of the whole job was used up")
+        return unevaluated("memory", seen.error or "the memory of the whole job was used up")
     if seen.code == SETUP_EXIT:
         return unevaluated("setup", "a setup command failed")
     if seen.code is None or seen.code >= FIRST_SIGNAL:

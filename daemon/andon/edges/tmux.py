@@ -21,7 +21,7 @@ from importlib import resources
 
 import msgspec
 
-from andon.edges import process, shim, withheld
+from andon.edges import process, shim_files, withheld
 from andon.edges.control import Control, TmuxError, environment, literal
 from andon.edges.spawn import spawn
 from andon.schema.clean import clean
@@ -220,7 +220,7 @@ class Tmux:
         name = f"andon-{os.getpid()}-{next(self._buffers)}"
         file = self.layout.runtime / f"{name}.paste"
         try:
-            shim.write_whole(str(file), text.encode(errors="surrogateescape"))
+            shim_files.write_whole(str(file), text.encode(errors="surrogateescape"))
             await control.sequence(
                 ("load-buffer", "-b", name, str(file)), ("paste-buffer", "-d", "-p", "-r", "-b", name, "-t", target))
         finally:
@@ -329,7 +329,7 @@ class Tmux:
         wanted = resources.files("andon.edges").joinpath("tmux.conf").read_bytes()
         if self.layout.tmux_config.exists() and self.layout.tmux_config.read_bytes() == wanted:
             return False
-        shim.write_whole(str(self.layout.tmux_config), wanted)
+        shim_files.write_whole(str(self.layout.tmux_config), wanted)
         return True
 
     async def _start_server(self) -> bool:
