@@ -16,7 +16,7 @@ from andon.edges.proving import Proving
 from andon.schema import events as e, inputs as i, wire
 from andon.schema.effects import RunCheck
 from andon.schema.ids import Digest, Oid, RunId, TaskId
-from andon.schema.settings import Check, Checkout
+from andon.schema.settings import Check, Checkout, Walls
 from checkoutkit import REPO, Floor, floor
 from factory import Factory, factory, git
 from fault.queue_play import play
@@ -190,7 +190,7 @@ async def test_a_run_that_nobody_wants_any_more_is_gone_before_another_has_its_p
     checks, seen = Checks(shop.layout, Proving(shop.layout), Blobs(shop.layout)), shop.layout.home / "seen"
     stubborn = f"trap 'sleep 0.3; echo last words >> late.txt; exit 1' TERM; echo $$ > {seen}; while :; do sleep 0.05; done"
     one = RunCheck(run=RunId("R1"), repo=REPO, git_dir=str(shop.git_dir), commit=shop.base, tree=Oid(tree(shop.person, shop.base)),
-                   check=Check(name="c", run=stubborn), definition=Digest("d"), checkout=Checkout())
+                   check=Check(name="c", run=stubborn), definition=Digest("d"), checkout=Checkout(), walls=Walls(level="none"))
     first = asyncio.ensure_future(checks.run(one))
     await wait_for(lambda: seen.exists() and seen.read_text().strip(), 20, what="the first run")
     pid = int(seen.read_text())
