@@ -22,7 +22,7 @@ class NoChannels:
         """None."""
 
 
-@pytest.mark.parametrize("name", ["a1.json", "a1.json.tmp", f".a1.json.{os.getpid()}.new"])
+@pytest.mark.parametrize("name", ["a1.json", "a1.json.tmp", f".a1.json.{os.getpid()}.new"], ids=["itself", "aside", "new"])
 @pytest.mark.parametrize("plant", ["link", "pipe"])
 async def test_what_an_agent_plants_where_its_decision_goes_is_replaced(tmp_path: Path, name: str, plant: str) -> None:
     place, attempt, victim = layout(tmp_path / "f"), AttemptId("T1.1"), tmp_path / "victim"

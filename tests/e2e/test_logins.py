@@ -59,7 +59,7 @@ def plant(tmp_path: Path) -> Iterator[Factory]:
 
 
 def project(path: Path, more: str) -> Path:
-    repo = small_repo(path, files={".renews-T1": ""})
+    repo = small_repo(path, files={".renews-T1": ""}, walls=True)
     (repo / "andon.toml").write_text((repo / "andon.toml").read_text().split("[checks", 1)[1].join(
         (SETTINGS.format(more=more) + "[checks", "")))
     git(repo, "commit", "-qam", "settings")

@@ -87,7 +87,8 @@ def test_who_judges_does_not_see_the_builders_prompt_and_home(plant: Factory, tm
 
 @pytest.mark.skipif(reached("partial").level == "none", reason="no Landlock")
 def test_without_namespaces_what_is_hidden_is_not_there_either(plant: Factory, tmp_path: Path) -> None:
-    path = project(tmp_path / "repo", VIEW.replace('"strict"', '"partial"'))
+    weaker = VIEW.replace('"strict"', '"partial"').replace('ship = ["**"]', 'ship = ["**"]\nwalls = "partial"')
+    path = project(tmp_path / "repo", weaker)
     repo = plant.register(path)
     tries = ("grep -r HOLD[B]ACK .", f"cat {path}/tests/hidden/b.txt", f"git -C {path} log", "git show HEAD:tests/hidden/b.txt",
              "git cat-file --batch --batch-all-objects | grep -a HOLD[B]ACK")
