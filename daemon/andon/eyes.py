@@ -10,8 +10,8 @@ from andon.edges.watch import Watch
 from andon.loop import Loop
 from andon.office import SETTINGS, Office
 from andon.perform import Performer
-from andon.schema import effects as f, events as e
-from andon.schema.errors import Mistake
+from andon.schema import effects as f, events as e, inputs as i
+from andon.schema.errors import Mistake, Problem
 from andon.schema.ids import AttemptId, RepoId
 from andon.schema.jobs import OUTBOX
 from andon.schema.layout import Layout
@@ -35,6 +35,7 @@ class Eyes:
 
     def __init__(self, layout: Layout, loop: Loop, office: Office, performer: Performer, watch: Watch) -> None:
         self._layout, self._loop, self._office, self._performer, self._watch = layout, loop, office, performer, watch
+        self._blind = False
 
     async def run(self) -> None:
         """Until cancelled: each group of changed files, once."""
@@ -44,10 +45,19 @@ class Eyes:
         for repo in self._loop.state.repos:
             self.follow(repo)
         async for paths in self._watch.paths():
+            self._tell_blindness()
             if not paths:
                 self._hear_all()
             else:
                 await self._changed(paths)
+
+    def _tell_blindness(self) -> None:
+        """That files are looked for instead of being told of: it costs a little, always."""
+        if self._watch.blind and not self._blind:
+            self._blind = True
+            mend = "raise the system's limits (fs.inotify.max_user_instances, max_user_watches), then restart the daemon"
+            what = f"the system does not tell of changed files, so they are looked for twice a second: {self._watch.blind}"
+            self._loop.give(i.TroubleSeen(key="watching", problem=Problem(what=what[:600], where="this machine", mend=mend)))
 
     def follow(self, repo: RepoId) -> None:
         """Watch a repository's settings file and its git directory."""

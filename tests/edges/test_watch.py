@@ -3,6 +3,7 @@
 import asyncio
 import os
 import struct
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -191,3 +192,40 @@ def test_records_of_the_kernel_are_read_whatever_their_padding(tmp_path: Path) -
         assert engine.read() == (set(), False)
     finally:
         engine.close()
+
+
+NOTHING_LEFT = """
+import asyncio, pathlib, sys
+from andon.edges.watch import Watch
+
+async def main():
+    place, watch, seen = pathlib.Path(sys.argv[1]), Watch(), set()
+    watch.add(place)
+    async def follow():
+        async for group in watch.paths():
+            seen.update(group)
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        following = group.create_task(follow())
+        while not watch.blind:
+            await asyncio.sleep(0.01)
+        while place / "new" not in seen:  # what came before the first look is no change
+            (place / "new").write_text(str(len(seen)))
+            await asyncio.sleep(0.6)
+            (place / "new").unlink()
+            await asyncio.sleep(0.6)
+        following.cancel()
+    print("told:", watch.blind)
+
+asyncio.run(main())
+"""
+
+
+@linux
+def test_where_the_system_has_no_watch_left_files_are_looked_for_and_that_is_told(tmp_path: Path) -> None:
+    none_left = 'echo 0 > /proc/sys/user/max_inotify_instances && exec "$@"'
+    inside = ("unshare", "--user", "--map-root-user", "sh", "-c", none_left, "sh")
+    if subprocess.run((*inside, "true"), capture_output=True, check=False).returncode:
+        pytest.skip("no user namespace")
+    done = subprocess.run((*inside, sys.executable, "-c", NOTHING_LEFT, str(tmp_path)), capture_output=True, text=True, timeout=40,
+                          check=False)
+    assert "told: " in done.stdout and "open files" in done.stdout, done.stdout + done.stderr

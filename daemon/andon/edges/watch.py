@@ -2,7 +2,7 @@
 
 Theory of operation. On Linux the kernel's inotify speaks to the event loop itself: nothing wakes up while nothing changes, and
 a folder is added without a gap. Elsewhere watchfiles does it, which looks at its own list ten times a second and is started
-anew when the set of folders changes.
+anew when the set of folders changes. Where the system gives it nothing to watch with either, it looks at the folders themselves.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from watchfiles import awatch
+from watchfiles._rust_notify import WatchfilesRustInternalError
 
 from andon.edges import inotify
 
@@ -18,6 +19,8 @@ SETTLE_S, TOGETHER_S = 0.03, 0.3
 """A group of changes is told when nothing more came for the first, at the latest after the second."""
 STEP_MS, DEBOUNCE_MS, RECHECK_MS = 100, 300, 60_000
 """The same for watchfiles; and its own wake-up, which asks nothing of the disk."""
+POLL_MS = 500
+"""Between two looks where nobody tells."""
 FOLDERS_LIMIT, FILES_LIMIT = 4096, 10_000
 """Folders watched at once; further ones are not added and `add` says so. Changed files, and files of a folder, told at once."""
 
@@ -29,6 +32,8 @@ class Watch:
         self._folders: set[Path] = set()
         self._kernel = kernel
         self._engine: inotify.Inotify | None = None
+        self.blind = ""
+        """Why the system does not tell of changes, so that the folders are looked at themselves; empty when it does."""
         self._changed: set[Path] = set()
         self._again, self._news = asyncio.Event(), asyncio.Event()
 
@@ -115,12 +120,17 @@ class Watch:
                 continue
             watcher = awatch(
                 *there, step=STEP_MS, debounce=DEBOUNCE_MS, stop_event=self._again, rust_timeout=RECHECK_MS, recursive=False,
-                watch_filter=None, ignore_permission_denied=True,
+                watch_filter=None, ignore_permission_denied=True, force_polling=bool(self.blind) or None, poll_delay_ms=POLL_MS,
             )
             started = asyncio.ensure_future(anext(watcher, None))
             await asyncio.sleep(0)
             yield set()
-            changes = await started
-            while changes is not None:
-                yield {Path(path) for _, path in changes}
-                changes = await anext(watcher, None)
+            try:
+                changes = await started
+                while changes is not None:
+                    yield {Path(path) for _, path in changes}
+                    changes = await anext(watcher, None)
+            except WatchfilesRustInternalError as error:
+                if self.blind:
+                    raise
+                self.blind = str(error)
