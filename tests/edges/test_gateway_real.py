@@ -12,6 +12,7 @@ from gatewaykit import Running, running_gateway
 from model.server import Model, model
 from realkit import cli
 
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]  # the first to ask for a CLI waits until it is installed
 KEY = "sk-secret-of-the-person-0123456789"
 TASK = "Do it."
 CODEX = """
