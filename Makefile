@@ -35,6 +35,7 @@ scripted: check  ## the checks of the house, and the tests without any real agen
 	$(BIN)/pytest -n 2 --dist worksteal -m "not real" $(ARGS)
 
 real: $(VENV)/dev.stamp  ## real agent CLIs on a scripted model, one at a time; npm installs them once into .cache
+	$(BIN)/python tests/realkit.py
 	$(BIN)/pytest -m real -rs $(ARGS)
 
 accuracy: $(VENV)/dev.stamp  ## how right the factory is about what agents do: recorded and random streams, beside two peers' rules

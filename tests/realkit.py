@@ -3,6 +3,10 @@
 `cli("claude")` gives the binary. It is looked for on PATH first (only the exact version counts), then in the cache
 (`$ANDON_AGENT_CACHE`, else `.cache/agents` of the repository), and installed there by npm when it is in neither. A test is skipped,
 with npm's own words, only when npm is missing or the registry cannot be reached; anything else that goes wrong is a failure.
+
+    python tests/realkit.py claude codex opencode
+
+installs them beforehand, outside of the time that a test has: a slow registry is no failure.
 """
 
 import contextlib
@@ -14,6 +18,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +28,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 INSTALL_S, ASK_S = 600, 60
 """Seconds that an installation, and the question for a version, may take."""
+ASKED_S = 3600.0
+"""So long is a registry that could not be reached not asked again."""
 UNREACHABLE = re.compile(
     r"\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ERR_SOCKET_TIMEOUT|"
     r"E40[137]|E407|E429|E50[0234]|UNABLE_TO_GET_ISSUER|SELF_SIGNED_CERT|CERT_)")
@@ -86,6 +93,9 @@ def installed(name: str) -> Path:
         found = shutil.which(name)
         if found and version_of(Path(found)) == package.version:
             return Path(found).absolute()
+    refused = cache() / f".{name}.unreachable"
+    if refused.is_file() and time.time() - refused.stat().st_mtime < ASKED_S:
+        raise Unreachable(refused.read_text())
     prefix = cache() / f"{name}-{package.version}"
     binary = prefix / "node_modules" / ".bin" / name
     with _locked(cache() / f".{name}.lock"):
@@ -145,3 +155,21 @@ def _locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def main(names: list[str]) -> int:
+    """Install these, one after the other; what cannot be reached is said, and noted for the tests that come."""
+    for name in names:
+        print(f"{name} {PACKAGES[name].version}", end=" ", flush=True)
+        (cache() / f".{name}.unreachable").unlink(missing_ok=True)
+        begun = time.monotonic()
+        try:
+            print(f"{installed(name)} ({time.monotonic() - begun:.0f} s)", flush=True)
+        except Unreachable as error:
+            (cache() / f".{name}.unreachable").write_text(str(error))
+            print(f"NOT TESTED: it could not be installed: {error}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:] or ["claude", "codex", "opencode"]))
