@@ -87,7 +87,8 @@ def test_a_real_agent_does_the_job_within_walls_is_heard_there_and_its_work_land
 @pytest.mark.parametrize("agent", AGENTS)
 @pytest.mark.skipif(reached("partial").level != "partial", reason=reached("partial").because or "no Landlock")
 def test_a_real_agent_does_the_job_behind_partial_walls_and_is_heard(tmp_path: Path, agent: str) -> None:
-    with fleet(tmp_path, agent, more=OPEN.replace("strict", "partial")) as fl:
+    weaker = '[policy]\nship = ["**"]\nwalls = "partial"\n'
+    with fleet(tmp_path, agent, more=OPEN.replace("strict", "partial") + weaker) as fl:
         task, seen = fl.add("proper", agent), set[tuple[str, str]]()
         assert until_ended(fl, task, partial(seen_at, fl, task, seen)) == "done"
         stood = msgspec.json.decode((fl.plant.layout.job(f"{task}.1") / WALLS).read_bytes(), type=Walls)
