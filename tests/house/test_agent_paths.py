@@ -55,7 +55,7 @@ OURS: dict[str, tuple[set[str], str]] = {
     "check.py": ({"sweep"}, "names of job directories, in a folder of ours"),
     "checkout.py": ({"_clear_way", "_publish"}, "a checkout in the making: no agent was in it"),
     "client.py": ({"_log_end", "start_daemon"}, "our log"),
-    "commits.py": ({"_write"}, "a file of ours without a name"),
+    "commits.py": ({"_write", "_plain"}, "a file of ours without a name, and objects of the person's repository"),
     "daemon_log.py": ({"*"}, "our log"),
     "doors.py": ({"*"}, "/proc of the shim"),
     "durable.py": ({"clear_left", "sync_dir", "write_file"}, "files of ours, and names alone"),

@@ -19,6 +19,8 @@ from andon.edges.git import EMAIL, NAME, look
 from andon.schema.errors import Mistake
 from andon.schema.ids import Oid
 
+COMMIT_BYTES = 2**20
+"""Of a commit that is read without git; a longer one is left to it."""
 _TRAILER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*: ?\S|\(cherry picked from commit |[ \t]+\S")
 _OBEYED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]|\r(?!\n)")
 """Control characters but line ends and tabs, lines that only some see, and what turns the direction of reading."""
@@ -96,9 +98,10 @@ async def resolve(git_dir: Path | str, names: Sequence[str]) -> list[Oid]:
 
 
 async def read_commits(git_dir: Path | str, oids: Sequence[str]) -> list[Commit]:
-    """Read commits, in this order, in one process; a Mistake when one is not there."""
-    if not oids:
-        return []
+    """Read commits, in this order, in one process at most; a Mistake when one is not there."""
+    plain = await asyncio.to_thread(plain_commits, git_dir, oids)
+    if plain is not None:
+        return plain
     out = (await look(git_dir, "cat-file", "--batch", stdin="".join(f"{oid}\n" for oid in oids).encode())).out
     found, at = [], 0
     for oid in oids:
@@ -112,10 +115,35 @@ async def read_commits(git_dir: Path | str, oids: Sequence[str]) -> list[Commit]
     return found
 
 
+def plain_commits(git_dir: Path | str, oids: Sequence[str]) -> list[Commit] | None:
+    """These commits, when each is a file of its own whose bytes have its name, as new ones are; None: git must be asked."""
+    found = []
+    for oid in oids:
+        data = _plain(Path(git_dir) / "objects" / oid[:2] / oid[2:])
+        if data is None or name_of(data) != oid:
+            return None
+        found.append(_parsed(Oid(oid), data))
+    return found
+
+
+def _plain(place: Path) -> bytes | None:
+    """The bytes of a commit that git keeps as a file of its own; None when there is none, or it is something else."""
+    try:
+        unpacker = zlib.decompressobj()
+        whole = unpacker.decompress(place.read_bytes(), COMMIT_BYTES)
+    except (OSError, zlib.error):
+        return None
+    head, _, data = whole.partition(b"\0")
+    told = unpacker.eof and data.startswith(b"tree ")
+    return data if told and head == b"commit %d" % len(data) else None
+
+
 def _parsed(oid: Oid, data: bytes) -> Commit:
     head, _, message = data.decode(errors="surrogateescape").partition("\n\n")
     lines = [line.partition(" ") for line in head.split("\n")]
     values = {key: value for key, _, value in reversed(lines) if key}
+    if "tree" not in values or "author" not in values:
+        raise Mistake(f"{oid[:12]} is no whole commit.", where=oid, mend="See git fsck.")
     parents = tuple(Oid(value) for key, _, value in lines if key == "parent")
     return Commit(oid=oid, tree=Oid(values["tree"]), parents=parents, author=values["author"],
                   encoding=values.get("encoding", ""), message=message)

@@ -5,12 +5,13 @@ or replayed commits get the trees of the chain, and are what lands instead of it
 has the same names, and a shorter queue's steps are the first steps of a longer one.
 """
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from andon.edges.commits import Missing, commit_bytes, person, resolve, write_commit
+from andon.edges.commits import Missing, commit_bytes, person, plain_commits, resolve, write_commit
 from andon.edges.git import GitFailed, common_lock, git, look, set_ref
 from andon.edges.landed_heads import standing_for
 from andon.edges.replay_commits import Replayed, replay
@@ -169,6 +170,9 @@ async def _check(plan: Plan) -> Oid:
         raise Unbuildable(f"Changes cannot be landed by `{plan.how}`.", where="queue.land", mend=f"One of {', '.join(HOWS)}.")
     if not plan.members:
         raise Unbuildable("There is nothing to merge.", where=plan.onto[:12], mend="See andon queue.")
+    plain = await asyncio.to_thread(plain_commits, plan.git_dir, [plan.onto, *(member.commit for member in plan.members)])
+    if plain is not None:
+        return plain[0].tree
     try:
         heads = [f"{member.commit}^{{commit}}" for member in plan.members]
         return (await resolve(plan.git_dir, [f"{plan.onto}^{{tree}}", *heads]))[0]
