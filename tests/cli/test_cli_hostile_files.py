@@ -34,7 +34,11 @@ def test_settings_that_an_agent_could_have_written_are_told_as_text(
     git(repo, "commit", "-qm", "settings")
     monkeypatch.chdir(repo)
     monkeypatch.setattr(out, "coloured", lambda: True)
-    ran = andon(capsys, *words)
+    try:
+        ran = andon(capsys, *words)
+    finally:
+        if words == ("init",):  # it starts the daemon
+            andon(capsys, "down")
     assert obeyed(SGR.sub("", ran.out + ran.err)) == [], (kind, words)
 
 
