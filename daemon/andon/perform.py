@@ -194,7 +194,7 @@ class Performer:
             await self._sign(effect)
             doors = await self._doors(effect, profile, gateway)
         seen = await veil.tops(Path(effect.git_dir), effect.base, effect.walls.hide, effect.walls.read_only)
-        await asyncio.to_thread(self._lay_out, effect, folder, adapter, env, gateway, doors, seen)
+        await asyncio.to_thread(self._lay_out, effect, folder, adapter, env, gateway, doors, seen, level)
 
     async def _settle(self, walls: Walls) -> Level:
         """The level at which a job of these settings starts now; what the machine gives is told when it is another than before.
@@ -265,20 +265,19 @@ class Performer:
             return ""
 
     def _lay_out(self, effect: f.StartSession, folder: Path, adapter: Adapter, env: dict[str, str], gateway: str,
-                 doors: enclose.Doors, seen: veil.Tops) -> None:
-        """Everything on disk that the shim and the agent read."""
+                 doors: enclose.Doors, seen: veil.Tops, level: Level) -> None:
+        """Everything on disk that the shim and the agent read. `level`: at which it starts."""
         withheld.name(effect.walls.secrets)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         prompt_file, home = folder / PROMPT, self._layout.session_home(effect.attempt)
         prompt_file.write_text(effect.whole or effect.prompt)
-        settled = enclose.settled(effect.walls)
         context = {"task": effect.task, "attempt": effect.attempt, "title": effect.title, "base": effect.base, "repo": effect.repo}
         (folder / CONTEXT).write_bytes(msgspec.json.encode(context))
         assignment = Assignment(
             attempt=effect.attempt, task=effect.task, title=effect.title, prompt=effect.prompt, prompt_file=prompt_file,
             checkout=Path(effect.path), job=folder, agent=effect.agent, home=home, repository=Path(effect.repository),
             resume=effect.resume, whole=effect.whole, gateway=gateway, hook=self._tools.hook, mcp=self._tools.verbs, person=env,
-            walls=settled, nests=settled == "none" or (settled == "strict" and nests()),
+            walls=level, nests=level == "none" or (level == "strict" and nests()),
         )
         try:
             launch = adapter.launch(assignment)
@@ -292,8 +291,7 @@ class Performer:
         (folder / FACTS).write_bytes(msgspec.json.encode(facts_of(launch, adapter, effect.resume)))
         kept = {key: value for key, value in env.items() if key not in launch.drop}
         box, inside = enclose.agent(
-            msgspec.structs.replace(effect.walls, level=settled), job=folder, checkout=Path(effect.path), home=home,
-            git_dir=effect.git_dir,
+            effect.walls, job=folder, checkout=Path(effect.path), home=home, git_dir=effect.git_dir,
             argv=(*launch.argv, *launch.programs, *self._tools.hook[:1], *self._tools.verbs[:1]),
             env={**kept, **launch.env}, ours=OURS, doors=doors, keys=profile_keys(adapter), port=launch.port,
             shares=launch.shares, seen=seen,
