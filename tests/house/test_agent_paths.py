@@ -75,7 +75,7 @@ OURS: dict[str, tuple[set[str], str]] = {
     "login_files.py": ({"_known", "locked", "own", "swap"}, "the person's own file and its folder, and a record of ours"),
     "lookout.py": ({"*"}, "in the shim's own process, in a job directory whose other names do not exist inside"),
     "machine.py": ({"*"}, "/proc"),
-    "marker.py": ({"read", "sync_directory", "write"}, "our records beside checkouts"),
+    "marker.py": ({"read", "write"}, "our records beside checkouts"),
     "mirror.py": ({"_half_way"}, "the person's git directory"),
     "peer.py": ({"_read"}, "/proc"),
     "perform.py": ({"_clear_scratch"}, "a folder of ours"),

@@ -17,6 +17,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from andon.edges.proctable import exists
+
 NUMBER = 437
 """Of the system call openat2, on every architecture but alpha."""
 _NO_XDEV, _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH = 0x01, 0x02, 0x04, 0x08
@@ -143,19 +145,9 @@ def _clear_asides(place: int, last: str) -> None:
     with contextlib.suppress(OSError), os.scandir(place) as entries:
         for entry, _ in zip(entries, range(ASIDES), strict=False):
             pid = entry.name.removeprefix(f".{last}.").removesuffix(".new")
-            if entry.name == f".{last}.{pid}.new" and pid.isdigit() and (int(pid) == os.getpid() or not _alive(int(pid))):
+            if entry.name == f".{last}.{pid}.new" and pid.isdigit() and (int(pid) == os.getpid() or not exists(int(pid))):
                 with contextlib.suppress(OSError):
                     os.unlink(entry.name, dir_fd=place)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
 
 
 def make_folders(root: Path | int, name: str, mode: int = 0o700) -> None:

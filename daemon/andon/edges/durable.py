@@ -6,6 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from andon.edges.proctable import exists
 from andon.schema.errors import Mistake
 
 TEMPORARY = ".tmp-"
@@ -56,18 +57,8 @@ def clear_left(folder: Path) -> None:
     with contextlib.suppress(OSError):
         for left in folder.glob(f"{TEMPORARY}*-*"):
             pid = left.name.removeprefix(TEMPORARY).partition("-")[0]
-            if pid.isdigit() and int(pid) != os.getpid() and not _alive(int(pid)) and left.is_file() and not left.is_symlink():
+            if pid.isdigit() and int(pid) != os.getpid() and not exists(int(pid)) and left.is_file() and not left.is_symlink():
                 left.unlink(missing_ok=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
 
 
 def unwritable(error: OSError, what: str, where: Path) -> Mistake:

@@ -14,6 +14,7 @@ from typing import Self
 import msgspec
 
 from andon.edges.durable import private_dir
+from andon.edges.proctable import exists
 from andon.schema.errors import Mistake
 from andon.schema.layout import Layout
 
@@ -48,7 +49,7 @@ class Lock:
                 return cls(layout.lock, handle)
             owner = _read(handle)
             os.close(handle)
-            if (owner and _alive(owner.pid)) or time.monotonic() > until:
+            if (owner and exists(owner.pid)) or time.monotonic() > until:
                 raise _taken(layout.lock, owner)
             time.sleep(0.01)
 
@@ -94,16 +95,6 @@ def _read(handle: int) -> Owner | None:
     with contextlib.suppress(msgspec.MsgspecError):
         return msgspec.json.decode(os.pread(handle, 4096, 0), type=Owner)
     return None
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _taken(path: Path, holder: Owner | None) -> Mistake:

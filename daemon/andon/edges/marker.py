@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from andon.edges.durable import sync_dir
 from andon.schema.layout import Layout
 
 
@@ -78,7 +79,7 @@ def write(path: Path, marker: Marker, *, durable: bool = False) -> None:
             os.fsync(file.fileno())
     aside.rename(place)
     if durable:
-        sync_directory(place.parent)
+        sync_dir(place.parent)
 
 
 def identity(path: Path) -> tuple[int, int]:
@@ -104,12 +105,3 @@ def inside(path: Path, layout: Layout) -> bool:
     """Whether a path lies below the factory's home by real directories only: no symlink on the way leads out."""
     home, parent = Path(os.path.realpath(layout.home)), Path(os.path.realpath(path.parent))
     return parent != home and parent.is_relative_to(home) and path.name not in ("", ".", "..")
-
-
-def sync_directory(path: Path) -> None:
-    """Make a rename in this directory durable."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -28,6 +28,18 @@ class Spent(Process):
         self.name, self.own, self.reaped = name, own, reaped
 
 
+def exists(pid: int) -> bool:
+    """Whether somebody's process bears this number, dead ones that nobody has reaped among them; a number that none can bear counts
+    as one that is in use."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
 def spent_table() -> dict[int, Spent]:
     """Every process of this machine with what it used, in one pass over /proc; empty where there is none."""
     rows: dict[int, Spent] = {}
