@@ -44,6 +44,7 @@ class Apart:
         """The smallest groups of which one is to blame, as far as is known; those in them step aside."""
         self.aside = frozenset(key for group in self.suspects for key in group)
         self.busy = frozenset(key for members in self.running for key in members)
+        self.untold = frozenset(key for tried in look.apart if tried.unevaluated >= UNEVALUATED for key in tried.members)
 
     def _idle(self) -> Iterator[str]:
         for run in self.look.running:
@@ -114,8 +115,8 @@ class Apart:
 
     def is_new(self, entry: Entry) -> bool:
         """Nothing is known of it, nothing is asked, and it can be proved without others."""
-        untold = any(entry.key in tried.members and tried.unevaluated >= UNEVALUATED for tried in self.look.apart)
-        return not (entry.stood or entry.late or entry.needs or untold or entry.key in self.aside or entry.key in self.busy)
+        known = entry.stood or entry.key in self.untold or entry.key in self.aside or entry.key in self.busy
+        return not (known or entry.late or entry.needs)
 
     def clash(self, one: str, other: str) -> bool:
         """Whether they are known not to merge with each other."""
