@@ -33,7 +33,7 @@ from andon.edges import (
     veil,
     withheld,
 )
-from andon.edges.baits import Place
+from andon.edges.baits import place_of
 from andon.edges.blobs import Blobs
 from andon.edges.check import Checks
 from andon.edges.git import git
@@ -295,8 +295,7 @@ class Performer:
             argv=(*launch.argv, *launch.programs, *self._tools.hook[:1], *self._tools.verbs[:1]),
             env={**kept, **launch.env}, ours=OURS, doors=doors, keys=profile_keys(adapter), port=launch.port,
             shares=launch.shares, seen=seen,
-            place=Place(job=folder, home=home, person=Path.home(), state=self._layout.home, repository=Path(effect.repository),
-                        sockets=(self._layout.socket, self._layout.tmux_socket)),
+            place=place_of(self._layout, job=folder, home=home, repository=Path(effect.repository)),
         )
         inside |= launch.env
         jobs.write_job(folder, Job(name=effect.attempt, argv=launch.argv, cwd=effect.path, env=inside, sandbox=box))

@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from andon.edges import beneath
+from andon.schema.layout import Layout
 from andon.schema.sandbox import Bait, Bind
 
 FOLDER = "baits"
@@ -73,6 +74,12 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     sockets: tuple[Path, ...] = ()
     """The factory's own doors."""
     repository: Path | None = None
+
+
+def place_of(layout: Layout, *, job: Path, home: Path, repository: Path | None) -> Place:
+    """Where a job of this factory stands, on this person's machine."""
+    return Place(job=job, home=home, person=Path.home(), state=layout.home, repository=repository,
+                 sockets=(layout.socket, layout.tmux_socket))
 
 
 def lay(place: Place, binds: Iterable[Bind], named: Iterable[str], unbaited: Iterable[str] = ()) -> tuple[Bait, ...]:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from andon.edges import beneath, enclose, evidence, jobs, report, salvage, unseen, withheld
-from andon.edges.baits import Place
+from andon.edges.baits import Place, place_of
 from andon.edges.process import MARKER
 from andon.edges.proving import Proving
 from andon.edges.tried import Tally
@@ -125,9 +125,8 @@ class Checks:
     def _place(self, effect: RunCheck, folder: Path) -> Place:
         """Where baits may stand: who writes tests can attack from within them."""
         git_dir = Path(effect.git_dir)
-        return Place(job=folder, home=folder / "home", person=Path.home(), state=self._layout.home,
-                     sockets=(self._layout.socket, self._layout.tmux_socket),
-                     repository=git_dir.parent if git_dir.name == ".git" else None)
+        repository = git_dir.parent if git_dir.name == ".git" else None
+        return place_of(self._layout, job=folder, home=folder / "home", repository=repository)
 
     def _conclude(self, effect: RunCheck, folder: Path, seen: Exit, touched: tuple[str, ...],
                   box: Sandbox | None) -> CheckRan:
