@@ -22,6 +22,15 @@ NOBODY = 31001
 """A user that nobody is."""
 
 
+@contextlib.contextmanager
+def room_of(tmp_path: Path) -> Iterator[Path]:
+    """A folder for jobs; whatever of them is alive at the end fails the test."""
+    room = tmp_path / "room"
+    room.mkdir()
+    yield room
+    assert survivors(room) == []
+
+
 def walls(folder: Path, level: Level = "strict", **more: object) -> Sandbox:
     """What a job in this folder needs: the system, this Python, and its own folder to write."""
     given = more.pop("binds", ())

@@ -17,7 +17,7 @@ from andon.forgetting import forget
 from andon.schema.layout import layout
 from andon.schema.sandbox import Access, Bait, Bind, Limits, Sandbox
 from support import wait_until
-from wallkit import PYTHON, ended, launch, log, make, ready, stood, survivors, walls
+from wallkit import PYTHON, ended, launch, log, make, ready, room_of, stood, walls
 
 pytestmark = pytest.mark.skipif(sandbox.reached("strict").level != "strict", reason="no bubblewrap")
 CALL = "import socket, sys; one = socket.socket(socket.AF_UNIX); one.connect(sys.argv[1]); print(one.recv(9))"
@@ -25,11 +25,8 @@ CALL = "import socket, sys; one = socket.socket(socket.AF_UNIX); one.connect(sys
 
 @pytest.fixture
 def room(tmp_path: Path) -> Iterator[Path]:
-    """A folder for jobs; whatever of them is alive at the end fails the test."""
-    room = tmp_path / "room"
-    room.mkdir()
-    yield room
-    assert survivors(room) == []
+    with room_of(tmp_path) as room:
+        yield room
 
 
 def place(room: Path, **more: object) -> Place:

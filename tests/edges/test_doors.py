@@ -11,16 +11,13 @@ import pytest
 
 from andon.edges import process
 from andon.schema.sandbox import Forward
-from wallkit import PYTHON, ended, launch, make, ready, run, survivors, walls
+from wallkit import PYTHON, ended, launch, make, ready, room_of, run, walls
 
 
 @pytest.fixture
 def room(tmp_path: Path) -> Iterator[Path]:
-    """A folder for jobs; whatever of them is alive at the end fails the test."""
-    room = tmp_path / "room"
-    room.mkdir()
-    yield room
-    assert survivors(room) == []
+    with room_of(tmp_path) as room:
+        yield room
 
 
 TALK = """

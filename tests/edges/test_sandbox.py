@@ -15,16 +15,13 @@ import pytest
 from andon.edges import bubblewrap, process, sandbox, seccomp
 from andon.schema.sandbox import Bind, Forward, Limits, Sandbox
 from support import wait_until
-from wallkit import NOBODY, PYTHON, at_a_terminal, ended, launch, log, make, mutated, ready, run, stood, survivors, walls
+from wallkit import NOBODY, PYTHON, at_a_terminal, ended, launch, log, make, mutated, ready, room_of, run, stood, walls
 
 
 @pytest.fixture
 def room(tmp_path: Path) -> Iterator[Path]:
-    """A folder for jobs; whatever of them is alive at the end fails the test."""
-    room = tmp_path / "room"
-    room.mkdir()
-    yield room
-    assert survivors(room) == []
+    with room_of(tmp_path) as room:
+        yield room
 
 
 def sh(script: str) -> tuple[str, ...]:
