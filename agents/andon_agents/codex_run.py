@@ -1,5 +1,4 @@
-# As in hook.py, pathlib is left out of what starts within a session:
-# ruff: noqa: PTH103, PTH108, PTH123
+# ruff: noqa: PTH103, PTH108, PTH123 (it starts within a session, as hook.py does: pathlib would cost too much)
 """The program in the pane of a Codex session: its app-server, and its own screen as a client of it. Standard library only.
 
 Theory of operation. `codex_run.py FILE` reads `{"server": argv, "screen": argv, "socket": path, "log": path, "scratch": path}`, and

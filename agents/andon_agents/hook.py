@@ -10,8 +10,7 @@ more line: this call when it was decided or ended, a later call when the same to
 is wrong, nothing is printed and the exit code is 0: the agent goes on as if no hook were there.
 """
 
-# pathlib alone would cost as much as all the rest of a call:
-# ruff: noqa: PTH103, PTH105, PTH108, PTH110, PTH112, PTH116, PTH118, PTH120, PTH123, PTH208
+# ruff: noqa: PTH103, PTH105, PTH108, PTH110, PTH112, PTH116, PTH118, PTH120, PTH123, PTH208 (pathlib alone would cost as much as all the rest of a call)
 from __future__ import annotations
 
 import json

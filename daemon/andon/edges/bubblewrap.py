@@ -1,4 +1,4 @@
-# ruff: noqa: PTH110, PTH114, PTH115, PTH118, PTH120, PTH123
+# ruff: noqa: PTH110, PTH114, PTH115, PTH118, PTH120, PTH123 (the shim loads it, and pathlib would cost a third of its start)
 """Words for `bwrap`: the walls that a sandbox asks for as its options; stdlib only (the shim uses it), and it must never run a job.
 
 Options are handed over by a descriptor, not on the command line, which everybody on the machine may read.

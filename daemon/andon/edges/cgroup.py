@@ -1,4 +1,4 @@
-# ruff: noqa: PTH102, PTH106, PTH110, PTH119, PTH120, PTH123, PTH208
+# ruff: noqa: PTH102, PTH106, PTH110, PTH119, PTH120, PTH123, PTH208 (the shim loads it, and pathlib would cost a third of its start)
 """A cgroup (v2) of one job's own, where that was delegated to us; stdlib only (the shim uses it); it must never take what was not.
 
 Theory of operation. A service manager marks the cgroup of a unit with `Delegate=` by an extended attribute: only such a one, ours,

@@ -1,4 +1,4 @@
-# ruff: noqa: PTH108, PTH119, PTH120
+# ruff: noqa: PTH108, PTH119, PTH120 (the shim loads it, and pathlib would cost a third of its start)
 """Doors in a job's walls: bytes between a port of its loopback and a unix socket of the host; stdlib only, and it must never
 read what it carries.
 

@@ -1,4 +1,4 @@
-# ruff: noqa: PTH110
+# ruff: noqa: PTH110 (the shim loads it, and pathlib would cost a third of its start)
 """Landlock: paths and ports that a process may still reach after it has bound itself; stdlib only, and it must never know a job.
 
 It can only allow: nothing inside an allowed folder can be denied, and a unix socket is no file to it.

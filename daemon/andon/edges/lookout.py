@@ -1,4 +1,4 @@
-# ruff: noqa: PTH108, PTH119, PTH120
+# ruff: noqa: PTH108, PTH119, PTH120 (the shim loads it, and pathlib would cost a third of its start)
 """Sees which baits of a job are opened and by whom they are called, and writes it down; stdlib only, and it must never answer.
 
 Theory of operation. The shim keeps one: it lives as long as the job and survives the daemon. The kernel's inotify tells of

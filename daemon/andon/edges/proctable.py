@@ -1,5 +1,4 @@
-# The shim links it in and pathlib would cost a third of its start:
-# ruff: noqa: PTH112, PTH123, PTH208
+# ruff: noqa: PTH112, PTH123, PTH208 (the shim loads it, and pathlib would cost a third of its start)
 """The process table, read in one pass; stdlib only (the shim uses it), and it must never know what a process is for."""
 
 import os

@@ -1,4 +1,4 @@
-# ruff: noqa: PTH100, PTH104, PTH123
+# ruff: noqa: PTH100, PTH104, PTH123 (the shim loads it, and pathlib would cost a third of its start)
 """Runs one job under its start token and leaves `exit.json`; stdlib only, and it must never know the daemon, tmux or the ledger.
 
 Theory of operation. It is started as a script (`python -I -S shim.py JOBDIR`), so of ours it imports only the process table and

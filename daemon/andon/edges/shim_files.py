@@ -1,4 +1,4 @@
-# ruff: noqa: PTH104, PTH108, PTH120
+# ruff: noqa: PTH104, PTH108, PTH120 (the shim loads it, and pathlib would cost a third of its start)
 """What the wrapper of a job leaves on disk: its start token, whole files, the log of the command; stdlib only.
 
 It must never know what they are for. (Without pathlib, for that alone would cost a third of the shim's start.)

@@ -1,4 +1,4 @@
-# ruff: noqa: PTH100, PTH104, PTH110, PTH123
+# ruff: noqa: PTH100, PTH104, PTH110, PTH123 (the shim loads it, and pathlib would cost a third of its start)
 """The walls around one job as its shim builds them, by the level asked for; stdlib only, and it must never settle for less.
 
 Theory of operation. Strict: the shim forks bwrap, which starts the witness (`inside.py`) in namespaces of its own; the witness
