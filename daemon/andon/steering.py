@@ -172,17 +172,26 @@ class Steering:
             return i.MessageRefused(attempt=attempt, message=effect.message, because="the agent's own API did not take it")
         if isinstance(jobs.probe(folder), jobs.Ended | jobs.Lost):
             return i.MessageRefused(attempt=attempt, message=effect.message, because="its session has ended")
-        rule = await self._prompt(attempt)
-        if rule is not None:
-            raise Mistake(f"its screen waits for an answer ({rule.name}): a message would be taken for it", where=attempt,
-                          mend="answer that first; the message waits")
+        await self._see_no_prompt(attempt)
         await self._mark(mark)
         point("deliver-message.marked")
+        try:
+            await self._see_no_prompt(attempt)  # again: to leave a mark durably takes a disk its time
+        except Mistake:
+            await asyncio.to_thread(mark.unlink)  # nothing went in: it is not begun
+            raise
         try:
             await self._tmux.send_text(session_name(attempt), effect.text)
         except Mistake as mistake:
             return i.MessageRefused(attempt=attempt, message=effect.message, because=mistake.problem.what)
         return i.MessageSent(attempt=attempt, message=effect.message)
+
+    async def _see_no_prompt(self, attempt: AttemptId) -> None:
+        """Raises Mistake while its screen asks something. What is drawn in the few milliseconds after this look is not seen."""
+        rule = await self._prompt(attempt)
+        if rule is not None:
+            raise Mistake(f"its screen waits for an answer ({rule.name}): a message would be taken for it", where=attempt,
+                          mend="answer that first; the message waits")
 
     async def _mark(self, mark: Path) -> None:
         """Leave the mark, durably, before the first byte goes in."""

@@ -201,7 +201,8 @@ class Guess:
             first = get_args(wanted)[0]
             return None if issubclass(first, msgspec.Struct) else self.plain(first)
         if getattr(wanted, "__origin__", None) is tuple:
-            return tuple(self.plain(get_args(wanted)[0]) for _ in range(self.random.randrange(3)))
+            each = get_args(wanted)
+            return tuple(map(self.plain, each if each[-1] is not ... else each[:1] * self.random.randrange(3)))
         trunks = [repo.trunk for repo in self.world.state.repos.values()]
         values: dict[Any, list[Any]] = {int: [-1, 0, 1, 5], float: [0.0, 4.5], bool: [True, False], str: ["", "a", "\U0001f600"]}
         return self.random.choice(values.get(wanted, ["", Oid("a" * 40), *trunks]))

@@ -129,6 +129,33 @@ async def drive(line: Line, seed: int) -> None:
             await line.again(f"M{n}", words)
 
 
+class AsksMeanwhile(Steering):
+    """While the mark is left on a slow disk, the agent asks something."""
+
+    asks: Path
+
+    async def _mark(self, mark: Path) -> None:
+        await super()._mark(mark)
+        self.asks.touch()
+        assert await keyboard.until(self._tmux, AttemptId("T1.1"), lambda rows: "proceed?" in "".join(rows), 20)
+
+
+async def test_a_question_that_comes_up_while_the_mark_is_left_is_not_answered_with_a_message(tmp_path: Path) -> None:
+    place, attempt, asks = layout(tmp_path / "f"), AttemptId("T1.1"), tmp_path / "asks"
+    pane = f"while ! test -e '{asks}'; do sleep 0.01; done; echo 'Do you want to proceed?'; exec cat"
+    async with private_tmux(tmp_path / "f") as tmux:
+        jobs.write_job(place.job(attempt), Job(name=attempt, argv=("/bin/sh", "-c", pane), cwd="/", env={"PATH": "/usr/bin:/bin"}))
+        await tmux.new_session(session_name(attempt), jobs.shim_argv(place.job(attempt)), "/", {})
+        steering = AsksMeanwhile(place, tmux, NoChannels(), lambda: RULES, lambda _: "sink")
+        steering.asks = asks
+        effect = f.DeliverMessage(attempt=attempt, message="M1", text="go on")
+        for _ in range(2):  # the second time it stands there from the beginning; not begun, it may be tried as often as one likes
+            with pytest.raises(Mistake, match="waits for an answer"):
+                await steering.deliver(effect)
+        assert "go on" not in "".join(await keyboard.rows(tmux, attempt))
+        await jobs.stop(place.job(attempt), 0.5)
+
+
 def test_the_sink_would_notice_a_doubled_and_a_broken_message() -> None:
     import importlib.util
 
