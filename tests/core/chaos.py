@@ -481,7 +481,7 @@ class Chaos(Sim):
                     landing = self.state.landings.get(effect.landing)
                     if landing and any(member.task == task.task for member in landing.members):
                         return True
-                case f.MakeRevert():
+                case f.MakeRevert() | f.SealChange():
                     if effect.task == task.task:
                         return True
                 case _:

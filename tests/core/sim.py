@@ -12,6 +12,7 @@ from andon.core.schedule import next_deadline, why
 from andon.core.state import Attempt, Gate, State, Task
 from andon.schema import effects as f, events as e, inputs as i
 from andon.schema.errors import Problem
+from andon.schema.evidence import Sealed
 from andon.schema.ids import AttemptId, Digest, Oid, RepoId, TaskId
 from andon.schema.jobs import Exit, Said
 from andon.schema.settings import AgentSettings, Budget, Check, Line, Loaded, Policy, Settings, Station
@@ -64,6 +65,13 @@ def merged(effect: f.MergeCandidate) -> i.CandidateMerged:
     """As a world without conflicts gives it."""
     candidate, steps = joined(effect.onto, effect.members, effect.green)
     return i.CandidateMerged(landing=effect.landing, candidate=candidate, tree=steps[-1].tree, steps=steps)
+
+
+def sealed(effect: f.SealChange) -> i.SealMade:
+    """Equal parts come to equal names."""
+    bundle = Digest(hashlib.sha256(repr(effect.parts).encode()).hexdigest())
+    names = Sealed(bundle=bundle, policy=Digest("b" * 64), ledger="7 cm9vdA==")
+    return i.SealMade(task=effect.task, commit=effect.parts.commit, approved=effect.approved, sealed=names)
 
 
 class Sim:
@@ -150,6 +158,10 @@ class Sim:
                 return self.check(effect)
             case f.MergeCandidate():
                 return self.merge(effect)
+            case f.SealChange():
+                return sealed(effect)
+            case f.RecordLanding():
+                return i.LandingNoted(repo=effect.repo, landing=effect.parts.landing)
             case f.MoveTarget():
                 if self.trunk[effect.repo] not in (effect.old, effect.new):
                     return i.LandingRefused(landing=effect.landing, because="moved", oid=self.trunk[effect.repo], tree=oid("t"))

@@ -49,8 +49,8 @@ def test_the_base_is_run_first_and_its_tests_are_what_the_change_is_compared_wit
         >> ran(base, names=Digest("n" * 64)) << like(e.RunFinished, run=base)
         << like(f.RunCheck, run=change, base_names=Digest("n" * 64), commit=oid("c", "T1.1"))
         >> ran(change) << like(e.RunFinished) << like(e.ClaimJudged, claim="tests", status="proven", commit=oid("c", "T1.1"))
-        << like(e.TaskEntered, station="review") << like(e.TaskEntered, station="land") << like(e.LandingPlanned)
-        << like(f.MergeCandidate)
+        << like(e.TaskEntered, station="review") << like(e.TaskEntered, station="land")
+        << like(f.SealChange, task="T1")
         >> ran(change) << nothing
     )
 

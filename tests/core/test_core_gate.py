@@ -82,7 +82,7 @@ def test_an_approved_change_goes_on_to_land() -> None:
         Given.after(sim)
         >> i.AnswerGate(gate=gate.gate, option="approve", bound=gate.bound, by="me")
         << like(e.GateAnswered, option="approve", bound=gate.bound, by="me") << like(e.TaskEntered, station="land")
-        << like(e.LandingPlanned) << like(f.MergeCandidate)
+        << like(f.SealChange, task="T1", approved=gate.bound)
     )
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from andon.core.pending import pending
+from andon.core.queue.standing import is_sealed
 from andon.core.refuse import refuse
 from andon.schema import effects as f, events as e, inputs as i
 from andon.schema.ids import LandingId, RepoId, RunId, TaskId
@@ -55,7 +56,9 @@ def test_a_change_is_merged_proven_as_merged_and_moved_in() -> None:
         >> i.TargetSwapped(landing=L1, old=trunk, new=merged, tree=tree)
         << e.TargetMoved(landing=L1, old=trunk, new=merged)
         << e.TaskLanded(task=TaskId("T1"), commit=merged, landing=L1, before=trunk)
-        << like(e.TargetObserved, oid=merged, by="landing") << e.TaskDone(task=TaskId("T1")) << like(f.MirrorTarget, oid=merged)
+        << like(e.TargetObserved, oid=merged, by="landing") << e.TaskDone(task=TaskId("T1"))
+        << like(f.RecordLanding, parts=lambda parts: (parts.commit, parts.members[0].change) == (merged, head))
+        << like(f.MirrorTarget, oid=merged)
         >> i.TargetSwapped(landing=L1, old=trunk, new=merged, tree=tree) << nothing
     )
 
@@ -67,7 +70,9 @@ def test_the_merge_names_its_task_and_attempt_and_a_rebuild_has_the_time_of_its_
     assert isinstance(effect, f.MergeCandidate)
     (member,) = effect.members
     assert (member.task, member.commit, member.title) == ("T1", oid("c", "T1.1"), "task 0")
-    assert member.trailers == ("Andon-Task: T1", "Andon-Attempt: T1.1")
+    sealed = sim.events(e.ChangeSealed)[0].sealed
+    assert member.trailers == ("Andon-Task: T1", "Andon-Attempt: T1.1", f"Andon-Bundle: sha256:{sealed.bundle}",
+                               f"Andon-Policy: sha256:{sealed.policy}", f"Andon-Ledger: {sealed.ledger}")
     assert member.at == sim.task().queued < sim.now, "the date of its merge is no matter of when it is made"
     assert effect.at == sim.state.landings[L1].planned_at < sim.now
 
@@ -128,7 +133,7 @@ def test_the_queue_goes_by_priority_then_by_arrival() -> None:
 
 def test_a_task_that_waits_for_its_turn_says_so() -> None:
     sim = landing(f.RunCheck, tasks=2)
-    while sim.task("T2").station != "land":
+    while not is_sealed(sim.task("T2")):
         sim.give(sim.answer(next(effect for effect in sim.owed() if not getattr(effect, "landing", ""))))
     assert sim.why("T2") == ("waits for its turn in the merge queue",)
 
@@ -188,7 +193,7 @@ def test_our_own_move_seen_early_is_not_taken_for_a_persons() -> None:
     assert (
         Given.after(sim) >> i.TargetSeen(repo=R, oid=move.new, tree=move.tree)
         << like(e.TargetMoved, landing=L1, new=move.new) << like(e.TaskLanded) << like(e.TargetObserved, by="landing")
-        << like(e.TaskDone) << like(f.MirrorTarget)
+        << like(e.TaskDone) << like(f.RecordLanding) << like(f.MirrorTarget)
         >> done << nothing
     )
     assert Given.after(sim) >> i.TargetSeen(repo=RepoId("r9"), oid=oid("x"), tree=oid("t")) << nothing
@@ -224,7 +229,7 @@ def test_a_change_that_landed_while_its_task_was_given_up_is_told_to_a_person() 
         Given.after(sim)
         >> done << like(e.TargetMoved, landing=L1, new=move.new) << like(e.TargetObserved, oid=move.new, by="landing")
         << like(e.ProblemNoticed, key="landed:L1", repo="r0", what=lambda text: "moved the target with T1" in text)
-        << like(f.MirrorTarget, oid=move.new)
+        << like(f.RecordLanding) << like(f.MirrorTarget, oid=move.new)
         >> done << nothing
     )
 

@@ -3,6 +3,7 @@
 import pytest
 
 from andon.core.pending import pending
+from andon.core.queue.standing import is_sealed
 from andon.schema import effects as f, events as e, inputs as i
 from andon.schema.errors import Problem
 from andon.schema.ids import LandingId, RunId, TaskId
@@ -66,6 +67,7 @@ def test_a_proven_prefix_lands_whole_and_each_change_at_its_own_step() -> None:
         << e.TaskLanded(task=T3, commit=three, landing=L1, before=two)
         << like(e.TargetObserved, oid=three, by="landing")
         << like(e.TaskDone, task="T1") << like(e.TaskDone, task="T2") << like(e.TaskDone, task="T3")
+        << like(f.RecordLanding, parts=lambda parts: [member.commit for member in parts.members] == [one, two, three])
         << like(f.MirrorTarget, oid=three)
         >> i.TargetSwapped(landing=L1, old=trunk, new=three, tree=landing.tree) << nothing
     )
@@ -104,7 +106,7 @@ def test_with_a_proven_history_only_the_tip_is_new_on_the_first_parent_line() ->
 def test_a_change_that_arrives_while_others_are_proved_gets_the_next_proof() -> None:
     made = proving(world(2))
     made.add("late")
-    while made.task("T3").station != "land":
+    while not is_sealed(made.task("T3")):
         made.give(made.answer(next(owed for owed in made.owed() if not isinstance(owed, f.RunCheck))))
     assert made.why("T3") == ("waits for its turn in the merge queue",) and made.proofs() == [["T1", "T2"]]
     made.rest()

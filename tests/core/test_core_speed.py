@@ -18,6 +18,7 @@ from andon.core.schedule import next_deadline
 from andon.core.state import State
 from andon.core.stations import land
 from andon.schema import effects as f, events as e, inputs as i
+from andon.schema.evidence import Sealed
 from andon.schema.ids import AttemptId, Digest, RepoId, TaskId
 from andon.schema.settings import Check, Line, Policy
 from core.sim import STATIONS, Sim, loaded, oid, settings
@@ -110,6 +111,9 @@ def test_a_rule_that_feeds_itself_stops_the_daemon_before_it_writes(monkeypatch:
 # --- a long merge queue ------------------------------------------------------------------------------------------------------
 
 
+SEALED = Sealed(bundle=Digest("b" * 64), policy=Digest("c" * 64), ledger="7 cm9vdA==")
+
+
 def queued(tasks: int, at_land: int) -> Sim:
     """Many open tasks, a part of them with a change in the merge queue, four proofs at once."""
     stations = (STATIONS[0], STATIONS[3])
@@ -128,6 +132,7 @@ def queued(tasks: int, at_land: int) -> Sim:
                                diff=Digest("d" * 64), paths=("a",), paths_total=1),
                 e.AttemptAccepted(attempt=attempt, commit=oid(n)), e.CheckoutRemoved(attempt=attempt),
                 e.TaskEntered(task=name, station="land"),
+                e.ChangeSealed(task=name, commit=oid(n), sealed=SEALED),
             ]
     sim.state = fold(sim.state, events, sim.now)
     sim.give(i.Ticked())

@@ -8,7 +8,7 @@ State each time, so a lost or doubled input can only cost time.
 from collections.abc import Callable
 from typing import Any
 
-from andon.core import messages, money, race, refusals, resume, schedule, sessions, walls
+from andon.core import messages, money, race, refusals, resume, schedule, sealing, sessions, walls
 from andon.core.evolve import fold
 from andon.core.failure import backoff_ms
 from andon.core.queue import clashes, hears, proving, reverts
@@ -25,7 +25,7 @@ ABOUT_A_SESSION = ("question", "limit", "permission", "stuck", "budget")
 PARKED = 999
 """Tries of a deed that is not repeated by itself for an hour."""
 ENDLESS = ("stop-session", "suspend-session", "watch-session", "deliver-answer", "mirror-target",
-           "end-session", "look-at-work")
+           "end-session", "look-at-work", "seal-change", "record-landing")
 """Deeds that are tried for as long as they are owed: giving them up would lose an agent or an answer."""
 STEPS, STEPS_EACH = 5000, 20
 """Steps of one settling, and for each open task; more would be a rule that feeds itself, and the assertion stops the daemon
@@ -492,5 +492,5 @@ HANDLERS: dict[type, Handler] = {
     i.EffectFailed: effect_failed, i.CheckoutReady: checkout_ready, i.SessionStarted: session_started,
     i.SessionEnded: session_ended, i.AgentSaid: said, i.StopDone: stop_done, i.SuspendDone: suspended, i.WorkRead: work_read,
     i.CheckoutGone: checkout_gone, i.CheckoutBack: checkout_back, i.AnswerGiven: answer_given, i.CheckRan: check_ran,
-    **hears.HANDLERS, **sessions.HANDLERS, **money.HANDLERS,
+    i.SealMade: sealing.made, i.LandingNoted: sealing.noted, **hears.HANDLERS, **sessions.HANDLERS, **money.HANDLERS,
 }

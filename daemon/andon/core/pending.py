@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 import msgspec
 
-from andon.core import seen, sessions, walls
+from andon.core import sealing, seen, sessions, walls
 from andon.core.prompt import prompt_for, whole_prompt
 from andon.core.queue import reverts
 from andon.core.queue.standing import slots
 from andon.core.state import Attempt, Landing, Repository, Run, State, proof_key
 from andon.core.stations import check, land
 from andon.schema import effects as f
+from andon.schema.events import Member
 from andon.schema.ids import Digest, Oid
 
 
@@ -25,6 +26,9 @@ def pending(state: State, at: int) -> list[f.Effect]:
         revert = reverts.owes(state, state.tasks[task])
         if revert is not None and due(state, task, "make-revert", at):
             owed.append(revert)
+        seal = sealing.owes(state, state.tasks[task])
+        if seal is not None and due(state, task, "seal-change", at):
+            owed.append(seal)
     for attempt in sorted(state.attempts.values(), key=lambda attempt: attempt.fence):
         owed += attempt_owes(state, attempt, at)
     for run in sorted(state.runs.values(), key=lambda run: (run.purpose != "landing", int(run.run[1:]))):
@@ -196,7 +200,7 @@ def merged(state: State, landing: Landing) -> tuple[f.MergeMember, ...]:
         attempt = task.work.attempt if task.work else ""
         level = walls.level_of(task)
         trailers = (f"Andon-Task: {member.task}", *([f"Andon-Attempt: {attempt}"] if attempt else []),
-                    *([f"Andon-Walls: {level}"] if level else []))
+                    *([f"Andon-Walls: {level}"] if level else []), *sealed(member))
         found.append(f.MergeMember(
             task=member.task, commit=member.commit, at=member.at, title=task.title,
             trailers=(*trailers, *([f"Andon-Reverts: {task.reverts}"] if task.reverts else [])),
@@ -204,8 +208,19 @@ def merged(state: State, landing: Landing) -> tuple[f.MergeMember, ...]:
     return tuple(found)
 
 
+def sealed(member: Member) -> tuple[str, ...]:
+    """The names of a member's evidence."""
+    seal = member.seal
+    return () if seal is None else (
+        f"Andon-Bundle: sha256:{seal.bundle}", f"Andon-Policy: sha256:{seal.policy}", f"Andon-Ledger: {seal.ledger}",
+    )
+
+
 def repository_owes(state: State, repo: Repository, at: int) -> Iterator[f.Effect]:
     """The person's branch follows trunk, asked once for each trunk commit and for each time a person wants it; then the remote."""
+    record = sealing.record_owed(repo)
+    if record is not None and due(state, repo.repo, "record-landing", at):
+        yield record
     wanted = repo.mirror_tried != repo.trunk or repo.mirror_asked > repo.mirror_answered
     if repo.trunk and wanted and due(state, repo.repo, "mirror-target", at):
         yield f.MirrorTarget(

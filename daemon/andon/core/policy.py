@@ -2,6 +2,8 @@
 
 import hashlib
 
+import msgspec
+
 from andon.core.globs import matches
 from andon.core.state import Task, Work
 from andon.schema.events import Risk
@@ -10,6 +12,8 @@ from andon.schema.settings import Policy
 
 SETTINGS_FILE = "andon.toml"
 """A change to what judges later changes is always of class stop."""
+MERGED = "@merge"
+"""How the name of a claim about the merged tree ends."""
 
 
 def classify(policy: Policy, work: Work) -> tuple[Risk, str]:
@@ -29,11 +33,22 @@ def classify(policy: Policy, work: Work) -> tuple[Risk, str]:
     return "ship", "every changed path is under [policy] ship"
 
 
-def bound_of(task: Task) -> Digest:
-    """What an answer about this task's change is bound to: the diff, the commit and the claims that were shown."""
-    told = [task.task, task.spec]
+def shown_of(task: Task) -> str:
+    """What a person is shown of this task's change, as canonical JSON: commit, tree, diff, and each claim with what it rests on.
+
+    Claims about the merged tree are left out: the queue makes and judges them anew wherever the target stands.
+    """
+    told: dict[str, object] = {"task": task.task, "spec": task.spec}
     if task.work:
-        known = sorted(task.claims, key=lambda claim: claim.claim)
-        claims = (f"{claim.claim}={claim.status}{f' in {claim.walls}' if claim.walls else ''}" for claim in known)
-        told = [task.task, task.work.commit, task.work.tree, task.work.diff, *claims]
-    return Digest(hashlib.sha256("\n".join(told).encode()).hexdigest())
+        claims = [
+            {"claim": claim.claim, "status": claim.status, "walls": claim.walls, "evidence": claim.evidence}
+            for claim in sorted(task.claims, key=lambda claim: claim.claim) if not claim.claim.endswith(MERGED)
+        ]
+        work = task.work
+        told = {"task": task.task, "commit": work.commit, "tree": work.tree, "diffSha256": work.diff, "claims": claims}
+    return msgspec.json.encode(told, order="deterministic").decode()
+
+
+def bound_of(task: Task) -> Digest:
+    """What an answer about this task's change is bound to: the digest of what was shown."""
+    return Digest(hashlib.sha256(shown_of(task).encode()).hexdigest())

@@ -5,6 +5,7 @@ from itertools import islice
 
 from andon.core import money, race
 from andon.core.globs import may_overlap
+from andon.core.queue.standing import is_sealed
 from andon.core.state import Attempt, Repository, State, Task, cord_of, line_of, open_tasks, station_of
 from andon.core.wanted import (
     agent_of as agent_of,
@@ -202,6 +203,8 @@ def standing_in_queue(state: State, task: Task) -> list[str]:
         return [f"{task.held_by or 'somebody'} keeps it from landing: {task.held}"]
     if queue.held:
         return [f"the merge queue is stopped by {queue.held_by}: {queue.held}"]
+    if not is_sealed(task):
+        return []  # its evidence is being signed
     inside = [landing for landing in state.landings.values() if landing.holds(task.task)]
     if not inside:
         return ["waits for its turn in the merge queue"]
@@ -219,7 +222,7 @@ def repeats(state: State, task: Task, at: int) -> list[str]:
     """That a deed for it failed and is tried again later."""
     base = task.work.base_tree if task.work else ""
     landings = set(landings_with(state, task))
-    subjects = {str(task.live), *landings} | {
+    subjects = {str(task.task), str(task.live), *landings} | {
         str(run.run) for run in state.runs.values()
         if run.task == task.task or run.landing in landings
         or (run.purpose == "baseline" and run.repo == task.repo and run.tree == base)

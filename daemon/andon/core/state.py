@@ -5,6 +5,7 @@ from immutables import Map
 
 from andon.core.queue.facts import Landing as Landing, Queue
 from andon.schema.events import ClaimStatus, FailureClass, Option, Result, Risk
+from andon.schema.evidence import Sealed
 from andon.schema.ids import AttemptId, Digest, GateId, LandingId, Oid, RepoId, RunId, TaskId
 from andon.schema.sandbox import Known, Reached
 from andon.schema.settings import FactorySettings, Line, Settings, Station
@@ -43,6 +44,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
     walls: Known = ""
     """That its run had; empty: not known, or no run stands behind it."""
+    evidence: Digest = Digest("")
+    """Blob: the signed statement of its run; empty when no run stands behind it."""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -290,6 +293,14 @@ class Consent(msgspec.Struct, frozen=True, kw_only=True):
     walls: Known
 
 
+class Seal(msgspec.Struct, frozen=True, kw_only=True):
+    """The evidence about a change lies signed under these names."""
+
+    commit: Oid
+    approved: Digest
+    names: Sealed
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """One task and where it stands on its line."""
 
@@ -325,6 +336,10 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     gate: GateId = GateId("")
     approved: Digest = Digest("")
     """The digest that a person approved; another change needs another approval."""
+    seal: Seal | None = None
+    """The latest seal on the evidence of its change."""
+    by: str = ""
+    """Who asked for it."""
     consent: Consent | None = None
     """Up to which walls a person let its change land; None when nobody was asked."""
     rerun: int = 0
@@ -396,6 +411,8 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     lost_tests: tuple[str, ...]
     seq: int
     walls: Known = ""
+    evidence: Digest = Digest("")
+    """Blob: the signed statement of the run."""
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True):

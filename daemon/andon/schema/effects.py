@@ -5,6 +5,7 @@ Each effect has a `key` by which the world can be asked whether it was done. Eac
 
 import msgspec
 
+from andon.schema.evidence import ChangeParts, LandingParts
 from andon.schema.ids import AttemptId, Digest, LandingId, Oid, RepoId, RunId, TaskId
 from andon.schema.landing_events import MergedStep
 from andon.schema.settings import AgentSettings, Check, Checkout, Walls
@@ -279,6 +280,42 @@ class MoveTarget(Effect, frozen=True, kw_only=True, tag="move-target"):
         return f"{self.repo}/move"
 
 
+class SealChange(Effect, frozen=True, kw_only=True, tag="seal-change"):
+    """Sign all evidence about a change and keep it in the repository. Answered by SealMade or EffectFailed."""
+
+    repo: RepoId
+    task: TaskId
+    approved: Digest
+    parts: ChangeParts
+
+    @property
+    def key(self) -> str:
+        """Once for each change and approval; equal parts come to the same bundle."""
+        return f"{self.task}/seal/{self.parts.commit}/{self.approved}"
+
+    @property
+    def lane(self) -> str:
+        """One at a time in a repository: they are written to one ref."""
+        return f"{self.repo}/evidence"
+
+
+class RecordLanding(Effect, frozen=True, kw_only=True, tag="record-landing"):
+    """Keep what proved the tree of a landing beside the bundles of its members. Answered by LandingNoted or EffectFailed."""
+
+    repo: RepoId
+    parts: LandingParts
+
+    @property
+    def key(self) -> str:
+        """Once per landing."""
+        return f"{self.parts.landing}/record"
+
+    @property
+    def lane(self) -> str:
+        """One at a time in a repository: they are written to one ref."""
+        return f"{self.repo}/evidence"
+
+
 class MirrorTarget(Effect, frozen=True, kw_only=True, tag="mirror-target"):
     """Let the person's branch follow trunk when that is safe. Answered by MirrorSeen."""
 
@@ -425,7 +462,7 @@ class InterruptTurn(Effect, frozen=True, kw_only=True, tag="interrupt-turn"):
 
 AnyEffect = (
     PrepareCheckout | StartSession | WatchSession | StopSession | SuspendSession | ImportWork | RemoveCheckout
-    | DeliverAnswer | RunCheck | MergeCandidate | MoveTarget | MirrorTarget | MakeRevert | PublishTarget
-    | LookAtWork | EndSession | AnswerAsk | DeliverMessage | InterruptTurn
+    | DeliverAnswer | RunCheck | SealChange | MergeCandidate | MoveTarget | RecordLanding | MirrorTarget | MakeRevert
+    | PublishTarget | LookAtWork | EndSession | AnswerAsk | DeliverMessage | InterruptTurn
 )
 """The closed union of effects."""

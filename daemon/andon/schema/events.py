@@ -68,6 +68,11 @@ from andon.schema.landing_events import (
     TargetRed as TargetRed,
 )
 from andon.schema.sandbox import Known, Reached
+from andon.schema.sealing import (
+    AnySealEvent as AnySealEvent,
+    ChangeSealed as ChangeSealed,
+    LandingRecorded as LandingRecorded,
+)
 from andon.schema.session_events import (
     AccessRefused as AccessRefused,
     AccountFreed as AccountFreed,
@@ -382,6 +387,8 @@ class ClaimJudged(Event, frozen=True, kw_only=True, tag="claim.judged"):
     """For unevaluated: running it again would say the same."""
     walls: Known = ""
     """Of the walls that the run had which it rests on."""
+    evidence: Digest = Digest("")
+    """Blob: the signed statement of that run; empty when no run stands behind it, and in older logs."""
 
 
 # --- gates -----------------------------------------------------------------------------------------------------------
@@ -448,7 +455,7 @@ AnyEvent = (
     | RepositoryRegistered | SettingsActivated | CommandsTrusted | TargetObserved | TargetMirrored
     | TaskAdded | TaskEntered | TaskLanded | TaskDone | TaskFailed | TaskCancelled | TaskRetried | RetryScheduled
     | RunPlanned | RunFinished | ClaimJudged | GateOpened | GateAnswered | GateVoided | AnswerDelivered
-    | AnyAttemptEvent | AnyLandingEvent | AnySessionEvent
+    | AnyAttemptEvent | AnyLandingEvent | AnySessionEvent | AnySealEvent
 )
 """The closed union of events. `msgspec.json.decode(data, type=AnyEvent)` reads a ledger row's `data`."""
 

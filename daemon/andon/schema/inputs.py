@@ -31,6 +31,11 @@ from andon.schema.landing_inputs import (
     TargetSwapped as TargetSwapped,
 )
 from andon.schema.sandbox import Known, Reached
+from andon.schema.sealing import (
+    AnySealInput as AnySealInput,
+    LandingNoted as LandingNoted,
+    SealMade as SealMade,
+)
 from andon.schema.session_inputs import (
     AccessSeen as AccessSeen,
     AnySessionCommand as AnySessionCommand,
@@ -371,6 +376,6 @@ AnyInput = (
     | DaemonStarted | WallsLooked | DaemonStopping | Ticked | PersonSettingsSeen | RepositorySeen | SettingsSeen | SettingsBad
     | TargetSeen | TroubleSeen | TroubleGone
     | EffectFailed | CheckoutReady | SessionStarted | SessionEnded | AgentSaid | StopDone | SuspendDone | WorkRead
-    | CheckoutGone | CheckoutBack | AnswerGiven | CheckRan | AnyLandingInput | AnySessionInput
+    | CheckoutGone | CheckoutBack | AnswerGiven | CheckRan | AnyLandingInput | AnySealInput | AnySessionInput
 )
 """The closed union of inputs."""

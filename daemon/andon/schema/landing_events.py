@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from andon.schema.eventbase import Event, Result
+from andon.schema.evidence import Sealed
 from andon.schema.ids import Digest, LandingId, Oid, RepoId, RunId, TaskId
 from andon.schema.sandbox import Known
 
@@ -22,6 +23,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     """The head that was accepted: pinned, and exactly this one is proved and lands."""
     at: int = 0
     """When it entered the queue (unix milliseconds): the date of its merge, so that a rebuild gives the same commit."""
+    seal: Sealed | None = None
+    """Names the evidence of the change in its landing commit; None in older logs."""
 
 
 class MergedStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +89,8 @@ class LandingChecked(Event, frozen=True, kw_only=True, tag="landing.checked"):
     """For unevaluated: running it again would say the same."""
     walls: Known = ""
     """Of the walls that the run had."""
+    evidence: Digest = Digest("")
+    """Blob: the signed statement of the run; empty in older logs."""
 
 
 class LandingJudged(Event, frozen=True, kw_only=True, tag="landing.judged"):

@@ -24,6 +24,8 @@ def landing(event: e.AnyEvent) -> str:
             return f"the merged tree of {event.landing} {how}{tail(': ', event.because)}"
         case e.LandingChosen():
             return f"{event.landing} is proven and first in line: the target is to be moved to it"
+        case e.LandingRecorded():
+            return f"what proved {event.landing} is kept, signed, in {event.repo}"
         case e.LandingAbandoned():
             return f"{event.landing} ended without moving the target{tail(': ', event.because)}"
     return ""

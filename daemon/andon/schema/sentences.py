@@ -177,6 +177,13 @@ def _proof(event: e.AnyEvent) -> str:
     return ""
 
 
+def _sealed(event: e.AnyEvent) -> str:
+    match event:
+        case e.ChangeSealed():
+            return f"the evidence of {event.task} at {short(event.commit)} is sealed as {event.sealed.bundle[:12]}"
+    return ""
+
+
 def _gate(event: e.AnyEvent) -> str:
     match event:
         case e.GateOpened():
@@ -194,7 +201,7 @@ _TELLERS: dict[str, Callable[[e.AnyEvent], str]] = {
     "factory": _factory, "walls": _factory, "problem": _factory, "cord": _factory,
     "repository": _repository, "settings": _repository, "commands": _repository,
     "task": _task, "attempt": _attempt, "effect": _attempt, "checkout": _checkout, "work": _checkout,
-    "run": _proof, "claim": _proof, "gate": _gate, "answer": _gate,
+    "change": _sealed, "run": _proof, "claim": _proof, "gate": _gate, "answer": _gate,
     "landing": landings.landing, "target": landings.target, "revert": landings.target, "flake": landings.flake,
     "queue": landings.queue, "entry": landings.queue, "clash": landings.clash,
     "session": sessions.session, "permission": sessions.permission, "message": sessions.message,

@@ -9,6 +9,7 @@ from andon.core.queue import facts
 from andon.core.queue.facts import KEPT_LANDED, KEPT_LATE, KEPT_TIMES, KEPT_TRIED, Checked, Landed, Landing, Outcome, Queue
 from andon.core.state import State, station_of
 from andon.schema import events as e
+from andon.schema.evidence import LandedMember, LandingParts
 from andon.schema.ids import Oid, RepoId, TaskId
 
 
@@ -49,7 +50,7 @@ def _(state: State, event: e.LandingChecked) -> State:
         return state
     checked = Checked(
         check=event.check, result=event.result, run=event.run, because=event.because, failing=event.failing, detail=event.detail,
-        final=event.final, walls=event.walls,
+        final=event.final, walls=event.walls, evidence=event.evidence,
     )
     return with_landing(
         state, event.landing, checked=(*(other for other in known.checked if other.check != event.check), checked),
@@ -141,6 +142,7 @@ def _(state: State, event: e.TargetMoved) -> State:
         moments=(*queue.moments, *(state.at for _ in known.members))[-KEPT_TIMES:],
         landed=(*queue.landed, *landed_by(known, event))[-KEPT_LANDED:],
         order=tuple(task for task in queue.order if task not in gone), late=(),
+        unrecorded=(*queue.unrecorded, *recordable(state, known, event))[-facts.KEPT_UNRECORDED:],
     )
     state = end_landing(with_repo(state, known.repo, trunk=event.new, tree=known.tree), event.landing)
     state = apart.landed(state, known.repo, known.members)
@@ -152,6 +154,23 @@ def landed_by(landing: Landing, moved: e.TargetMoved) -> list[Landed]:
     ends = [*(step.commit for step in landing.steps[:-1]), moved.new]
     return [Landed(task=step.task, commit=end, before=before, tree=step.tree)
             for step, end, before in zip(landing.steps, ends, [moved.old, *ends], strict=False)]
+
+
+def recordable(state: State, landing: Landing, moved: e.TargetMoved) -> list[LandingParts]:
+    """What proved its tree, to be kept beside the bundles of its members; nothing where an older release left these unsealed."""
+    if not all(member.seal for member in landing.members):
+        return []
+    repo = state.repos[landing.repo]
+    ends = [*(step.commit for step in landing.steps[:-1]), moved.new]
+    members = tuple(
+        LandedMember(task=member.task, change=member.commit, commit=end, bundle=member.seal.bundle)
+        for member, end in zip(landing.members, ends, strict=False) if member.seal
+    )
+    return [LandingParts(
+        landing=landing.landing, repo=landing.repo, git_dir=repo.git_dir, target=repo.settings.target, onto=moved.old,
+        how=repo.settings.queue.land, commit=moved.new, tree=landing.tree, members=members,
+        runs=tuple(checked.evidence for checked in landing.checked if checked.evidence),
+    )]
 
 
 def stripped(outcomes: tuple[Outcome, ...], landed: Members) -> tuple[Outcome, ...]:

@@ -54,7 +54,7 @@ def remember(state: State, run: Run, event: e.RunFinished) -> State:
     compared = task.work.base_tree if task and task.work and run.purpose == "change" else Oid("")
     proof = Proof(
         run=event.run, result=event.result, because=event.because, names=event.names, base_tree=compared,
-        lost_tests=event.lost_tests, failing=event.failing[:50], seq=state.seq, walls=event.walls,
+        lost_tests=event.lost_tests, failing=event.failing[:50], seq=state.seq, walls=event.walls, evidence=event.evidence,
     )
     proofs = state.proofs
     if len(proofs) >= KEPT_PROOFS:
@@ -69,7 +69,7 @@ def _(state: State, event: e.ClaimJudged) -> State:
         return state
     claim = Claim(
         claim=event.claim, status=event.status, because=event.because, commit=event.commit, run=event.run, at=state.at,
-        detail=event.detail, walls=event.walls,
+        detail=event.detail, walls=event.walls, evidence=event.evidence,
     )
     others = tuple(other for other in task.claims if other.claim != event.claim)
     rerun = RERUNS if event.final else task.rerun + (event.status == "unevaluated")

@@ -12,6 +12,7 @@ def _(state: State, event: e.TaskAdded) -> State:
         task=event.task, repo=event.repo, title=event.title, spec=event.spec, line=event.line, after=event.after,
         paths=event.paths, priority=event.priority, agent=event.agent, may_remove_tests=event.may_remove_tests,
         added_at=state.at, added_seq=state.seq, since=state.at, race=event.race, reverts=event.reverts,
+        by=event.by,
     )
     keys = state.keys.set(event.key, event.task) if event.key else state.keys
     return replace(

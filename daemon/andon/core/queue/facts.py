@@ -3,7 +3,8 @@
 import msgspec
 
 from andon.schema.events import Hunk, Member, MergedStep, Result
-from andon.schema.ids import LandingId, Oid, RepoId, RunId, TaskId
+from andon.schema.evidence import LandingParts
+from andon.schema.ids import Digest, LandingId, Oid, RepoId, RunId, TaskId
 from andon.schema.landing_events import ClashKind, Why
 from andon.schema.sandbox import Known
 from andon.schema.settings import Settings
@@ -16,6 +17,8 @@ KEPT_LANDED = 200
 """Landed changes that a red target may be traced to; older ones are not suspected."""
 KEPT_LATE = 8
 """Landings that were given up while the target may have been moved to them."""
+KEPT_UNRECORDED = 1_000
+"""Landings whose record is owed; should it be impossible for that long, the oldest stay without one, which `andon verify` says."""
 KEPT_WATCHED = 100
 KEPT_CLASHES = 500
 KEPT_TIMES = 64
@@ -34,6 +37,8 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     final: bool = False
     walls: Known = ""
     """That the run had."""
+    evidence: Digest = Digest("")
+    """Blob: the signed statement of the run."""
 
 
 def manner_of(settings: Settings) -> tuple[str, ...]:
@@ -218,6 +223,8 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     """(processor seconds, seconds) of the latest check runs."""
     moments: tuple[int, ...] = ()
     """When changes landed (unix milliseconds), the latest."""
+    unrecorded: tuple[LandingParts, ...] = ()
+    """Landings whose proof is still to be kept in the repository, oldest first."""
     published: Oid = Oid("")
     published_where: str = ""
     published_because: str = ""

@@ -74,7 +74,7 @@ def told(landing: Landing, wanted: Check, proof: Proof, state: State) -> e.Landi
     return e.LandingChecked(
         landing=landing.landing, check=wanted.name, result=result, run=proof.run,
         because=f"{said} (same tree, proven by {proof.run})", failing=proof.failing or lost,
-        detail="\n".join((*proof.failing, *lost))[:4000], walls=proof.walls,
+        detail="\n".join((*proof.failing, *lost))[:4000], walls=proof.walls, evidence=proof.evidence,
     )
 
 
@@ -94,6 +94,7 @@ def ran(state: State, landing: Landing, run: Run, seen: i.CheckRan) -> list[e.Ev
     return [e.LandingChecked(
         landing=landing.landing, check=run.check, result=result, run=run.run, because=because, detail=detail, final=final,
         failing=(*seen.failing, *lost)[:50] if result == "fail" else (), walls=seen.walls,
+        evidence=seen.evidence,
     )]
 
 

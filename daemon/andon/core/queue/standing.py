@@ -25,13 +25,21 @@ def task_of(key: str) -> TaskId:
     return TaskId(key.partition(":")[0])
 
 
+def at_land(state: State, task: Task) -> bool:
+    """Whether its change waits at a land station."""
+    station = station_of(state, task)
+    return station is not None and station.kind == "land" and task.work is not None and not (task.landed or task.over)
+
+
+def is_sealed(task: Task) -> bool:
+    """Whether all evidence about exactly this change, and what a person said of it, was signed."""
+    seal = task.seal
+    return seal is not None and task.work is not None and (seal.commit, seal.approved) == (task.work.commit, task.approved)
+
+
 def at_queue(state: State, repo: Repository) -> list[Task]:
-    """Every task whose change waits at a land station, in order of arrival there."""
-    waiting = [
-        task for task in open_tasks(state)
-        if task.repo == repo.repo and (station := station_of(state, task)) is not None and station.kind == "land"
-        and task.work is not None and not task.landed
-    ]
+    """Every task whose change waits at a land station and is sealed, in order of arrival there."""
+    waiting = [task for task in open_tasks(state) if task.repo == repo.repo and at_land(state, task) and is_sealed(task)]
     return sorted(waiting, key=lambda task: (task.queued, task.added_seq))
 
 

@@ -193,7 +193,7 @@ def judge(subject: Subject, check: Check, proof: Proof) -> e.ClaimJudged:
     because = f"{proof.because} (same tree, proven by {proof.run})" if not lost else lost_sentence(lost)
     return e.ClaimJudged(
         task=subject.task.task, commit=subject.commit, claim=check.name, status=status, because=because,
-        run=proof.run, detail="\n".join(lost), walls=proof.walls,
+        run=proof.run, detail="\n".join(lost), walls=proof.walls, evidence=proof.evidence,
     )
 
 
@@ -227,7 +227,7 @@ def judge_run(state: State, run: Run, ran: i.CheckRan) -> list[e.Event]:
     detail = "\n".join((*ran.failing, *lost, ran.tail)) if status != "proven" else ""
     return [e.ClaimJudged(
         task=task.task, commit=run.commit, claim=run.check, status=status, because=because, run=run.run, detail=detail[:4000],
-        final=status == "unevaluated" and ran.cause in FINAL_CAUSES, walls=ran.walls,
+        final=status == "unevaluated" and ran.cause in FINAL_CAUSES, walls=ran.walls, evidence=ran.evidence,
     )]
 
 

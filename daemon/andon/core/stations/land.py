@@ -87,6 +87,9 @@ def obsolete(state: State, repo: Repository, landing: Landing, heads: dict[TaskI
         return "all of its members have landed"
     if landing.onto != repo.trunk and landing.why != "apart":
         return f"the target is at {repo.trunk[:10]} now"
+    anew = next((member.task for member in landing.members if resealed(state.tasks[member.task], member)), "")
+    if anew:
+        return f"the evidence of {anew} was sealed anew"
     if landing.manner != manner_of(repo.settings):
         return "the settings want changes to be merged in another way now"
     if landing.chosen and repo.queue.held:
@@ -96,6 +99,11 @@ def obsolete(state: State, repo: Repository, landing: Landing, heads: dict[TaskI
         weak = walls.unproven(state, landing)
         return f"{kept} is kept from landing" if kept else weak[0][1] if weak else ""
     return ""
+
+
+def resealed(task: Task, member: e.Member) -> bool:
+    """Whether its landing commit would name evidence that is not the latest."""
+    return task.seal is not None and task.seal.names != member.seal
 
 
 def follow(state: State, repo: Repository, wanted: Plan, at: int) -> list[e.Event]:
@@ -119,7 +127,10 @@ def follow(state: State, repo: Repository, wanted: Plan, at: int) -> list[e.Even
 def begin(state: State, repo: Repository, want: Want, name: LandingId) -> e.LandingPlanned:
     """One proof of these members on the present target."""
     tasks = [state.tasks[task_of(key)] for key in want.members]
-    members = tuple(e.Member(task=task.task, commit=task.work.commit, at=task.queued or task.since) for task in tasks if task.work)
+    members = tuple(
+        e.Member(task=task.task, commit=task.work.commit, at=task.queued or task.since, seal=task.seal.names if task.seal else None)
+        for task in tasks if task.work
+    )
     suspect = task_of(want.suspect) if want.suspect else TaskId("")
     return e.LandingPlanned(
         landing=name, repo=repo.repo, task=members[-1].task, commit=members[-1].commit, onto=repo.trunk, members=members,
@@ -144,7 +155,7 @@ def choose(state: State, repo: Repository, members: tuple[str, ...]) -> list[e.E
         events += [
             e.ClaimJudged(
                 task=member.task, commit=landing.candidate, claim=f"{checked.check}@merge", status="proven", run=checked.run,
-                because=with_others(checked.because, landing), walls=checked.walls,
+                because=with_others(checked.because, landing), walls=checked.walls, evidence=checked.evidence,
             )
             for checked in landing.checked
         ]
@@ -169,7 +180,7 @@ def ask(state: State, repo: Repository, members: tuple[str, ...]) -> list[e.Even
     judged: list[e.Event] = [
         e.ClaimJudged(
             task=task.task, commit=outcome.commit, claim=f"{checked.check}@merge", status="unevaluated", because=checked.because,
-            run=checked.run, detail=checked.detail, final=True, walls=checked.walls,
+            run=checked.run, detail=checked.detail, final=True, walls=checked.walls, evidence=checked.evidence,
         ) for checked in unsure
     ]
     return [*judged, check.ask(state, task, outcome.commit, outcome.because)]
@@ -190,7 +201,7 @@ def reject(state: State, repo: Repository, name: TaskId, at: int) -> list[e.Even
     judged: list[e.Event] = [
         e.ClaimJudged(
             task=name, commit=outcome.commit, claim=f"{checked.check}@merge", status="refuted", because=checked.because,
-            run=checked.run, detail=checked.detail, walls=checked.walls,
+            run=checked.run, detail=checked.detail, walls=checked.walls, evidence=checked.evidence,
         ) for checked in failed
     ]
     sections = [(f"{checked.check} on the merged tree ({checked.run})", f"```\n{checked.detail[:3500]}\n```")
