@@ -13,8 +13,8 @@ from andon.schema.errors import Problem
 from andon.schema.evidence import Sealed
 from andon.schema.ids import Digest, RepoId, TaskId
 from andon.schema.settings import Check, Policy
-from playbook import Given, like, nothing
-from sim import Sim, oid, settings
+from core.playbook import Given, like, nothing
+from core.sim import Sim, oid, settings
 
 R, T1 = RepoId("r0"), TaskId("T1")
 EXIT = {"tests": Check(name="tests", run="make test")}
@@ -52,7 +52,7 @@ def test_the_parts_of_a_seal_are_the_change_its_claims_and_what_judged_it() -> N
     assert task.work is not None
     assert (parts.commit, parts.tree, parts.base) == (task.work.commit, task.work.tree, task.work.base)
     assert parts.required == ("tests",) and parts.risk == "ship" and parts.attempt == "T1.1" and parts.agent == "scripted"
-    assert {claim.claim: claim.status for claim in parts.claims} >= {"tests": "proven", "work": "proven"}
+    assert {("tests", "proven"), ("work", "proven")} <= {(claim.claim, claim.status) for claim in parts.claims}
     assert next(claim.evidence for claim in parts.claims if claim.claim == "tests") == EVIDENCE
     assert json.loads(parts.policy)["checks"]["tests"]["run"] == "make test" and parts.shown == shown_of(task)
 
@@ -132,6 +132,7 @@ def test_what_proved_a_landing_is_recorded_once_after_it_and_owed_until_it_is() 
     assert owed in pending(sim.state, sim.now), "asked again, it is still owed"
     told = i.LandingNoted(repo=R, landing=owed.parts.landing)
     assert Given.after(sim) >> told << e.LandingRecorded(repo=R, landing=owed.parts.landing) >> told << nothing
+    sim.give(told)
     assert not [known for known in pending(sim.state, sim.now) if isinstance(known, f.RecordLanding)]
 
 
