@@ -22,9 +22,9 @@ NAMES = Sealed(bundle=Digest("1" * 64), policy=Digest("2" * 64), ledger="7 cm9vd
 EVIDENCE = Digest("e" * 64)
 
 
-def before_the_queue(**changes: object) -> tuple[Sim, f.SealChange]:
+def before_the_queue() -> tuple[Sim, f.SealChange]:
     """A change that was proven and is to be sealed."""
-    sim = Sim(checks=EXIT, **changes)
+    sim = Sim(checks=EXIT)
     sim.check = lambda run: i.CheckRan(run=run.run, result="pass", because="ok", evidence=EVIDENCE)
     sim.add()
     return sim, sim.until(f.SealChange)
