@@ -30,12 +30,14 @@ from andon.edges import (
     revert,
     salvage,
     sandbox,
+    sealing,
     veil,
     withheld,
 )
 from andon.edges.baits import place_of
 from andon.edges.blobs import Blobs
 from andon.edges.check import Checks
+from andon.edges.checkpoints import Checkpoints
 from andon.edges.git import git
 from andon.edges.keys import Keys
 from andon.edges.proving import Proving
@@ -108,6 +110,7 @@ class Performer:
         self._layout, self._blobs, self._tmux, self._tools, self._emit = layout, blobs, tmux, tools, emit
         self._watch, self._gateway = watch, gateway
         self.checks = Checks(layout, proving, blobs, keys.verifier)
+        self._keys, self._checkpoints = keys, Checkpoints(layout, keys.origin)
         self._ground: Reached | None = None
         """What the machine was last told to give."""
         self._git = asyncio.Semaphore(GIT_AT_ONCE)
@@ -116,7 +119,8 @@ class Performer:
             f.PrepareCheckout: self.prepare, f.StartSession: self.start, f.WatchSession: self.watch, f.StopSession: self.stop,
             f.SuspendSession: self.suspend, f.ImportWork: self.read, f.RemoveCheckout: self.remove,
             f.DeliverAnswer: self.deliver, f.RunCheck: self.check, f.MergeCandidate: self.merge, f.MoveTarget: self.move,
-            f.MirrorTarget: self.mirror, f.MakeRevert: self.revert, f.PublishTarget: publish.publish_target,
+            f.SealChange: self.seal,
+            f.RecordLanding: self.record, f.MirrorTarget: self.mirror, f.MakeRevert: self.revert, f.PublishTarget: publish.publish_target,
             f.LookAtWork: steering.look, f.EndSession: steering.end, f.AnswerAsk: steering.answer,
             f.DeliverMessage: steering.deliver, f.InterruptTurn: steering.interrupt,
         }
@@ -407,6 +411,16 @@ class Performer:
     async def move(self, effect: f.MoveTarget) -> i.Input:
         """The one commit point."""
         return await landing.move_target(effect)
+
+    async def seal(self, effect: f.SealChange) -> i.Input:
+        """All evidence of a change, signed."""
+        sealed = await sealing.seal_change(effect.parts, self._blobs, self._keys, self._checkpoints)
+        return i.SealMade(task=effect.task, commit=effect.parts.commit, approved=effect.approved, sealed=sealed)
+
+    async def record(self, effect: f.RecordLanding) -> i.Input:
+        """What proved a landing, beside the bundles of its members."""
+        await sealing.record_landing(effect.parts, self._blobs, self._keys, self._checkpoints)
+        return i.LandingNoted(repo=effect.repo, landing=effect.parts.landing)
 
     async def mirror(self, effect: f.MirrorTarget) -> i.Input:
         """The person's branch."""
