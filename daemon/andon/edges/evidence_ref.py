@@ -87,7 +87,7 @@ async def writing(git_dir: Path | str) -> AsyncIterator[Evidence]:
     """The same for one writer at a time: of all tasks and processes of this machine, one is in here."""
     common = Path(git_dir)
     need_place(common)
-    async with held(common / "andon" / "evidence.lock") as hold:
+    async with held(common / "andon" / "evidence") as hold:
         yield Evidence(common, await read_ref(common, EVIDENCE_REF), hold)
 
 
