@@ -69,7 +69,7 @@ OURS: dict[str, tuple[set[str], str]] = {
     "housekeeping.py": ({"snapshots_of"}, "names of our snapshots"),
     "inside.py": ({"*"}, "/dev/null"),
     "jobs.py": ({"hear"}, "a descriptor that the helper gave"),
-    "keys.py": ({"_once"}, "the factory's own keys, in a folder that no session sees"),
+    "keys.py": ({"_make", "_once"}, "the factory's own keys, in a folder that no session sees"),
     "landlock.py": ({"*"}, "paths that the daemon chose"),
     "ledger_file.py": ({"*"}, "the ledger"),
     "lock.py": ({"*"}, "our lock"),

@@ -246,7 +246,9 @@ def _ours(parts: ChangeParts, data: bytes, keys: Keys) -> Sealed | None:
         envelopes = [dsse.decode(line) for line in lines]
         said = envelopes[-1].statement
         inputs = [one["digest"]["sha256"] for one in said["predicate"]["inputAttestations"]]
-        whole = keys.daemon.signed(envelopes[-1]) and inputs == [dsse.digest_of(line) for line in lines[:-1]]
+        wanted = {*(one.evidence for one in _ran(parts.claims)), *parts.approvals}
+        covered = inputs == [dsse.digest_of(line) for line in lines[:-1]] and wanted <= {*inputs}
+        whole = covered and keys.daemon.signed(envelopes[-1])
         expected = statements.verdict(parts, said["predicate"]["policy"]["digest"]["sha256"], inputs)
         return told_by(lines) if whole and _sameness(expected) == _sameness(envelopes[-1].payload) else None
     except (Mistake, LookupError, TypeError):  # written by somebody else: it is made again
