@@ -48,7 +48,11 @@ class Member:
         self.task, self.change, self.bundle = (take(said, str, name) for name in ("task", "change", "bundle"))
         if not OID.fullmatch(self.change) or not HEX.fullmatch(self.bundle):
             raise Refused("a member of the landing names no change or no bundle")
-        self.commit, self.head = case.repository.commit(take(said, str, "commit")), case.repository.commit(self.change)
+        self.commit = case.repository.commit(take(said, str, "commit"))
+        if case.repository.object(self.change)[0] != "commit":
+            raise Unevaluated(f"the change {self.change[:12]} of {self.task} is not here; squashed and replayed, it is no part of the"
+                              " target's history")
+        self.head = case.repository.commit(self.change)
         self.tests: dict[str, Envelope] = {}
         self.found: list[Envelope] = []
         self.required: list[str] = []
@@ -124,7 +128,8 @@ class Member:
                 raise Refused(f"the bundle has not exactly one {WORD[kind]}")
         self.tests = {one.digest: one for one in self.found if one.kind == TEST}
         self.checkpoint = next(one for one in self.found if one.kind == CHECKPOINT)
-        return ", ".join(f"{WORD[one.kind]}: {one.by} {one.key[:14]}" for one in self.found)
+        by = sorted({f"{one.by} {one.key.replace('SHA256:', '')[:10]}" for one in self.found})
+        return f"{len(self.found)} statements, each by who may make it: {', '.join(by)}"
 
     def _summary(self) -> str:
         summary = next(one for one in self.found if one.kind == SUMMARY)

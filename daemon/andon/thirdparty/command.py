@@ -17,12 +17,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .landing import HOLDS, HUMAN, REFUSED, UNEVALUATED, Evidence, Point, Report
+from .landing import HOLDS, HUMAN, REFUSED, UNEVALUATED, Evidence
 from .objects import GIT_ENV, Repository
 from .signed import Refused, Trust, Unevaluated, clean, read_json, sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    from .landing import Point, Report
 
 OK, NOT_SO, MISTAKE, NOT_EVALUATED = 0, 1, 2, 5
 TASK = re.compile(r"[Tt][1-9]\d{0,8}")
@@ -48,16 +50,6 @@ def commits_of(evidence: Evidence, name: str) -> list[str]:
     return list(landed.values())
 
 
-def guarded(evidence: Evidence, oid: str) -> Report:
-    """`verify`, where a hole in the repository is a result and no error."""
-    try:
-        return evidence.verify(oid)
-    except Refused as error:
-        return Report(oid, REFUSED, [Point("commit", REFUSED, clean(error))])
-    except Unevaluated as error:
-        return Report(oid, UNEVALUATED, [Point("commit", UNEVALUATED, clean(error))])
-
-
 def code_of(reports: Iterable[Report], every: bool) -> int:
     """The exit code. A plain commit is refused when it was asked about, and a gap when it stands among others."""
     verdicts = {report.verdict for report in reports}
@@ -72,7 +64,8 @@ def table(report: Report, whole: bool = True) -> Iterator[str]:
     tasks = ", ".join(str(member["task"]) for member in report.members)
     yield clean(f"{report.commit[:12]}  {report.verdict:<11}  {tasks or '-'}  {when}")
     for member in report.members if whole else ():
-        signed = [f"{one['by']} as {one['role']} ({one['key'][:19] if one['signed'] else 'not signed'})" for one in member["approvals"]]
+        signed = [f"{one['by']} as {one['role']} ({one['key'][:19] if one['signed'] else 'not signed'})"
+                  for one in member["approvals"]]
         told = [f"class {member.get('risk', '?')}", f"approved by {', '.join(signed) or 'nobody'}",
                 f"walls {member.get('walls') or 'unknown'}", f"checks within {', '.join(member['isolation']) or 'unknown'}"]
         yield clean(f"  {member['task']}: {'; '.join(told)}")
@@ -81,8 +74,8 @@ def table(report: Report, whole: bool = True) -> Iterator[str]:
             yield clean(f"  {point.result:<11}  {point.name:<11} {point.because}")
 
 
-def show(reports: Iterable[Report], *, every: bool, as_json: bool) -> int:
-    """Print reports as they come, and what they come to; the exit code."""
+def show(reports: Iterable[Report], *, every: bool, as_json: bool, after: Callable[[], list[Point]] = list) -> int:
+    """Print reports as they come, the points that are known `after` them, and what they come to; the exit code."""
     seen: list[Report] = []
     progress = every and sys.stderr.isatty()
     for report in reports:
@@ -94,14 +87,19 @@ def show(reports: Iterable[Report], *, every: bool, as_json: bool) -> int:
                 print(line)
     if progress:
         print("\r\x1b[K", end="", file=sys.stderr)
-    code = code_of(seen, every)
+    more = after()
+    results = {point.result for point in more}
+    code = max(code_of(seen, every), NOT_EVALUATED if UNEVALUATED in results else OK)
+    code = NOT_SO if code_of(seen, every) == NOT_SO or REFUSED in results else code if seen else NOT_EVALUATED
+    for point in more if not as_json else ():
+        print(clean(f"  {point.result:<11}  {point.name:<11} {point.because}"))
     if as_json:
-        print(json.dumps({"code": code, "reports": [report.as_json() for report in seen]}))
+        print(json.dumps({"code": code, "reports": [report.as_json() for report in seen], "more": [one._asdict() for one in more]}))
     elif every or len(seen) != 1:
         counts = {word: sum(report.verdict == word for report in seen) for word in (HOLDS, REFUSED, UNEVALUATED, HUMAN)}
         print(", ".join(f"{count} {'plain commits' if word == HUMAN else word}" for word, count in counts.items() if count)
               or "no landing with evidence is here")
-    return code if seen else NOT_EVALUATED
+    return code
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -115,15 +113,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="all points as one JSON object")
 
 
-def examine(args: argparse.Namespace, repository: Repository, trust: Trust, stores: tuple[Path, ...]) -> int:
+def examine(args: argparse.Namespace, evidence: Evidence, after: Callable[[], list[Point]] = list) -> int:
     """Verify what was asked for."""
-    evidence = Evidence(repository, trust, stores, args.branch)
     if not evidence.tip:
         raise Unevaluated(f"{clean(args.branch)} is no commit of this repository")
     if args.all:
-        return show(evidence.landings(args.since), every=True, as_json=args.json)
+        return show(evidence.landings(args.since), every=True, as_json=args.json, after=after)
     wanted = [oid for name in args.names or ["HEAD"] for oid in commits_of(evidence, name)]
-    return show((guarded(evidence, oid) for oid in wanted), every=False, as_json=args.json)
+    return show((evidence.guarded(oid) for oid in wanted), every=False, as_json=args.json, after=after)
 
 
 def unpacked(here: Path, into: Path) -> dict[str, str]:
@@ -163,7 +160,7 @@ def main(argv: list[str] | None = None) -> int:
                 args.since = args.since or told["since"]
             trust = Trust.read(Path(args.trust) if args.trust else here / TRUST)
             repository = Repository(Path(args.repository or "."))
-            return examine(args, repository, trust, (here / STORE,))
+            return examine(args, Evidence(repository, trust, (here / STORE,), args.branch))
         except (Refused, Unevaluated) as error:
             print(f"verify.py: {clean(error)}", file=sys.stderr)
             return NOT_SO if isinstance(error, Refused) else NOT_EVALUATED

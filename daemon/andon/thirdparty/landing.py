@@ -57,6 +57,8 @@ class Evidence:
         """Of the checkpoints that were seen, by size."""
         self.nonces: dict[str, str] = {}
         """Of the approvals that were seen: about which change."""
+        self.named: set[str] = set()
+        """Files that were looked for."""
         self._brought: dict[str, str] | None = None
 
     def file(self, folder: str, name: str, ending: str = "") -> bytes | None:
@@ -65,6 +67,7 @@ class Evidence:
 
     def blob(self, digest: str) -> bytes | None:
         """A file that a statement names, with its hash; None when it is nowhere. Raises Refused when it was altered."""
+        self.named.add(digest)
         found = self.file("blobs", digest)
         for place in self.stores if found is None else ():
             path = place / digest[:2] / digest[2:]
@@ -80,14 +83,18 @@ class Evidence:
             return oid
         if self._brought is None:
             self._brought = {}
-            top = self.repository.entries(self.tree).get("landings", "") if self.tree else ""
-            for tree in self.repository.entries(top).values() if top else ():
-                for name in self.repository.entries(tree):
-                    first = re.match(rb'\{"payload":"([A-Za-z0-9+/]+)', self.file("landings", name[:-6], ".jsonl") or b"")
-                    said = base64.b64decode(first[1][:len(first[1]) // 4 * 4]) if first else b""
-                    for member in re.findall(rb'"commit":"([0-9a-f]{40,64})"', said):
-                        self._brought.setdefault(member.decode(), name[:-6])
+            for name in self.recorded():
+                first = re.match(rb'\{"payload":"([A-Za-z0-9+/]+)', self.file("landings", name, ".jsonl") or b"")
+                said = base64.b64decode(first[1][:len(first[1]) // 4 * 4]) if first else b""
+                for member in re.findall(rb'"commit":"([0-9a-f]{40,64})"', said):
+                    self._brought.setdefault(member.decode(), name)
         return self._brought.get(oid, "")
+
+    def recorded(self) -> list[str]:
+        """The commits that have a landing record, wherever they are."""
+        top = self.repository.entries(self.tree).get("landings", "") if self.tree else ""
+        trees = self.repository.entries(top).values() if top else ()
+        return sorted(name[:-6] for tree in trees for name in self.repository.entries(tree) if OID.fullmatch(name[:-6]))
 
     def verify(self, oid: str) -> Report:
         """All points of the landing that brought this commit."""
@@ -97,6 +104,15 @@ class Evidence:
             return Report(oid, HUMAN, [Point("landing", REFUSED, told)], at=commit.at)
         return Case(self, commit).report()
 
+    def guarded(self, oid: str) -> Report:
+        """`verify`, where a hole in the repository is a result and no error: the point `commit`."""
+        try:
+            return self.verify(oid)
+        except Refused as error:
+            return Report(oid, REFUSED, [Point("commit", REFUSED, clean(error))])
+        except Unevaluated as error:
+            return Report(oid, UNEVALUATED, [Point("commit", UNEVALUATED, clean(error))])
+
     def landings(self, since: str = "") -> Iterator[Report]:
         """Along the first parents, newest first: landings and plain commits, down to `since` or the first landing with evidence."""
         oid, waiting, stop = self.tip, list[Report](), self.repository.resolve(since)[0] if since else ""
@@ -105,11 +121,13 @@ class Evidence:
         for _ in range(COMMITS):
             if not oid or oid == stop:
                 break
-            found = self.verify(oid)
+            found = self.guarded(oid)
             waiting.append(found)
             if found.verdict != HUMAN or stop:
                 yield from waiting
                 waiting = []
+            if found.points[0].name == "commit":
+                break
             parents = self.repository.commit(oid).parents[:1]
             whole = found.onto and found.verdict != REFUSED
             oid = found.onto if whole else (parents or [""])[0]

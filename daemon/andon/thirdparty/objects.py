@@ -33,6 +33,14 @@ GIT_CONFIG = (
 )
 
 
+def environ() -> dict[str, str]:
+    """The environment of a git: nothing of the person's or of the repository's configuration counts."""
+    env = {**GIT_ENV, "PATH": os.environ.get("PATH", ""), "GIT_CONFIG_COUNT": str(len(GIT_CONFIG))}
+    for n, (key, value) in enumerate(GIT_CONFIG):
+        env[f"GIT_CONFIG_KEY_{n}"], env[f"GIT_CONFIG_VALUE_{n}"] = key, value
+    return env
+
+
 class Commit(NamedTuple):
     """A commit as its bytes say."""
 
@@ -88,11 +96,7 @@ class Repository:
 
     def _start(self, words: tuple[str, ...], cwd: Path | None, stdin: int) -> subprocess.Popen[bytes]:
         self.processes += 1
-        env = {**GIT_ENV, "PATH": os.environ.get("PATH", ""), "GIT_CONFIG_COUNT": str(len(GIT_CONFIG))}
-        for n, (key, value) in enumerate(GIT_CONFIG):
-            env[f"GIT_CONFIG_KEY_{n}"], env[f"GIT_CONFIG_VALUE_{n}"] = key, value
-        if cwd is None:
-            env["GIT_DIR"] = str(self.git_dir)
+        env = environ() if cwd else {**environ(), "GIT_DIR": str(self.git_dir)}
         try:
             return subprocess.Popen(["git", *words], cwd=cwd or self.room, env=env, stdin=stdin, stdout=subprocess.PIPE,
                                     stderr=subprocess.DEVNULL)

@@ -31,14 +31,18 @@ def script() -> str:
         tree, lines = ast.parse(text), text.splitlines()
         told = ast.get_docstring(tree) or ""
         for node in tree.body:
-            if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and not node.level and node.module != "__future__"):
+            absolute = isinstance(node, ast.ImportFrom) and not node.level and node.module != "__future__"
+            if isinstance(node, ast.Import) or absolute:
+                assert isinstance(node, ast.Import | ast.ImportFrom)
                 imports |= {ast.unparse(type(node)(**{**vars(node), "names": [one]})) for one in node.names}
-            if isinstance(node, ast.Import | ast.ImportFrom) or (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            typing_only = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+            if typing_only or isinstance(node, ast.Import | ast.ImportFrom):
                 _blank(lines, node)
         _blank(lines, tree.body[0])
         rule = f"# --- {name} ".ljust(130, "-")
         bodies.append("\n".join([rule, *(f"# {line}".rstrip() for line in told.splitlines()), "", *_squeezed(lines)]))
-    plain = sorted(imports - {"from typing import TYPE_CHECKING"}, key=lambda line: (line.startswith("from"), line))
+    needed = imports - {"from typing import TYPE_CHECKING"}
+    plain = sorted(needed, key=lambda line: (line.startswith("from"), line))
     return HEAD + "\n".join(plain) + "\n\n" + "\n\n\n".join(bodies) + "\n"
 
 
