@@ -5,6 +5,7 @@ NOT_SO = 1
 MISTAKE = 2
 NO_DAEMON = 3
 DECLINED = 4
+NOT_EVALUATED = 5
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
@@ -16,6 +17,7 @@ exit codes of andon
     2   a mistake in the command, its arguments or a file; nothing happened
     3   the daemon cannot be reached
     4   the daemon understood and declined: the state does not allow it (a gate changed since it was seen); nothing happened
+    5   nothing speaks against what was asked about, and not all of it could be evaluated
   130   interrupted from the keyboard
   141   the reader of the output went away
 """

@@ -46,6 +46,8 @@ _TABLE = (
     ("log", "Look", "what happened, from the ledger"),
     ("tail", "Look", "follow an agent's pane as text"),
     ("attach", "Look", "go into an agent's tmux session"),
+    ("verify", "Look", "re-compute the evidence of landed commits, offline"),
+    ("audit", "Look", "a bundle of what landed that a third party checks without Andon"),
     ("gate", "Decide", "open questions: ls, show, answer"),
     ("approve", "Decide", "say yes to what a gate shows"),
     ("reject", "Decide", "send a change back with a reason"),
