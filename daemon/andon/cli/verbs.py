@@ -53,7 +53,7 @@ _TABLE = (
     ("queue", "Decide", "the merge queue: what lands when and why; order, hold, drop, clashes"),
     ("stop", "Repair", "stop a line: running agents go on, nothing new starts or lands"),
     ("resume", "Repair", "let a stopped line move again"),
-    ("undo", "Repair", "restore what an attempt had written, as a directory"),
+    ("undo", "Repair", "walk a step backwards: restore an attempt's work, take a landing or an order back"),
     ("revert", "Repair", "take a landed change back, as a new proven commit"),
     ("forget", "Repair", "withhold a secret that got stored, and take it out of what can be changed"),
     ("forward", "Repair", "take your own checkout forward to what has landed"),

@@ -187,9 +187,11 @@ def _deed(action: int, one: str | None, two: str | None) -> str:
         return f"the function {two}() is not one of those that only compute"
     if action == sqlite3.SQLITE_READ:
         return f"{one} is no view of the record"
-    names = {sqlite3.SQLITE_ATTACH: "attaching a file", sqlite3.SQLITE_DETACH: "detaching a file",
-             sqlite3.SQLITE_PRAGMA: "a PRAGMA", sqlite3.SQLITE_INSERT: "writing", sqlite3.SQLITE_UPDATE: "writing", sqlite3.SQLITE_DELETE: "writing",
-             sqlite3.SQLITE_TRANSACTION: "a transaction of one's own", sqlite3.SQLITE_SAVEPOINT: "a savepoint"}
+    names = {
+        sqlite3.SQLITE_ATTACH: "attaching a file", sqlite3.SQLITE_DETACH: "detaching a file", sqlite3.SQLITE_PRAGMA: "a PRAGMA",
+        sqlite3.SQLITE_INSERT: "writing", sqlite3.SQLITE_UPDATE: "writing", sqlite3.SQLITE_DELETE: "writing",
+        sqlite3.SQLITE_TRANSACTION: "a transaction of one's own", sqlite3.SQLITE_SAVEPOINT: "a savepoint",
+    }
     return f"{names.get(action, 'changing the database')}" + (f" ({one})" if one else "")
 
 
