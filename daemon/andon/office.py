@@ -10,7 +10,7 @@ from typing import cast
 
 import msgspec
 
-from andon import access, archive
+from andon import access, archive, walk_back
 from andon.core.evolve import evolve, replay
 from andon.core.project import attempt_details, task_view
 from andon.core.queue.standing import landings_of
@@ -90,7 +90,9 @@ class Office:
                 case wire.WatchPane():
                     return self.watch_pane(request, push)
                 case wire.Undo():
-                    return await self.undo(request.attempt)
+                    return await walk_back.restored(self._loop, self._layout, request.attempt, login(), self.undo)
+                case wire.UndoStep():
+                    return await walk_back.answer(self._loop, self._layout, request, login(), self.undo)
                 case wire.FindCommit():
                     return await archive.find_commit(self._loop.state, request)
                 case wire.SimulateQueue():

@@ -26,6 +26,7 @@ from andon.schema.jobs import Exit, Said
 from andon.schema.sandbox import LEVELS, Known, Reached
 from andon.schema.settings import FactorySettings, Policy
 from andon.schema.signals import Verdict
+from andon.schema.undo import Deed, DeedKind
 from core.audit import Audit
 from core.chaos import LIES, VERDICTS, Chaos, factory
 from core.sim import Sim, loaded, settings
@@ -152,7 +153,9 @@ WORDS: dict[str, list[Any]] = {
     "verdict": [
         Verdict(health=health, cause=cause, because="it stands", source="hook", since=0, until=until)
         for until, (health, cause) in enumerate((*VERDICTS, ("waiting-permission", "permission"), ("auth", "auth")))],
-    "clashes": [(), (CLASH,)],
+    "clashes": [(), (CLASH,)], "undo": ["U1", "U2", "U9"], "step": ["L1", "T1", "T1.1", "#3"],
+    "deeds": [(), *((Deed(kind=kind, told="a deed", repo=RepoId("r0"), task=TaskId("T1"), line="build", attempt=AttemptId("T1.1")),
+                     Deed(kind="revert", told="odd", task=TaskId("T2"), repo=RepoId("nowhere"))) for kind in get_args(DeedKind))],
     "refused": [(), (), (i.AccessSeen(attempt=AttemptId("R1"), kind="read", what="~/.ssh", rule="bait"),)],
     "compared": [(), (TaskId("T1"), TaskId("T2"))], "steps": [()], "conflicts": [(), ("src/a.py",)],
     "ask": ["a1", "a2", "a3"], "message": [f"M{n}" for n in range(1, 6)], "turn": [1, 2, 3, 4], "n": [1, 2, 3, 4],

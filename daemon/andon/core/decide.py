@@ -8,7 +8,7 @@ State each time, so a lost or doubled input can only cost time.
 from collections.abc import Callable
 from typing import Any
 
-from andon.core import messages, money, race, refusals, resume, schedule, sealing, sessions, walls
+from andon.core import messages, money, race, refusals, resume, schedule, sealing, sessions, undoing, walls
 from andon.core.evolve import fold
 from andon.core.failure import backoff_ms
 from andon.core.queue import clashes, hears, proving, reverts
@@ -42,6 +42,11 @@ def decide(state: State, given: i.Input, at: int) -> list[e.Event]:
     return [*events, *settle(fold(state, events, at), at)]
 
 
+def handled(state: State, given: i.Input, at: int) -> list[e.Event]:
+    """What the handler of an input makes of it, without what follows by itself."""
+    return HANDLERS[type(given)](state, given, at)
+
+
 def settle(state: State, at: int) -> list[e.Event]:
     """All that follows by itself from a state."""
     events: list[e.Event] = []
@@ -60,7 +65,8 @@ def follow(state: State, at: int, place: int) -> tuple[list[e.Event], int]:
 
     Going on from a place keeps a cascade over n tasks linear; whatever is decided last is decided after a whole round.
     """
-    stale = (check.stale_runs(state) or mended(state) or walls.told(state) or money.ticked(state, at)) if place == 0 else []
+    stale = (check.stale_runs(state) or mended(state) or walls.told(state) or money.ticked(state, at)
+             or undoing.advance(state, at, refuse, handled)) if place == 0 else []
     if stale:
         return stale, 0
     for index in range(place, len(state.open)):
@@ -492,5 +498,6 @@ HANDLERS: dict[type, Handler] = {
     i.EffectFailed: effect_failed, i.CheckoutReady: checkout_ready, i.SessionStarted: session_started,
     i.SessionEnded: session_ended, i.AgentSaid: said, i.StopDone: stop_done, i.SuspendDone: suspended, i.WorkRead: work_read,
     i.CheckoutGone: checkout_gone, i.CheckoutBack: checkout_back, i.AnswerGiven: answer_given, i.CheckRan: check_ran,
-    i.SealMade: sealing.made, i.LandingNoted: sealing.noted, **hears.HANDLERS, **sessions.HANDLERS, **money.HANDLERS,
+    i.SealMade: sealing.made, i.LandingNoted: sealing.noted, i.WalkBack: undoing.begin, i.DeedSeen: undoing.seen,
+    **hears.HANDLERS, **sessions.HANDLERS, **money.HANDLERS,
 }

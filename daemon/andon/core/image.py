@@ -23,6 +23,7 @@ from andon.core.state import (
     Tries,
     Trouble,
 )
+from andon.core.undone import Undo
 from andon.schema.ids import AttemptId, GateId, LandingId, RepoId, RunId, TaskId
 from andon.schema.sandbox import Reached
 from andon.schema.settings import FactorySettings
@@ -68,6 +69,8 @@ class Image(msgspec.Struct, kw_only=True):
     strained: str
     days: dict[str, Spending]
     starts: tuple[int, ...]
+    undos: dict[str, Undo] = {}
+    undo_count: int = 0
     failing_starts: int
 
 

@@ -4,6 +4,7 @@ import msgspec
 from immutables import Map
 
 from andon.core.queue.facts import Landing as Landing, Queue
+from andon.core.undone import Undo
 from andon.schema.events import ClaimStatus, FailureClass, Option, Result, Risk
 from andon.schema.evidence import Sealed
 from andon.schema.ids import AttemptId, Digest, GateId, LandingId, Oid, RepoId, RunId, TaskId
@@ -557,6 +558,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     and the day before."""
     starts: tuple[int, ...] = ()
     """When (unix milliseconds) the latest attempts started, and how the ramp counts them: at most 8."""
+    undos: Map[str, Undo] = Map()
+    """Steps that are walked backwards, and the latest that were."""
+    undo_count: int = 0
     failing_starts: int = 0
     """Attempts in a row that ended within seconds of their start, over all agents."""
 

@@ -111,6 +111,13 @@ from andon.schema.session_events import (
     WorkLooked as WorkLooked,
 )
 from andon.schema.settings import FactorySettings, Settings
+from andon.schema.undo import (
+    AnyUndoEvent as AnyUndoEvent,
+    UndoBegun as UndoBegun,
+    UndoDeedBegun as UndoDeedBegun,
+    UndoDeedSeen as UndoDeedSeen,
+    UndoEnded as UndoEnded,
+)
 
 # --- the factory -----------------------------------------------------------------------------------------------------
 
@@ -451,6 +458,7 @@ class AnswerDelivered(Event, frozen=True, kw_only=True, tag="answer.delivered"):
 
 
 AnyEvent = (
+    AnyUndoEvent |
     FactoryStarted | WallsSeen | FactoryStopped | FactoryConfigured | ProblemNoticed | ProblemCleared | CordPulled | CordReleased
     | RepositoryRegistered | SettingsActivated | CommandsTrusted | TargetObserved | TargetMirrored
     | TaskAdded | TaskEntered | TaskLanded | TaskDone | TaskFailed | TaskCancelled | TaskRetried | RetryScheduled

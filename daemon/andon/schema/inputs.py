@@ -67,6 +67,7 @@ from andon.schema.session_inputs import (
     WorkSeen as WorkSeen,
 )
 from andon.schema.settings import FactorySettings, Loaded
+from andon.schema.undo import AnyUndoInput as AnyUndoInput, DeedSeen as DeedSeen, WalkBack as WalkBack
 
 # --- a person's commands ---------------------------------------------------------------------------------------------
 
@@ -372,6 +373,7 @@ AnyCommand = (
 """What may come over the operator's socket and goes to the core as it is."""
 
 AnyInput = (
+    AnyUndoInput |
     AddTask | AnswerGate | CancelTask | RetryTask | PullCord | ReleaseCord | TrustCommands
     | DaemonStarted | WallsLooked | DaemonStopping | Ticked | PersonSettingsSeen | RepositorySeen | SettingsSeen | SettingsBad
     | TargetSeen | TroubleSeen | TroubleGone

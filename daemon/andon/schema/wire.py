@@ -14,6 +14,7 @@ from andon.schema.ids import AttemptId, Digest, RepoId, TaskId
 from andon.schema.inputs import AnyCommand
 from andon.schema.sandbox import Access, Attack, Reached
 from andon.schema.settings import Loaded
+from andon.schema.undo import UndoView
 from andon.schema.views import AnyView, PolicyRow, Provenance, TaskDetail
 
 PROTOCOL = 1
@@ -97,6 +98,17 @@ class Undo(Request, frozen=True, kw_only=True, tag="undo"):
     attempt: AttemptId
 
 
+class UndoStep(Request, frozen=True, kw_only=True, tag="undo-step"):
+    """Show how a step would be walked backwards, or do it. Answered by UndoIs."""
+
+    step: str
+    whole: bool = False
+    """Of a task: all that it did, not only its latest checkout."""
+    go: bool = False
+    """Do it, or go on with it where it stands."""
+    because: str = ""
+
+
 class SimulateQueue(Request, frozen=True, kw_only=True, tag="simulate-queue"):
     """What each policy would have done with this repository's own history. Answered by SimulationIs."""
 
@@ -136,7 +148,7 @@ class Shutdown(Request, frozen=True, kw_only=True, tag="shutdown"):
 
 AnyRequest = (
     Hello | Do | Register | ReloadSettings | Subscribe | GetViews | GetTask | GetBlob | WatchPane | Undo | Shutdown
-    | SimulateQueue | FindCommit | TryWalls | GetAccess
+    | UndoStep | SimulateQueue | FindCommit | TryWalls | GetAccess
 )
 """What a face may send."""
 
@@ -251,6 +263,12 @@ class AccessIs(Reply, frozen=True, kw_only=True, tag="access-is"):
     """What is not seen, each in one sentence."""
 
 
+class UndoIs(Reply, frozen=True, kw_only=True, tag="undo-is"):
+    """Answer to UndoStep."""
+
+    view: UndoView
+
+
 class PaneIs(Message, frozen=True, kw_only=True, tag="pane-is"):
     """What a session's pane shows now."""
 
@@ -267,6 +285,6 @@ class PaneIs(Message, frozen=True, kw_only=True, tag="pane-is"):
 
 AnyReply = (
     Welcome | Refused | Done | Failed | Snapshot | Changes | TaskIs | BlobIs | SettingsAre | PaneIs | SimulationIs | ProvenanceIs
-    | WallsAre | AccessIs
+    | WallsAre | AccessIs | UndoIs
 )
 """What the daemon may send."""
