@@ -28,8 +28,9 @@ examples:
   andon prove journey journeys/*.toml
   andon prove KIND --help                         the words of one kind
 
-As a check: `run = "andon prove api --report {report}"`, `report = "junit"`. The daemon runs it on the base commit as well, so what a
-change takes away fails its check by name. Exit code 0: all hold; 1: one does not; 114: something could not be looked at, never a pass.
+As a check: `run = "andon prove api --report {report}"`, `report = "junit"`. The daemon runs it on the base commit as well, so
+what a change takes away fails its check by name. Exit code 0: all hold; 1: one does not; 114: something could not be looked at,
+which is no pass.
 """
 SHOWN = 40
 """Facts that do not hold, printed."""
@@ -100,7 +101,8 @@ def _write(path: Path, data: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(NameError, OSError):
             Path(file.name).unlink()
-        raise Mistake(f"the report cannot be written: {error.strerror}", where=str(path), mend="name a file in a folder of yours") from error
+        raise Mistake(f"the report cannot be written: {error.strerror}", where=str(path),
+                      mend="name a file in a folder of yours") from error
 
 
 def _tell(kind: str, facts: Sequence[Fact], *, as_json: bool) -> None:

@@ -1,8 +1,9 @@
 """The public surface of Python packages as facts, read from their source by griffe; it never imports what it reads.
 
-Theory of operation. A name has a fact, and so has each of its parameters and the list of what a caller must give. So a function that
-went, a parameter that was renamed or moved, a default that changed and one more thing to give are each missed by name, and what was
-merely added (an optional parameter at the end, a function) is not. Annotations are no facts: they change without a caller noticing.
+Theory of operation. A name has a fact, and so has each of its parameters and the list of what a caller must give. So a function
+that went, a parameter that was renamed or moved, a default that changed and one more thing to give are each missed by name, and
+what was merely added (an optional parameter at the end, a function) is not. Annotations are no facts: they change without a
+caller noticing.
 """
 
 import argparse
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 HELP = "public names of Python packages and what a caller may give them"
 DEPTH = 12
 """Of modules and classes within each other."""
-SKIPPED = ("tests", "test", "testing", "docs", "doc", "examples", "example", "build", "dist", "node_modules", "site-packages", "benchmarks")
+SKIPPED = ("tests", "test", "testing", "docs", "doc", "examples", "example", "build", "dist", "node_modules",
+           "site-packages", "benchmarks")
 """Folders in which no package is looked for when none is named."""
 
 

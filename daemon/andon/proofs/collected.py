@@ -22,7 +22,8 @@ PATTERN = r"^(\S.*::\S.*?)(?:: test)?$"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """How names are told apart from other lines."""
-    parser.add_argument("--pattern", default=PATTERN, help="a regular expression; its first group is the name (default: %(default)s)")
+    parser.add_argument("--pattern", default=PATTERN,
+                        help="a regular expression; its first group is the name (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=300.0, help="how long collecting may take")
 
 

@@ -12,7 +12,8 @@ from andon.proofs.fact import Fact, Unevaluated
 HELP = "options and subcommands of programs, as `--help` tells them"
 CALLS, DEPTH, SECONDS = 400, 5, 20.0
 """Bounds of one program: helps that are asked for, subcommands within each other, seconds of one help."""
-_OPTION = re.compile(r"^\s{1,12}(?:[│|]\s*)?(?:\*\s+)?(?P<said>-{1,2}[A-Za-z0-9?][^\s,\[=<]*(?:(?:,\s*|\s+/\s+|\s{2,}(?=--)|\s*,?\s+(?=-))-{1,2}[A-Za-z0-9?][^\s,\[=<]*)*)")
+_WORD = r"-{1,2}[A-Za-z0-9?][^\s,\[=<]*"
+_OPTION = re.compile(rf"^\s{{1,12}}(?:[│|]\s*)?(?:\*\s+)?(?P<said>{_WORD}(?:(?:,\s*|\s+/\s+|\s+(?=-)){_WORD})*)")
 _HEAD = re.compile(r"^(?:[╭┌]─+\s*)?(?P<head>[A-Za-z][\w /()-]*?)(?::|\s*─+.*)\s*$")
 _COMMANDS = re.compile(r"\b(?:sub)?(?:commands?|verbs?)\b|^(?:positional arguments)$", re.IGNORECASE)
 _ENTRY = re.compile(r"^\s{1,8}(?:[│|]\s*)?(?P<name>[A-Za-z0-9][\w:.-]*)(?:,\s*[\w-]+)*(?:\s{2,}\S|\s*$|\s*\()")
@@ -61,7 +62,9 @@ def _walk(program: list[str], root: Path, depth: int) -> Iterator[Fact]:
 
 def read(text: str) -> tuple[list[str], list[str]]:
     """Options and subcommands of a page of help: argparse, click, typer, cobra, clap and what looks like them."""
-    options, commands, section = [], [], ""
+    options: list[str] = []
+    commands: list[str] = []
+    section = ""
     for line in text.expandtabs().splitlines():
         head = _HEAD.match(line)
         if head and not line.startswith(" "):

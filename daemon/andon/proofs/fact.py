@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 import msgspec
 from junitparser import Error, Failure, JUnitXml, JUnitXmlError, Properties, Property, Skipped, TestCase, TestSuite
@@ -36,11 +36,11 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Unevaluated(Exception):
-    """A whole proof that can say neither yes nor no here: a tool is missing, there is nothing to look at. Says what and the mend."""
+    """A whole proof that can say neither yes nor no here: a tool is missing, there is nothing to look at. Says which."""
 
 
 def exit_code(facts: Sequence[Fact]) -> int:
-    """0 all hold; 1 one does not; else `UNEVALUATED_EXIT`: something was skipped or could not be looked at, or there is nothing."""
+    """0: all hold; 1: one does not; else `UNEVALUATED_EXIT`: something was skipped, could not be looked at, or is not there."""
     states = {fact.state for fact in facts}
     return 1 if "fails" in states else 0 if states == {"holds"} else UNEVALUATED_EXIT
 
@@ -76,13 +76,13 @@ def report(kind: str, facts: Sequence[Fact]) -> bytes:
     """The facts as JUnit XML, in their order."""
     suite = TestSuite(f"andon prove {kind}")
     suite.add_testcases([_case(fact) for fact in facts])
-    xml = JUnitXml()
+    xml: Any = JUnitXml()
     xml.add_testsuite(suite)
     return bytes(xml.tostring())
 
 
 def _case(fact: Fact) -> TestCase:
-    case = TestCase(shortened(fact.name), classname=clean(fact.group), time=round(fact.seconds, 3))
+    case: Any = TestCase(shortened(fact.name), classname=clean(fact.group), time=round(fact.seconds, 3))
     told = clean(fact.told)[-TOLD_CHARS:]
     head = told.strip().partition("\n")[0][:200]
     if fact.state == "fails":
@@ -92,11 +92,11 @@ def _case(fact: Fact) -> TestCase:
     elif fact.state != "holds":
         case.result = [Skipped(f"{UNEVALUATED if fact.state == 'unevaluated' else ''}{head}")]
     if fact.properties:
-        properties = Properties()
+        properties: Any = Properties()  # type: ignore[no-untyped-call]  # junitparser leaves it untyped
         for name, value in fact.properties:
             properties.append(Property(clean(name), clean(value)))
         case.append(properties)
-    return case
+    return cast("TestCase", case)
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,7 +129,7 @@ def _cases(part: object) -> Iterable[TestCase]:
                 yield from _cases(suite)
 
 
-def _read(case: TestCase) -> Case:
+def _read(case: Any) -> Case:
     results = case.result if isinstance(case.result, list) else [case.result] if case.result else []
     bad = any(isinstance(result, Failure | Error) for result in results)
     skipped = any(isinstance(result, Skipped) for result in results)

@@ -55,7 +55,8 @@ def load(name: str) -> Kind:
 
     names = [*OURS, *(entry.name for entry in others())]
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    raise Mistake(f"there is no kind of proof `{name}`", mend=f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(names)}")
+    mend = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(names)}"
+    raise Mistake(f"there is no kind of proof `{name}`", mend=mend)
 
 
 def others() -> list[EntryPoint]:

@@ -16,7 +16,7 @@ class _Wrong(Exception):
 class _Listener:
     """The parser tells what it does not understand to listeners, and goes on: we do not."""
 
-    def syntaxError(self, recognizer: Any, symbol: Any, line: int, column: int, what: str, error: Any) -> None:  # noqa: N802 (ANTLR's name)
+    def syntaxError(self, recognizer: Any, symbol: Any, line: int, column: int, what: str, error: Any) -> None:
         """Called at the first fault."""
         raise _Wrong(f"line {line}: {what[:200]}")
 

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
@@ -71,7 +72,7 @@ def end_group(child: "subprocess.Popen[bytes]") -> None:
     child.wait()
 
 
-def _end_of(file: "tempfile._TemporaryFileWrapper[bytes]") -> str:
+def _end_of(file: IO[bytes]) -> str:
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - OUTPUT_BYTES))
     return file.read().decode(errors="replace")

@@ -17,6 +17,9 @@ examples:
 """
 FILE_BYTES = 16 * 1024 * 1024
 DEPTH = 20
+SIGNS = {"$schema", "$id", "properties", "$defs", "definitions", "type", "oneOf", "anyOf", "allOf", "enum", "$ref"}
+"""Keys of which a JSON Schema has one."""
+LIMITS = ("const", "pattern", "minimum", "maximum", "minLength", "maxLength")
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 Found = Iterator[Fact]
 
@@ -77,7 +80,7 @@ def tree_of(name: str, text: str) -> dict[str, Any]:
 def _document(name: str, tree: dict[str, Any]) -> Found:
     if "openapi" in tree or "swagger" in tree:
         return openapi(name, tree)
-    if not {"$schema", "$id", "properties", "$defs", "definitions", "type", "oneOf", "anyOf", "allOf", "enum", "$ref"} & tree.keys():
+    if not SIGNS & tree.keys():
         raise Unevaluated(f"{name} is neither a JSON Schema nor an OpenAPI document")
     return parts(f"schema {tree.get('$id') or name}", "", tree, DEPTH)
 
@@ -116,7 +119,7 @@ def kind_of(schema: dict[str, Any]) -> str:
     said = schema.get("type", "any")
     words = "|".join(sorted(str(one) for one in said)) if isinstance(said, list) else str(said)
     shown = f" {schema['format']}" if schema.get("format") else ""
-    limits = [f"{key} {schema[key]}" for key in ("const", "pattern", "minimum", "maximum", "minLength", "maxLength") if key in schema]
+    limits = [f"{key} {schema[key]}" for key in LIMITS if key in schema]
     return f"{words}{shown}{' nullable' if schema.get('nullable') else ''}{''.join(f', {limit}' for limit in limits)}"
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from andon.proofs.fact import Fact, Unevaluated
 
 if TYPE_CHECKING:
-    from sqlglot.exp import Alter, Create, Expression
+    from sqlglot.expressions import Alter, Create, Expression
 
 Tables = dict[str, dict[str, str]]
 """Of each table its columns, each with what it is."""
@@ -63,7 +63,8 @@ def _create(made: "Create", tables: Tables, others: set[str]) -> None:
     kind = str(made.args.get("kind")).lower()
     if kind == "table" and isinstance(made.this, exp.Schema):
         tables[_name(made)] = {one.name.lower(): _told(one) for one in made.this.expressions if isinstance(one, exp.ColumnDef)}
-        others |= {f"table {_name(made)}: {one.sql()}" for one in made.this.expressions if not isinstance(one, exp.ColumnDef | exp.Identifier)}
+        rules = (one for one in made.this.expressions if not isinstance(one, exp.ColumnDef | exp.Identifier))
+        others |= {f"table {_name(made)}: {one.sql()}" for one in rules}
     elif kind == "table":
         tables[_name(made)] = {}
     elif kind == "index":

@@ -3,8 +3,8 @@
 COMMAND = "andon prove"
 """What a check's command says that runs a proof of ours."""
 FORMAT = "andon-proofs-1"
-"""Names of facts are compared between two commits. Whenever we name them otherwise this changes, so that nothing that was remembered
-under the old names is compared with the new ones."""
+"""Names of facts are compared between two commits. When we name them otherwise this changes, so that nothing that was remembered
+under old names is compared with new ones."""
 UNEVALUATED_EXIT = 114
 """Exit code of a proof that could say neither yes nor no."""
 UNEVALUATED = "unevaluated: "
