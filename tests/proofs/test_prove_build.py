@@ -45,7 +45,8 @@ def test_a_package_is_built_installed_and_run_without_its_checkout(tmp_path: Pat
     assert state == "fails" and "not a program of the installation" in told
     assert {state for state, _ in found.values()} == {"holds"}, found
     assert set(found) == {IMPORT, SHIPS, *(f"build: Python: {name}" for name in (
-        "an sdist is made", "a wheel is made of the sdist alone", "the wheel installs outside of the checkout", "what it needs is there",
+        "an sdist is made", "a wheel is made of the sdist alone", "the wheel installs outside of the checkout",
+        "what it needs is there",
         *(f"`{command}` from an empty folder" for command in asked[:2])))}
     assert sorted(path.name for path in root.iterdir()) == ["MANIFEST.in", "setup.py", "till"]
 
