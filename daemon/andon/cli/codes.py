@@ -18,6 +18,7 @@ exit codes of andon
     3   the daemon cannot be reached
     4   the daemon understood and declined: the state does not allow it (a gate changed since it was seen); nothing happened
     5   nothing speaks against what was asked about, and not all of it could be evaluated
+  114   andon prove: something could not be looked at, which is no pass
   130   interrupted from the keyboard
   141   the reader of the output went away
 """

@@ -43,6 +43,7 @@ _TABLE = (
     ("why", "Look", "why a task does not run"),
     ("explain", "Look", "why a session is shown as it is; judge a recorded stream; test the rules"),
     ("cost", "Look", "what was spent, by task, agent, account, line or day"),
+    ("prove", "Look", "what holds in a checkout, by name: API, help, schemas, build, journeys"),
     ("log", "Look", "what happened, from the ledger"),
     ("query", "Look", "ask the record: saved audit questions, or read-only SQL over documented views"),
     ("tail", "Look", "follow an agent's pane as text"),

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from andon.edges import beneath, enclose, evidence, jobs, report, salvage, unseen, withheld
+from andon.edges import beneath, enclose, evidence, jobs, ourselves, report, salvage, unseen, withheld
 from andon.edges.baits import Place, place_of
 from andon.edges.keys import Signer
 from andon.edges.process import MARKER
@@ -110,7 +110,8 @@ class Checks:
         doors = await ways(folder.name)
         box, env = await asyncio.to_thread(
             enclose.check, effect.walls, job=folder, slot=slot, git_dir=effect.git_dir, env=job.env, doors=doors,
-            commands=(*effect.checkout.setup, effect.check.run), place=self._place(effect, folder),
+            commands=(*effect.checkout.setup, effect.check.run, *ourselves.program(effect.check.run)[:1]),
+            place=self._place(effect, folder), ours=ourselves.folders(effect.check.run),
         )
         jobs.write_job(folder, msgspec.structs.replace(job, env=env, sandbox=box))
         ended = False
@@ -207,7 +208,7 @@ def report_of(folder: Path) -> Path:
 def job_of(effect: RunCheck, slot: Path, folder: Path) -> Job:
     """The job of a run: setup commands, then the check, in one shell each."""
     check = effect.check
-    lines = [f"( {command}\n) || exit {report.SETUP_EXIT}" for command in effect.checkout.setup]
+    lines = [*ourselves.function(check.run), *(f"( {command}\n) || exit {report.SETUP_EXIT}" for command in effect.checkout.setup)]
     lines.append(check.run.replace("{report}", shlex.quote(str(report_of(folder)))))
     env = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
     env |= {"PWD": str(slot), "TMPDIR": str(folder / "tmp"), MARKER: str(folder), "ANDON_RUN": effect.run, "TERM": "dumb"}

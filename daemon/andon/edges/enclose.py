@@ -91,8 +91,9 @@ def agent(walls: Walls, *, job: Path, checkout: Path, home: Path, git_dir: str, 
 
 
 def check(walls: Walls, *, job: Path, slot: Path, git_dir: str, commands: Iterable[str], env: Mapping[str, str],
-          doors: Doors, place: baits.Place | None = None) -> tuple[Sandbox | None, dict[str, str]]:
-    """What stands around a check run: the clean checkout, a place for its report, and the toolchain that its commands name."""
+          doors: Doors, place: baits.Place | None = None, ours: Iterable[Path] = ()) -> tuple[Sandbox | None, dict[str, str]]:
+    """What stands around a check run: the clean checkout, a place for its report, and the toolchain that its commands name.
+    `ours`: where our own program lies, for a check that runs a proof of ours."""
     level = settled(walls)
     if level == "none":
         return None, dict(env)
@@ -100,7 +101,8 @@ def check(walls: Walls, *, job: Path, slot: Path, git_dir: str, commands: Iterab
         (job / name).mkdir(exist_ok=True, mode=0o700)
     words = [word for command in commands for word in words_of(command)]
     binds = [
-        *toolchain(("sh", *words), env, level), *objects_of(Path(git_dir)), Bind(source=str(slot), write=True),
+        *toolchain(("sh", *words), env, level), *(Bind(source=str(path)) for path in ours), *objects_of(Path(git_dir)),
+        Bind(source=str(slot), write=True),
         *(Bind(source=str(job / name), write=True) for name in ("tmp", "out", "home")), *said(walls),
     ]
     forwards, reach = ways_out(walls.check_network, doors, level)

@@ -12,6 +12,7 @@ from junitparser import Error, Failure, JUnitXml, JUnitXmlError, Skipped, TestCa
 from andon.edges import beneath, withheld
 from andon.schema.events import Result
 from andon.schema.jobs import Exit
+from andon.schema.proofs import UNEVALUATED, UNEVALUATED_EXIT
 from andon.schema.sentences import plural
 from andon.schema.settings import Check
 
@@ -104,10 +105,12 @@ def judge_junit(check: Check, seen: Exit, report: Path) -> Verdict:
     except (JUnitXmlError, ParseError, ValueError, TypeError, AttributeError, OSError) as error:
         return unevaluated("unreadable-report", f"its report is no JUnit XML: {withheld.text(str(error))[:200]}")
     count = tally(cases)
-    if count.passed + count.failed < check.minimum_tests:
+    if count.passed + count.failed < check.minimum_tests and seen.code != UNEVALUATED_EXIT:
         ran = f"{plural(count.passed + count.failed, 'test')} ran, {count.skipped} skipped; at least {check.minimum_tests} must run"
         return msgspec.structs.replace(count, result="unevaluated", cause="zero-tests", because=ran)
     total = count.passed + count.failed
+    if seen.code == UNEVALUATED_EXIT and not count.failed:
+        return msgspec.structs.replace(count, result="unevaluated", cause="proof", because=unlooked(cases))
     if count.failed:
         return msgspec.structs.replace(count, result="fail", because=f"{count.failed} of {plural(total, 'test')} failed")
     if seen.code == 1:
@@ -117,6 +120,16 @@ def judge_junit(check: Check, seen: Exit, report: Path) -> Verdict:
         return msgspec.structs.replace(count, result="unevaluated", cause="unreadable-report", because=because)
     skipped = f", {count.skipped} skipped" if count.skipped else ""
     return msgspec.structs.replace(count, result="pass", because=f"{plural(count.passed, 'test')} passed{skipped}")
+
+
+def unlooked(cases: list[TestCase]) -> str:
+    """What a proof of ours could not look at, in its own words: the first, and how many there were."""
+    told = []
+    for case in cases:
+        results = case.result if isinstance(case.result, list) else [case.result] if case.result else []
+        told += [f"{case.name}: {str(one.message or '').removeprefix(UNEVALUATED)}" for one in results if isinstance(one, Skipped)]
+    more = f" (and {len(told) - 1} more)" if told[1:] else ""
+    return withheld.text(f"{told[0] if told else 'it could not be looked at'}")[:300] + more
 
 
 def cases_of(xml: Any) -> list[TestCase]:

@@ -357,7 +357,8 @@ class RunFinished(Event, frozen=True, kw_only=True, tag="run.finished"):
     because: str
     """One sentence: `214 tests passed`, `2 of 214 tests failed`, `exit 127: pytest: not found`."""
     cause: str = ""
-    """For unevaluated: `missing-tool`, `signal`, `timeout`, `zero-tests`, `unreadable-report`, `setup`, `lost`, `storage`."""
+    """For unevaluated: `missing-tool`, `signal`, `timeout`, `zero-tests`, `unreadable-report`, `setup`, `lost`, `storage`,
+    `proof` (a proof of ours that could not look at something)."""
     passed: int = 0
     failed: int = 0
     skipped: int = 0

@@ -10,12 +10,12 @@ from andon.core import walls
 from andon.core.assertions import claims_tests
 from andon.core.failure import fingerprint, gate_id, packet_of, send_back
 from andon.core.state import RERUNS, Claim, Proof, Repository, Run, State, Task, proof_key
-from andon.schema import events as e, inputs as i
+from andon.schema import events as e, inputs as i, proofs
 from andon.schema.ids import Digest, Oid, RunId
 from andon.schema.sentences import plural
 from andon.schema.settings import Check, Settings, Station
 
-FINAL_CAUSES = ("missing-tool", "zero-tests", "unreadable-report", "setup", "memory")
+FINAL_CAUSES = ("missing-tool", "zero-tests", "unreadable-report", "setup", "memory", "proof")
 """Causes of an unevaluated run that a second run would only repeat."""
 SAID = "tests pass"
 """What an agent may assert and a check may refute."""
@@ -46,7 +46,8 @@ def digest_of(told: bytes) -> Digest:
 
 def definition_of(check: Check, settings: Settings) -> Digest:
     """The digest of everything that defines a run besides the tree."""
-    told = msgspec.json.encode((check, settings.checkout.setup, settings.checkout.keep), order="deterministic")
+    ours = (proofs.FORMAT,) if proofs.COMMAND in check.run else ()
+    told = msgspec.json.encode((check, settings.checkout.setup, settings.checkout.keep, *ours), order="deterministic")
     return digest_of(told)
 
 
