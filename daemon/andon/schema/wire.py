@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from andon.schema.errors import Problem
+from andon.schema.evidence_views import Evidence
 from andon.schema.ids import AttemptId, Digest, RepoId, TaskId
 from andon.schema.inputs import AnyCommand
 from andon.schema.sandbox import Access, Attack, Reached
@@ -121,6 +122,15 @@ class GetAccess(Request, frozen=True, kw_only=True, tag="access"):
     attempt: AttemptId
 
 
+class GetEvidence(Request, frozen=True, kw_only=True, tag="evidence"):
+    """What a claim of a task rests on. Answered by EvidenceIs."""
+
+    task: TaskId
+    claim: str = ""
+    digest: Digest = Digest("")
+    """Of a statement in the task's history; with it, `claim` says nothing."""
+
+
 class TryWalls(Request, frozen=True, kw_only=True, tag="try-walls"):
     """See anew which walls this machine gives, and attack a stage of the daemon's own from within them. Answered by WallsAre."""
 
@@ -136,7 +146,7 @@ class Shutdown(Request, frozen=True, kw_only=True, tag="shutdown"):
 
 AnyRequest = (
     Hello | Do | Register | ReloadSettings | Subscribe | GetViews | GetTask | GetBlob | WatchPane | Undo | Shutdown
-    | SimulateQueue | FindCommit | TryWalls | GetAccess
+    | SimulateQueue | FindCommit | TryWalls | GetAccess | GetEvidence
 )
 """What a face may send."""
 
@@ -251,6 +261,12 @@ class AccessIs(Reply, frozen=True, kw_only=True, tag="access-is"):
     """What is not seen, each in one sentence."""
 
 
+class EvidenceIs(Reply, frozen=True, kw_only=True, tag="evidence-is"):
+    """Answer to GetEvidence."""
+
+    evidence: Evidence
+
+
 class PaneIs(Message, frozen=True, kw_only=True, tag="pane-is"):
     """What a session's pane shows now."""
 
@@ -267,6 +283,6 @@ class PaneIs(Message, frozen=True, kw_only=True, tag="pane-is"):
 
 AnyReply = (
     Welcome | Refused | Done | Failed | Snapshot | Changes | TaskIs | BlobIs | SettingsAre | PaneIs | SimulationIs | ProvenanceIs
-    | WallsAre | AccessIs
+    | WallsAre | AccessIs | EvidenceIs
 )
 """What the daemon may send."""
