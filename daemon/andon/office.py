@@ -10,7 +10,7 @@ from typing import cast
 
 import msgspec
 
-from andon import access, archive, evidence_reader
+from andon import access, archive, evidence_reader, notes_desk
 from andon.core.evolve import evolve, replay
 from andon.core.project import attempt_details, task_view
 from andon.core.queue.standing import landings_of
@@ -89,6 +89,8 @@ class Office:
                     return await self.blob(request)
                 case wire.GetEvidence():
                     return await self.evidence(request)
+                case wire.AskNotes():
+                    return await notes_desk.answer(self._loop, self._layout, self.version, request)
                 case wire.WatchPane():
                     return self.watch_pane(request, push)
                 case wire.Undo():

@@ -24,6 +24,7 @@ from andon.core.state import (
     Trouble,
 )
 from andon.schema.ids import AttemptId, GateId, LandingId, RepoId, RunId, TaskId
+from andon.schema.notes import Notes
 from andon.schema.sandbox import Reached
 from andon.schema.settings import FactorySettings
 
@@ -69,6 +70,7 @@ class Image(msgspec.Struct, kw_only=True):
     days: dict[str, Spending]
     starts: tuple[int, ...]
     failing_starts: int
+    notes: Notes = Notes()
 
 
 def freeze(state: State) -> bytes:

@@ -6,6 +6,7 @@ from immutables import Map
 from andon.core.queue.facts import Landing as Landing, Queue
 from andon.schema.events import ClaimStatus, FailureClass, Option, Result, Risk
 from andon.schema.ids import AttemptId, Digest, GateId, LandingId, Oid, RepoId, RunId, TaskId
+from andon.schema.notes import Notes, Talk
 from andon.schema.sandbox import Known, Reached
 from andon.schema.settings import FactorySettings, Line, Settings, Station
 
@@ -266,6 +267,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """Ended turns when it was reached, or when the request to hand back arrived: a later one hands back."""
     raised_usd: float = 0.0
     raised_tokens: int = 0
+    talk: Talk = Talk()
+    """Its transcript in numbers, once it ended."""
 
     @property
     def live(self) -> bool:
@@ -542,6 +545,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """When (unix milliseconds) the latest attempts started, and how the ramp counts them: at most 8."""
     failing_starts: int = 0
     """Attempts in a row that ended within seconds of their start, over all agents."""
+    notes: Notes = Notes()
+    """Git notes that are owed."""
 
 
 def proof_key(repo: RepoId, tree: Oid, definition: Digest) -> str:
