@@ -7,6 +7,7 @@ import msgspec
 
 from andon.schema.errors import Mistake, Problem
 from andon.schema.events import Option
+from andon.schema.evidence_views import Evidence, EvidenceFile
 from andon.schema.ids import AttemptId, Digest, GateId, Oid, RepoId, RunId, TaskId
 from andon.schema.inputs import AnyCommand
 from andon.schema.views import (
@@ -24,7 +25,21 @@ from andon.schema.views import (
     TaskDetail,
     TaskView,
 )
-from andon.schema.wire import AccessIs, AnyReply, AnyRequest, BlobIs, Do, Done, GetAccess, GetBlob, GetTask, PaneIs, TaskIs
+from andon.schema.wire import (
+    AccessIs,
+    AnyReply,
+    AnyRequest,
+    BlobIs,
+    Do,
+    Done,
+    EvidenceIs,
+    GetAccess,
+    GetBlob,
+    GetEvidence,
+    GetTask,
+    PaneIs,
+    TaskIs,
+)
 
 NOW = 1_763_600_000_000
 REPO = RepoId("humanize")
@@ -51,6 +66,7 @@ class Paper:
         self._problem: Problem | None = None if connected else away
         self._news: asyncio.Queue[Told] = asyncio.Queue()
         self.refuses: Problem | None = None
+        self.evidence: dict[str, Evidence] = {}
         self.tried = AccessIs(attempt=AttemptId("T4.1"), rows=())
 
     @property
@@ -100,6 +116,8 @@ class Paper:
                 return TaskIs(detail=self.details.get(request.task) or detail_of(self.views_[f"task:{request.task}"]))
             case GetAccess():
                 return self.tried
+            case GetEvidence():
+                return EvidenceIs(evidence=self.evidence.get(request.claim) or evidence_of(request.task, request.claim or "tests"))
         return Done()
 
     @property
@@ -269,6 +287,23 @@ def detail_of(view: AnyView) -> TaskDetail:
             Moment(seq=24, at=at + 1_080_000, kind="gate.opened", text="G1 asks: Land this change of 3 files on main?"),
         ), diff=DIFF, packet="tests failed: test_dual_two_days, test_dual_two_years",
     )
+
+
+def evidence_of(task: str, claim: str, **more: object) -> Evidence:
+    """What a green claim rests on."""
+    base: dict[str, object] = {
+        "task": TaskId(task), "repo": REPO, "claim": claim, "status": "proven", "because": "214 tests passed", "run": RunId("R31"),
+        "at": NOW - 12 * MINUTE, "kind": "https://in-toto.io/attestation/test-result/v0.1", "result": "PASSED",
+        "commit": Oid("9f3c2ab1d0e4" + "0" * 28), "tree": Oid("77" * 20), "command": "pytest -q --junitxml={report}", "exit": 0,
+        "files": (EvidenceFile(name="statement", digest=Digest("5e" * 32), size=1380),
+                  EvidenceFile(name="report", digest=Digest("4e" * 32), size=40_211),
+                  EvidenceFile(name="log", digest=LOG, size=7_090), EvidenceFile(name="diff", digest=DIFF, size=612)),
+        "definition": Digest("de" * 32), "milliseconds": 3210, "passed": 214, "failed": 0, "skipped": 2, "checkout": "clone",
+        "isolation": "strict", "asked": "best", "environment": (("python", "3.13.1"), ("system", "Linux-6.8")),
+        "again": "d=$(mktemp -d) && git clone -q --shared --no-checkout /home/ada/src/humanize \"$d/again\" && cd \"$d/again\"",
+        "notes": ("the statement is not signed: it is as good as the store that holds it",),
+    }
+    return Evidence(**(base | more))  # type: ignore[arg-type]
 
 
 HOSTILE = (

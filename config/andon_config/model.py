@@ -305,6 +305,14 @@ class QueueTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """propose: after a conflict mergiraf, when installed, makes a proposal that the resolver may take and that is proven."""
 
 
+class ProvenanceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where it is written down what a landed commit is, beside its trailers and the ledger."""
+
+    notes: tuple[Literal["andon", "shiftlog", "ai"], ...] | UnsetType = UNSET
+    """Git notes that each landed change gets, under refs/notes of the same name: a digest of the work, without secrets. Shift Log
+    reads "shiftlog", git-ai reads "ai". Other writers' notes stay; [] writes none."""
+
+
 class SandboxTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What agents and checks may reach: the checkout, the toolchain read-only, a private home, and what is named here."""
 
@@ -375,6 +383,8 @@ class SettingsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """How changes land on the target, and what follows."""
     sandbox: SandboxTable | UnsetType = UNSET
     """What agents and checks may reach."""
+    provenance: ProvenanceTable | UnsetType = UNSET
+    """Where it is written down what a landed commit is."""
     admission: AdmissionTable | UnsetType = UNSET
     """In a person's own file: when the machine takes another agent."""
 

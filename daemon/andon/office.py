@@ -10,7 +10,7 @@ from typing import cast
 
 import msgspec
 
-from andon import access, archive, walk_back
+from andon import access, archive, evidence_reader, notes_desk, walk_back
 from andon.core.evolve import evolve, replay
 from andon.core.project import attempt_details, task_view
 from andon.core.queue.standing import landings_of
@@ -27,7 +27,7 @@ from andon.schema import events as e, inputs as i, wire
 from andon.schema.clean import clean
 from andon.schema.errors import Mistake, Problem
 from andon.schema.faults import point
-from andon.schema.ids import AttemptId, Digest, RepoId, TaskId
+from andon.schema.ids import AttemptId, Digest, Oid, RepoId, TaskId
 from andon.schema.layout import Layout
 from andon.schema.sentences import sentence
 from andon.schema.settings import FactorySettings, Loaded
@@ -87,6 +87,10 @@ class Office:
                     return wire.TaskIs(detail=await self.detail(request))
                 case wire.GetBlob():
                     return await self.blob(request)
+                case wire.GetEvidence():
+                    return await self.evidence(request)
+                case wire.AskNotes():
+                    return await notes_desk.answer(self._loop, self._layout, self.version, request)
                 case wire.WatchPane():
                     return self.watch_pane(request, push)
                 case wire.Undo():
@@ -271,6 +275,18 @@ class Office:
             attempts=attempts_told(state, task, rows), timeline=moments, diff=task.work.diff if task.work else Digest(""),
             packet=task.packet,
         )
+
+    async def evidence(self, request: wire.GetEvidence) -> wire.EvidenceIs:
+        """What a claim rests on: its statement, files and command."""
+        state, task = await self._task(request.task)
+        rows = await asyncio.to_thread(read_rows, self._layout, task.history)
+        repo, work = state.repos[task.repo], task.work
+        around = evidence_reader.Around(
+            view=task_view(state, task, self._loop.sightings, busy_tasks(state)), path=repo.path, settings=repo.settings,
+            tree=work.tree if work else Oid(""), diff=work.diff if work else Digest(""),
+        )
+        return wire.EvidenceIs(evidence=await asyncio.to_thread(
+            evidence_reader.open_claim, self._layout, self._blobs, around, rows, request.claim, request.digest))
 
     async def blob(self, request: wire.GetBlob) -> wire.BlobIs:
         """The text of a blob, without anything that a terminal would obey."""

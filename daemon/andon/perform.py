@@ -18,6 +18,7 @@ import msgspec
 from andon.edges import (
     beneath,
     checkout,
+    conversation,
     enclose,
     homes,
     jobs,
@@ -26,6 +27,8 @@ from andon.edges import (
     marker,
     merging,
     mirror,
+    notes,
+    notes_repair,
     publish,
     revert,
     salvage,
@@ -48,6 +51,7 @@ from andon.edges.tried import Tally
 from andon.edges.walled import Ways
 from andon.edges.watch import Watch
 from andon.gateway.profiles import allowed
+from andon.notes_store import stored_records
 from andon.schema import effects as f, inputs as i
 from andon.schema.agent import Adapter, Assignment, Launch, Profile, Seed, Supervised
 from andon.schema.clean import clean
@@ -123,6 +127,7 @@ class Performer:
             f.PublishTarget: publish.publish_target,
             f.LookAtWork: steering.look, f.EndSession: steering.end, f.AnswerAsk: steering.answer,
             f.DeliverMessage: steering.deliver, f.InterruptTurn: steering.interrupt,
+            f.WriteNotes: self.write_notes, f.RepairNotes: self.repair_notes,
         }
 
     async def perform(self, effect: f.Effect) -> i.Input:
@@ -331,6 +336,9 @@ class Performer:
         await asyncio.to_thread(tally.read)
         for refused in tally.take():
             self._emit(refused)
+        talk = await asyncio.to_thread(conversation.keep, self._layout, self._blobs, effect.attempt)
+        if talk is not None:
+            self._emit(i.ConversationKept(attempt=effect.attempt, talk=talk))
         blob = self._blobs.put(screen.encode()) if screen.strip() else Digest("")
         if isinstance(seen, jobs.Ended):
             return i.SessionEnded(attempt=effect.attempt, exit=seen.exit, screen=blob)
@@ -431,6 +439,18 @@ class Performer:
         """The change that takes a landed one back."""
         async with self._git:
             return await revert.make_revert(effect, self._blobs)
+
+    async def write_notes(self, effect: f.WriteNotes) -> i.Input:
+        """The notes of a landed change."""
+        try:
+            return await notes.write_notes(effect)
+        except notes.Unclean as unclean:
+            raise Refusal(unclean.problem) from unclean
+
+    async def repair_notes(self, effect: f.RepairNotes) -> i.Input:
+        """The notes of changes that somebody else put on the target in another form."""
+        stored = await asyncio.to_thread(stored_records, self._layout, effect.repo)
+        return await notes_repair.repair_move(effect, stored)
 
 
 def facts_of(launch: Launch, adapter: Adapter, resume: str) -> Facts:

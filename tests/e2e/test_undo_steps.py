@@ -123,7 +123,7 @@ def test_killed_at_any_effect_and_killed_again_while_walking_back_the_world_retu
         insist(plant, task, [back])
         plant.until(lambda: not at_start(plant, path, start), 30, what=f"the start state; {at_start(plant, path, start)}")
         kinds = plant.kinds()
-        assert kinds.count("undo.begun") >= 1 and "target.moved" in kinds or not git(path, "for-each-ref", "refs/andon/trunk/main")
+        assert (kinds.count("undo.begun") >= 1 and "target.moved" in kinds) or not git(path, "for-each-ref", "refs/andon/trunk/main")
     finally:
         plant.close()
 

@@ -13,6 +13,7 @@ from andon_tui.app import AndonApp
 from andon_tui.commands import Commands
 from andon_tui.screens.board import Board
 from andon_tui.screens.dialogs import Confirm, Prompt
+from andon_tui.screens.evidence import EvidenceScreen
 from andon_tui.screens.floor import Floor
 from andon_tui.screens.gates import Gates
 from andon_tui.screens.help import Help
@@ -26,7 +27,7 @@ from factory_on_paper import Paper, busy
 
 SCREENS: dict[str, type[Screen[None]]] = {
     "board": Board, "gates": Gates, "task": TaskScreen, "session": Session, "problems": Problems, "help": Help, "viewer": Viewer,
-    "confirm": Confirm, "prompt": Prompt, "floor": Floor, "queue": Queue,
+    "confirm": Confirm, "prompt": Prompt, "floor": Floor, "queue": Queue, "evidence": EvidenceScreen,
 }
 
 

@@ -16,13 +16,15 @@ from andon.schema.ids import TaskId
 from andon.schema.views import EntryView, GateView, LineView, ProblemView, QueueView, SessionView, TaskView
 from andon_tui.model import OVER
 
-Place = Literal["board", "gates", "task", "session", "queue", "problems", "floor", "help", "viewer", "confirm", "prompt"]
+Place = Literal[
+    "board", "gates", "task", "session", "queue", "problems", "floor", "help", "viewer", "evidence", "confirm", "prompt",
+]
 PLACES: tuple[Place, ...] = (
-    "board", "gates", "task", "session", "queue", "problems", "floor", "help", "viewer", "confirm", "prompt",
+    "board", "gates", "task", "session", "queue", "problems", "floor", "help", "viewer", "evidence", "confirm", "prompt",
 )
-FULL: tuple[Place, ...] = ("board", "gates", "task", "session", "queue", "problems", "floor", "help", "viewer")
+FULL: tuple[Place, ...] = ("board", "gates", "task", "session", "queue", "problems", "floor", "help", "viewer", "evidence")
 """Screens; the other places are dialogs over them."""
-LISTS: tuple[Place, ...] = ("board", "gates", "task", "queue", "problems", "floor", "help", "viewer")
+LISTS: tuple[Place, ...] = ("board", "gates", "task", "queue", "problems", "floor", "help", "viewer", "evidence")
 STEERED: tuple[Place, ...] = ("session", "floor")
 Target = Literal["", "task", "gate", "session", "line", "queue", "entry", "problem", "evidence"]
 
@@ -137,6 +139,10 @@ def _has_diff(context: Context) -> str:
     if context.gate and context.gate.diff:
         return ""
     return "" if context.task and context.task.commit else "there is no change yet"
+
+
+def _has_claims(context: Context) -> str:
+    return "" if context.task and context.task.claims else "no claim was made yet"
 
 
 def _moves(context: Context) -> str:
@@ -287,6 +293,12 @@ ACTIONS: tuple[Action, ...] = (
     Action("session", "s", "session", "Watch the live session of this task.",
            ("board", "gates", "task", "queue", "problems", "floor"), "session", _has_session, 6),
     Action("diff", "d", "diff", "Read the change as a diff.", ("board", "gates", "task", "queue"), "task", _has_diff, 7),
+    Action("evidence", "E", "evidence", "Open what the claims rest on: statement, files, command, walls, how to run it again.",
+           ("board", "gates", "task"), "task", _has_claims, 8),
+    Action("previous-claim", "left_square_bracket", "claim before", "Show the claim before.", ("evidence",), "evidence",
+           _has_claims),
+    Action("next-claim", "right_square_bracket,n", "next claim", "Show the next claim of the task.", ("evidence",), "evidence",
+           _has_claims, 3),
     Action("details", "i", "task", "Open the task: spec, timeline, evidence, attempts.",
            ("gates", "session", "problems", "floor"), "task", _has_task, 8),
     Action("to-gate", "a", "answer it", "Go to the gate that this waits for; two keys answer it.", (*STEERED, "queue"), "gate",

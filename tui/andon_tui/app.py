@@ -33,6 +33,7 @@ from andon_tui.model import Model
 from andon_tui.safe import lines, safe
 from andon_tui.screens.board import Board
 from andon_tui.screens.dialogs import Prompt
+from andon_tui.screens.evidence import EvidenceScreen
 from andon_tui.screens.face import Face
 from andon_tui.screens.floor import Floor
 from andon_tui.screens.gates import Gates
@@ -239,6 +240,10 @@ class AndonApp(App[int], inherit_bindings=False):
         """Open the viewer."""
         self._open(Viewer(title, text, diff=diff))
 
+    def show_evidence(self, task: TaskId, claim: str = "", digest: Digest | None = None) -> None:
+        """Open what a claim rests on."""
+        self._open(EvidenceScreen(task, claim, digest))
+
     def show_diff(self, task: TaskId) -> None:
         """Fetch and open the diff of a task's change."""
         self._later(self._show_diff(task))
@@ -303,6 +308,13 @@ class AndonApp(App[int], inherit_bindings=False):
     def do_jump(self) -> None:
         """Ask where to."""
         self.push_screen(Prompt("Go to", self.jump, hint=f"T3, G1, T3.1, {', '.join(HOMES)}"))
+
+    def do_evidence(self) -> None:
+        """What the claims of the chosen task rest on, beginning with the one that needs a look."""
+        screen = self.screen
+        task = screen.context().task if isinstance(screen, Face) else None
+        if task is not None:
+            self.show_evidence(task.task)
 
     def do_help(self) -> None:
         """Keys and signs."""

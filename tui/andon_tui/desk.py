@@ -70,6 +70,10 @@ class Desk(Protocol):
         """Open the text viewer."""
         ...
 
+    def show_evidence(self, task: TaskId, claim: str = "", digest: Digest | None = None) -> None:
+        """Open what a claim of a task rests on: by its name, by the digest of its statement, or the one that says most."""
+        ...
+
     def show_diff(self, task: TaskId) -> None:
         """Open the diff of a task's change."""
         ...

@@ -18,6 +18,8 @@ examples:
   andon show T3
   andon show T3 --diff       with the whole diff
   andon show T3 --json       the task's detail as JSON
+  andon show T3 --claim tests              what this claim rests on: statement, files, command, walls, how to run it again
+  andon show T3 --claim tests --file log   one file of it; --json gives everything for programs
   andon show T3.1 --access   what this attempt tried to reach (of a task: its latest); --dismiss puts its problems away
   andon show 4be21c9         which task this commit of the target is, after a merge, a squash or a rebase; then its page
   andon show main --json     the same of a branch's tip, as JSON: commit, task, attempt, accepted head, proven commit
@@ -38,6 +40,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repo", metavar="REPO", default="",
                         help="where to look for a commit (default: the one you stand in, else all)")
     parser.add_argument("--diff", action="store_true", help="print the diff of its change too")
+    parser.add_argument("--claim", metavar="NAME", help="open one claim of the task: `tests`, `lint`, `scope` …")
+    parser.add_argument("--file", metavar="NAME", help="with --claim: print this file of its evidence: statement, report, log …")
     parser.add_argument("--access", action="store_true", help="what an attempt tried to reach: hosts, paths, sockets, limits")
     parser.add_argument("--dismiss", action="store_true", help="with --access: put its problems away, they were seen")
     parser.add_argument("--json", action="store_true", help="the detail as one JSON object")
@@ -50,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
             from andon.cli import show_access
 
             return show_access.run(client, args)
+        if args.claim or args.file:
+            return _claim(client, args)
         if TASK.fullmatch(args.task.strip()):
             try:
                 return _show(client, args.task, args)
@@ -57,6 +63,15 @@ def run(args: argparse.Namespace) -> int:
                 if not args.task.strip().isdigit() or len(args.task.strip()) < LEAST_HASH:
                     raise
         return _commit(client, args)
+
+
+def _claim(client: Client, args: argparse.Namespace) -> int:
+    """What one claim of a task rests on."""
+    from andon.cli import show_claim
+
+    if not args.claim:
+        raise Mistake("--file names a file of a claim, and no claim is named", mend="andon show T3 --claim tests --file log")
+    return show_claim.run(client, args, reach.task_id(args.task))
 
 
 def _show(client: Client, task: str, args: argparse.Namespace) -> int:

@@ -40,6 +40,7 @@ _TABLE = (
     ("list", "Look", "tasks, those that need you first"),
     ("sessions", "Look", "agents at work: state, reason, source, cost"),
     ("show", "Look", "one task on one page; which task a commit is"),
+    ("notes", "Look", "git notes of landed commits: show, sync, repair, export"),
     ("why", "Look", "why a task does not run"),
     ("explain", "Look", "why a session is shown as it is; judge a recorded stream; test the rules"),
     ("cost", "Look", "what was spent, by task, agent, account, line or day"),

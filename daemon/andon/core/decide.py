@@ -8,7 +8,7 @@ State each time, so a lost or doubled input can only cost time.
 from collections.abc import Callable
 from typing import Any
 
-from andon.core import messages, money, race, refusals, resume, schedule, sealing, sessions, undoing, walls
+from andon.core import messages, money, notes, race, refusals, resume, schedule, sealing, sessions, undoing, walls
 from andon.core.evolve import fold
 from andon.core.failure import backoff_ms
 from andon.core.queue import clashes, hears, proving, reverts
@@ -499,5 +499,5 @@ HANDLERS: dict[type, Handler] = {
     i.SessionEnded: session_ended, i.AgentSaid: said, i.StopDone: stop_done, i.SuspendDone: suspended, i.WorkRead: work_read,
     i.CheckoutGone: checkout_gone, i.CheckoutBack: checkout_back, i.AnswerGiven: answer_given, i.CheckRan: check_ran,
     i.SealMade: sealing.made, i.LandingNoted: sealing.noted, i.WalkBack: undoing.begin, i.DeedSeen: undoing.seen,
-    **hears.HANDLERS, **sessions.HANDLERS, **money.HANDLERS,
+    **hears.HANDLERS, **sessions.HANDLERS, **money.HANDLERS, **notes.HANDLERS,
 }

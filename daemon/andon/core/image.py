@@ -25,6 +25,7 @@ from andon.core.state import (
 )
 from andon.core.undone import Undo
 from andon.schema.ids import AttemptId, GateId, LandingId, RepoId, RunId, TaskId
+from andon.schema.notes import Notes
 from andon.schema.sandbox import Reached
 from andon.schema.settings import FactorySettings
 
@@ -72,6 +73,7 @@ class Image(msgspec.Struct, kw_only=True):
     undos: dict[str, Undo] = {}
     undo_count: int = 0
     failing_starts: int
+    notes: Notes = Notes()
 
 
 def freeze(state: State) -> bytes:

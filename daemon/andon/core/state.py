@@ -8,6 +8,7 @@ from andon.core.undone import Undo
 from andon.schema.events import ClaimStatus, FailureClass, Option, Result, Risk
 from andon.schema.evidence import Sealed
 from andon.schema.ids import AttemptId, Digest, GateId, LandingId, Oid, RepoId, RunId, TaskId
+from andon.schema.notes import Notes, Talk
 from andon.schema.sandbox import Known, Reached
 from andon.schema.settings import FactorySettings, Line, Settings, Station
 
@@ -270,6 +271,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """Ended turns when it was reached, or when the request to hand back arrived: a later one hands back."""
     raised_usd: float = 0.0
     raised_tokens: int = 0
+    talk: Talk = Talk()
+    """Its transcript in numbers, once it ended."""
 
     @property
     def live(self) -> bool:
@@ -563,6 +566,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     undo_count: int = 0
     failing_starts: int = 0
     """Attempts in a row that ended within seconds of their start, over all agents."""
+    notes: Notes = Notes()
+    """Git notes that are owed."""
 
 
 def proof_key(repo: RepoId, tree: Oid, definition: Digest) -> str:

@@ -8,6 +8,7 @@ import msgspec
 from andon.schema.evidence import ChangeParts, LandingParts
 from andon.schema.ids import AttemptId, Digest, LandingId, Oid, RepoId, RunId, TaskId
 from andon.schema.landing_events import MergedStep
+from andon.schema.notes import NoteKind, NoteRecord
 from andon.schema.settings import AgentSettings, Check, Checkout, Walls
 
 
@@ -460,9 +461,50 @@ class InterruptTurn(Effect, frozen=True, kw_only=True, tag="interrupt-turn"):
         return f"{self.attempt}/interrupt/{self.n}"
 
 
+class WriteNotes(Effect, frozen=True, kw_only=True, tag="write-notes"):
+    """Say in git notes what a landed commit is, beside what others wrote there. Answered by NotesWritten or EffectFailed."""
+
+    repo: RepoId
+    git_dir: str
+    target: str
+    refs: tuple[NoteKind, ...]
+    record: NoteRecord
+
+    @property
+    def key(self) -> str:
+        """Once per task and landed commit."""
+        return f"{self.record.task}/notes/{self.record.commit}"
+
+    @property
+    def lane(self) -> str:
+        """One at a time in a repository."""
+        return f"{self.repo}/notes"
+
+
+class RepairNotes(Effect, frozen=True, kw_only=True, tag="repair-notes"):
+    """Look through what somebody else put on the target for changes of ours under other names. Answered by NotesRepaired."""
+
+    repo: RepoId
+    git_dir: str
+    target: str
+    old: Oid
+    new: Oid
+    refs: tuple[NoteKind, ...]
+
+    @property
+    def key(self) -> str:
+        """Once per move."""
+        return f"{self.repo}/repair/{self.old}/{self.new}"
+
+    @property
+    def lane(self) -> str:
+        """One at a time in a repository."""
+        return f"{self.repo}/notes"
+
+
 AnyEffect = (
     PrepareCheckout | StartSession | WatchSession | StopSession | SuspendSession | ImportWork | RemoveCheckout
     | DeliverAnswer | RunCheck | SealChange | MergeCandidate | MoveTarget | RecordLanding | MirrorTarget | MakeRevert
-    | PublishTarget | LookAtWork | EndSession | AnswerAsk | DeliverMessage | InterruptTurn
+    | PublishTarget | LookAtWork | EndSession | AnswerAsk | DeliverMessage | InterruptTurn | WriteNotes | RepairNotes
 )
 """The closed union of effects."""

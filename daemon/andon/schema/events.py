@@ -67,6 +67,14 @@ from andon.schema.landing_events import (
     TargetPublished as TargetPublished,
     TargetRed as TargetRed,
 )
+from andon.schema.notes_events import (
+    AnyNotesEvent,
+    ConversationKept as ConversationKept,
+    NoteFound as NoteFound,
+    NotesPlanned as NotesPlanned,
+    NotesRepaired as NotesRepaired,
+    NotesWritten as NotesWritten,
+)
 from andon.schema.sandbox import Known, Reached
 from andon.schema.sealing import (
     AnySealEvent as AnySealEvent,
@@ -464,7 +472,7 @@ AnyEvent = (
     | RepositoryRegistered | SettingsActivated | CommandsTrusted | TargetObserved | TargetMirrored
     | TaskAdded | TaskEntered | TaskLanded | TaskDone | TaskFailed | TaskCancelled | TaskRetried | RetryScheduled
     | RunPlanned | RunFinished | ClaimJudged | GateOpened | GateAnswered | GateVoided | AnswerDelivered
-    | AnyAttemptEvent | AnyLandingEvent | AnySessionEvent | AnySealEvent
+    | AnyAttemptEvent | AnyLandingEvent | AnySessionEvent | AnySealEvent | AnyNotesEvent
 )
 """The closed union of events. `msgspec.json.decode(data, type=AnyEvent)` reads a ledger row's `data`."""
 

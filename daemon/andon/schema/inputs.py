@@ -30,6 +30,12 @@ from andon.schema.landing_inputs import (
     RevertMade as RevertMade,
     TargetSwapped as TargetSwapped,
 )
+from andon.schema.notes_inputs import (
+    AnyNotesInput,
+    ConversationKept as ConversationKept,
+    NotesRepaired as NotesRepaired,
+    NotesWritten as NotesWritten,
+)
 from andon.schema.sandbox import Known, Reached
 from andon.schema.sealing import (
     AnySealInput as AnySealInput,
@@ -379,5 +385,6 @@ AnyInput = (
     | TargetSeen | TroubleSeen | TroubleGone
     | EffectFailed | CheckoutReady | SessionStarted | SessionEnded | AgentSaid | StopDone | SuspendDone | WorkRead
     | CheckoutGone | CheckoutBack | AnswerGiven | CheckRan | AnyLandingInput | AnySealInput | AnySessionInput
+    | AnyNotesInput
 )
 """The closed union of inputs."""

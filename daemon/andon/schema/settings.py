@@ -4,6 +4,7 @@ import msgspec
 
 from andon.schema.health import Cause, Rung
 from andon.schema.ids import Digest
+from andon.schema.notes import NoteKind
 from andon.schema.sandbox import Asked, Level
 
 
@@ -249,6 +250,13 @@ class Walls(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(told)
 
 
+class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+    """Where it is written down what a landed commit is, beside its trailers and the ledger."""
+
+    notes: tuple[NoteKind, ...] = ()
+    """Git notes that each landed change gets: `andon`, `shiftlog` (Shift Log), `ai` (git-ai)."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings of one repository, completed from defaults and the person's own."""
 
@@ -269,6 +277,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     permissions: Permissions = Permissions()
     queue: Queue = Queue()
     sandbox: Walls = Walls()
+    provenance: Provenance = Provenance()
 
     def commands(self) -> tuple[str, ...]:
         """Every shell command and argv that these settings would run, and where they publish: what a person trusts. The order is

@@ -10,8 +10,10 @@ from typing import Literal
 import msgspec
 
 from andon.schema.errors import Problem
+from andon.schema.evidence_views import Evidence
 from andon.schema.ids import AttemptId, Digest, RepoId, TaskId
 from andon.schema.inputs import AnyCommand
+from andon.schema.notes import Attached, NoteRecord
 from andon.schema.sandbox import Access, Attack, Reached
 from andon.schema.settings import Loaded
 from andon.schema.undo import UndoView
@@ -133,6 +135,27 @@ class GetAccess(Request, frozen=True, kw_only=True, tag="access"):
     attempt: AttemptId
 
 
+class GetEvidence(Request, frozen=True, kw_only=True, tag="evidence"):
+    """What a claim of a task rests on. Answered by EvidenceIs."""
+
+    task: TaskId
+    claim: str = ""
+    digest: Digest = Digest("")
+    """Of a statement in the task's history; with it, `claim` says nothing."""
+
+
+class AskNotes(Request, frozen=True, kw_only=True, tag="ask-notes"):
+    """Look at git notes, write those that lack, or give them back to commits that were rewritten. Answered by NotesAre."""
+
+    repo: RepoId
+    do: Literal["show", "sync", "repair", "export"]
+    commit: str = ""
+    """As git names it; of `repair` and `export` also a range. Empty: the newest of the target."""
+    limit: int = 500
+    remote: str = ""
+    """For `sync`: exchange our own notes with this remote too."""
+
+
 class TryWalls(Request, frozen=True, kw_only=True, tag="try-walls"):
     """See anew which walls this machine gives, and attack a stage of the daemon's own from within them. Answered by WallsAre."""
 
@@ -148,7 +171,7 @@ class Shutdown(Request, frozen=True, kw_only=True, tag="shutdown"):
 
 AnyRequest = (
     Hello | Do | Register | ReloadSettings | Subscribe | GetViews | GetTask | GetBlob | WatchPane | Undo | Shutdown
-    | UndoStep | SimulateQueue | FindCommit | TryWalls | GetAccess
+    | UndoStep | SimulateQueue | FindCommit | TryWalls | GetAccess | GetEvidence | AskNotes
 )
 """What a face may send."""
 
@@ -269,6 +292,28 @@ class UndoIs(Reply, frozen=True, kw_only=True, tag="undo-is"):
     view: UndoView
 
 
+class EvidenceIs(Reply, frozen=True, kw_only=True, tag="evidence-is"):
+    """Answer to GetEvidence."""
+
+    evidence: Evidence
+
+
+class NotesAre(Reply, frozen=True, kw_only=True, tag="notes-are"):
+    """Answer to AskNotes."""
+
+    found: tuple[Attached, ...] = ()
+    records: tuple[NoteRecord, ...] = ()
+    refs: tuple[str, ...] = ()
+    """Of `show`: those under which the commit has a note, ours or another's."""
+    looked: int = 0
+    beyond: int = 0
+    """Commits that were not looked at, at least."""
+    lines: tuple[str, ...] = ()
+    """Of `export`: one JSON document each."""
+    notes: tuple[str, ...] = ()
+    """What should be known, each in one sentence."""
+
+
 class PaneIs(Message, frozen=True, kw_only=True, tag="pane-is"):
     """What a session's pane shows now."""
 
@@ -285,6 +330,6 @@ class PaneIs(Message, frozen=True, kw_only=True, tag="pane-is"):
 
 AnyReply = (
     Welcome | Refused | Done | Failed | Snapshot | Changes | TaskIs | BlobIs | SettingsAre | PaneIs | SimulationIs | ProvenanceIs
-    | WallsAre | AccessIs | UndoIs
+    | WallsAre | AccessIs | UndoIs | EvidenceIs | NotesAre
 )
 """What the daemon may send."""

@@ -56,12 +56,16 @@ class TaskScreen(CardFace):
         task = self.card
         return self.make_context(
             task=task, gate=self.model.gate_of(self.id_of_task), session=self.model.session_of(self.id_of_task),
-            evidence=bool(self._evidence.get(self.query_one("#timeline", Listing).cursor)),
+            evidence=self._on_claims() or bool(self._evidence.get(self.query_one("#timeline", Listing).cursor)),
         )
 
     def panes(self) -> list[Listing]:
         """The timeline first: the cursor is there."""
         return [self.query_one("#timeline", Listing), self.query_one("#facts", Listing)]
+
+    def _on_claims(self) -> bool:
+        """Whether the facts, with the claims among them, have the focus."""
+        return self.focused is not None and self.focused.id == "facts" and bool(self.query_one("#facts", Listing).cursor)
 
     # --- drawing -----------------------------------------------------------------------------------------------------
 
@@ -75,7 +79,7 @@ class TaskScreen(CardFace):
             self._asked = task
             self.run_worker(self._fetch(), exclusive=True, exit_on_error=False)
         facts, timeline = self.query_one("#facts", Listing), self.query_one("#timeline", Listing)
-        facts.fill(prose(self._facts(task, max(20, facts.size.width - 2))))
+        facts.fill(self._facts(task, max(20, facts.size.width - 2)))
         timeline.fill(self._timeline(max(20, timeline.size.width - 1)))
 
     async def _fetch(self) -> None:
@@ -88,7 +92,13 @@ class TaskScreen(CardFace):
                 self.detail, self._trouble = reply.detail, ""
         self.update()
 
-    def _facts(self, task: TaskView, width: int) -> list[Row]:
+    def _facts(self, task: TaskView, width: int) -> list[Item]:
+        """What is known of the task; its claims can be opened."""
+        above, below = self._above(task, width), self._below(task, width)
+        items = prose([cut(each, width + 1) for each in [*above, *([(), _head("claims: Enter opens one")] if task.claims else [])]])
+        return [*items, *_claims(task, width), *prose([cut(each, width + 1) for each in below])]
+
+    def _above(self, task: TaskView, width: int) -> list[Row]:
         look = palette.state(task.state)
         rows: list[Row] = [row(" ", Span(line, "strong")) for line in wrap(safe(task.title), width)]
         age = self.desk.clock.age(task.since)
@@ -101,8 +111,10 @@ class TaskScreen(CardFace):
             rows += [(), _head("why it does not run")]
             for why in task.why:
                 rows += paragraph(f"· {safe(why)}", width, "", " ")
-        rows += _claims(task, width)
-        rows += _change(task)
+        return rows
+
+    def _below(self, task: TaskView, width: int) -> list[Row]:
+        rows = _change(task)
         if self.detail is not None:
             rows += [(), _head("attempts")] if self.detail.attempts else []
             for attempt in reversed(self.detail.attempts):
@@ -115,7 +127,7 @@ class TaskScreen(CardFace):
         rows += entries.collisions(task.task, self.model.clashes_of(task.task), width)
         if task.says:
             rows += [(), _head("the agent's latest words, asserted"), *paragraph(f"“{safe(task.says)}”", width, "said", " ")]
-        return [cut(each, width + 1) for each in rows]
+        return rows
 
     def _attempt(self, attempt: AttemptDetail, width: int) -> list[Row]:
         ended = attempt.ended or 0
@@ -163,11 +175,14 @@ class TaskScreen(CardFace):
         self.frame_keys()
 
     def on_listing_opened(self) -> None:
-        """The mouse opened a moment."""
+        """The mouse opened a moment or a claim."""
         self.action_act("open")
 
     def do_open(self) -> None:
-        """The evidence under the cursor."""
+        """The evidence under the cursor, of a claim or a moment."""
+        if self._on_claims():
+            self.desk.show_evidence(self.id_of_task, self.query_one("#facts", Listing).cursor)
+            return
         found = self._evidence.get(self.query_one("#timeline", Listing).cursor)
         if found is None:
             self.desk.say("this moment has no evidence to open")
@@ -175,6 +190,9 @@ class TaskScreen(CardFace):
             self.run_worker(self._open(*found), exit_on_error=False)
 
     async def _open(self, name: str, digest: Digest) -> None:
+        if name == "evidence":
+            self.desk.show_evidence(self.id_of_task, digest=digest)
+            return
         text = readable(await self.desk.blob(digest))
         self.desk.show_text(f"{self.id_of_task} · {name}", text, diff=name == "diff")
 
@@ -203,15 +221,16 @@ def _head(text: str) -> Row:
     return row(" ", Span(text, "accent"))
 
 
-def _claims(task: TaskView, width: int) -> list[Row]:
-    rows: list[Row] = [(), _head("claims")] if task.claims else []
+def _claims(task: TaskView, width: int) -> list[Item]:
     room = max([8, *(len(safe(each.claim)) for each in task.claims)])
+    items = []
     for each in task.claims:
         look = palette.claim(each.status)
-        rows.append(row(" ", Span(f"{look.glyph} {safe(each.claim):<{room}}", look.ink), Span(f" {look.word}", look.ink)))
+        rows = [row(GUTTER, Span(f"{look.glyph} {safe(each.claim):<{room}}", look.ink), Span(f" {look.word}", look.ink))]
         if each.because:
-            rows += paragraph(safe(each.because), width, "dim", "   ", 2)
-    return rows
+            rows += paragraph(safe(each.because), width, "dim", "    ", 2)
+        items.append(Item(each.claim, tuple(cut(line, width + 1) for line in rows)))
+    return items
 
 
 def _change(task: TaskView) -> list[Row]:

@@ -2,7 +2,7 @@
 
 import statistics
 
-from andon.core.folds import apart
+from andon.core.folds import apart, notes
 from andon.core.folds.apart import Members, learned, same
 from andon.core.folds.table import end_landing, forget, on, replace, with_landing, with_queue, with_repo, with_task
 from andon.core.queue import facts
@@ -213,7 +213,7 @@ def passed_over(state: State, landing: Landing) -> State:
 
 @on(e.TargetObserved)
 def _(state: State, event: e.TargetObserved) -> State:
-    known = state.repos.get(event.repo)
+    known, state = state.repos.get(event.repo), notes.wanted(state, event)
     if known is None or event.by == "landing" or known.trunk == event.oid:
         return with_repo(state, event.repo, trunk=event.oid, tree=event.tree)
     other = Landed(task=TaskId(""), commit=event.oid, before=known.trunk, tree=event.tree)

@@ -8,7 +8,7 @@ it goes on, everything else is planned again.
 
 from functools import lru_cache
 
-from andon.core import review, walls
+from andon.core import notes, review, walls
 from andon.core.failure import fingerprint, packet_of, send_back
 from andon.core.queue import intents, proving
 from andon.core.queue.facts import Landing, manner_of
@@ -277,9 +277,11 @@ def swapped(state: State, seen: i.TargetSwapped) -> list[e.Event]:
         e.TaskLanded(task=member.task, commit=end, landing=landing.landing, before=before)
         for member, end, before in steps if still(state, member)
     ]
+    told = [event for member, end, before in steps if still(state, member)
+            for event in notes.planned(state, landing.landing, state.tasks[member.task], end, before)]
     gone = [member.task for member, _, _ in steps if not still(state, member)]
     return [
-        e.TargetMoved(landing=landing.landing, old=seen.old, new=seen.new), *landed,
+        e.TargetMoved(landing=landing.landing, old=seen.old, new=seen.new), *landed, *told,
         e.TargetObserved(repo=landing.repo, oid=seen.new, tree=seen.tree, by="landing"),
         *([too_late(state.repos[landing.repo], seen, gone)] if gone else []),
     ]
