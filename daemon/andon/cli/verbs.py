@@ -46,6 +46,7 @@ _TABLE = (
     ("log", "Look", "what happened, from the ledger"),
     ("tail", "Look", "follow an agent's pane as text"),
     ("attach", "Look", "go into an agent's tmux session"),
+    ("classify", "Look", "of which class a change is, and by which rules: ship, review or stop"),
     ("gate", "Decide", "open questions: ls, show, answer"),
     ("approve", "Decide", "say yes to what a gate shows"),
     ("reject", "Decide", "send a change back with a reason"),

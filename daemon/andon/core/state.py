@@ -5,6 +5,7 @@ from immutables import Map
 
 from andon.core.queue.facts import Landing as Landing, Queue
 from andon.schema.events import ClaimStatus, FailureClass, Option, Result, Risk
+from andon.schema.facts import Facts
 from andon.schema.ids import AttemptId, Digest, GateId, LandingId, Oid, RepoId, RunId, TaskId
 from andon.schema.sandbox import Known, Reached
 from andon.schema.settings import FactorySettings, Line, Settings, Station
@@ -75,6 +76,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     diff: Digest = Digest("")
     walls: Known = ""
     """The weakest that it was built within, the work that it goes on from included; empty: not known."""
+    facts: Facts | None = None
+    """What the daemon saw in it beyond its paths; None: nobody looked, as in older logs."""
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ Each effect has a `key` by which the world can be asked whether it was done. Eac
 
 import msgspec
 
+from andon.schema.facts import Watch
 from andon.schema.ids import AttemptId, Digest, LandingId, Oid, RepoId, RunId, TaskId
 from andon.schema.landing_events import MergedStep
 from andon.schema.settings import AgentSettings, Check, Checkout, Walls
@@ -147,6 +148,8 @@ class ImportWork(Step, frozen=True, kw_only=True, tag="import-work"):
     fence: int
     others: tuple[Oid, ...] = ()
     """Imported commits of other tasks, not yet on the target: containing one of them is refused."""
+    watch: Watch = Watch()
+    """What the policy in force wants looked for in it."""
     try_: int = 0
 
     @property
@@ -311,6 +314,7 @@ class MakeRevert(Effect, frozen=True, kw_only=True, tag="make-revert"):
     title: str
     at: int
     """Unix milliseconds: date of the commit."""
+    watch: Watch = Watch()
 
     @property
     def key(self) -> str:

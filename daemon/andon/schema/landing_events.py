@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from andon.schema.eventbase import Event, Result
+from andon.schema.facts import Facts
 from andon.schema.ids import Digest, LandingId, Oid, RepoId, RunId, TaskId
 from andon.schema.sandbox import Known
 
@@ -271,6 +272,8 @@ class RevertPrepared(Event, frozen=True, kw_only=True, tag="revert.prepared"):
     insertions: int = 0
     deletions: int = 0
     diff: Digest = Digest("")
+    facts: Facts | None = None
+    """What was seen in it beyond its paths; None in older logs."""
 
 
 class RevertConflicted(Event, frozen=True, kw_only=True, tag="revert.conflicted"):
