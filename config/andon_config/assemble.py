@@ -13,6 +13,7 @@ import msgspec
 
 from andon.schema import settings as schema
 from andon.schema.errors import Mistake
+from andon.schema.facts import MEANING
 from andon_config.faults import nearest
 from andon_config.model import BudgetTable, SettingsFile, StationTable
 from andon_config.positions import Path
@@ -109,7 +110,7 @@ def settings(leaves: Leaves) -> schema.Settings:
     _hidden(leaves, file, stations)
     factory = {key: value for key, value in given(file.factory).items() if key in schema.Settings.__struct_fields__}
     return schema.Settings(
-        **factory, agents=agents, checks=checks, lines=lines, policy=schema.Policy(**given(file.policy)),
+        **factory, agents=agents, checks=checks, lines=lines, policy=_policy(given(file.policy)),
         budget=_budget(file.budget), retry=schema.Retry(**given(file.retry)), checkout=schema.Checkout(**given(file.checkout)),
         permissions=schema.Permissions(**given(file.permissions)), queue=_queue(leaves, given(file.queue)),
         sandbox=_sandbox(leaves, given(file.sandbox), given(file.checkout).get("isolation")),
@@ -144,6 +145,16 @@ def factory_settings(leaves: Leaves) -> schema.FactorySettings:
     file = msgspec.convert(fold(leaves), SettingsFile)
     said = {key: value for key, value in given(file.factory).items() if key in schema.FactorySettings.__struct_fields__}
     return schema.FactorySettings(**said, admission=schema.Admission(**given(file.admission)))
+
+
+def _policy(said: dict[str, Any]) -> schema.Policy:
+    """Which change ships by itself. Names of owners have no upper and lower case; classes are those that differ from the usual."""
+    parts: dict[str, Any] = {"symbols": schema.Symbols, "size": schema.Size, "floors": schema.Floors}
+    whole = {key: make(**given(said.pop(key, msgspec.UNSET))) for key, make in parts.items()}
+    kinds = {key.replace("_", "-"): value for key, value in given(said.pop("classes", msgspec.UNSET)).items()}
+    classes = {kind: value for kind, value in kinds.items() if value != MEANING[kind][0]}
+    owners = {owner.lower(): value for owner, value in said.pop("owners", {}).items()}
+    return schema.Policy(**said, **whole, classes=classes, owners=owners)
 
 
 def _budget(table: BudgetTable | msgspec.UnsetType) -> schema.Budget:

@@ -164,6 +164,9 @@ class LineTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Tasks in work on this line at once; 0 means no limit of its own."""
     usd_day: Dollars | UnsetType = UNSET
     """What this line may spend a day; 0 for no limit of its own."""
+    lights: Literal["on", "dim", "dark"] | UnsetType = UNSET
+    """on: a person sees every change; dim: what is of class ship lands by itself; dark: what is of class review too, stop never. Dark
+    counts only once it was earned and approved: `andon lights`."""
 
 
 class StationTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -185,6 +188,96 @@ class StationTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """For kind agent: paths that it may read; a change that touches one goes back to it."""
 
 
+Watched = Annotated[str, Meta(
+    pattern=rf"^(import:)?[^\x00-\x20\x7f]{{1,200}}{END}",
+    extra={"words": "the name of a symbol or `import:` and a module, such as `*.login` or `import:jwt`"},
+)]
+Datum = Annotated[str, Meta(
+    pattern=rf"^(line:[^\x00\r\n]{{3,100}}|(?!line:)[^\x00/][^\x00]*){END}",
+    extra={"words": "a pattern for paths, such as `src/users/**`, or `line:` and at least three characters of a changed line"},
+)]
+Owner = Annotated[str, Meta(
+    pattern=rf"^(@[^\s@]+|[^\s@]+@[^\s@]+){END}", extra={"words": "an owner as CODEOWNERS names one: `@team/security` or an address"},
+)]
+Class = Literal["ship", "review", "stop"]
+
+
+class SymbolsTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Names in code. Python is read by its syntax, other languages by text."""
+
+    stop: tuple[Watched, ...] | UnsetType = UNSET
+    """A change inside one of these symbols, or of an import of one of these modules, stops for a person."""
+    review: tuple[Watched, ...] | UnsetType = UNSET
+    """The same, and one person looks at it."""
+
+
+class SizeTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """From which size on a change is looked at. 0: size says nothing."""
+
+    review_lines: Annotated[int, Meta(ge=0, le=10_000_000)] | UnsetType = UNSET
+    """So many inserted and deleted lines together: one person looks at it."""
+    stop_lines: Annotated[int, Meta(ge=0, le=10_000_000)] | UnsetType = UNSET
+    """So many: it stops for a person."""
+    review_files: Annotated[int, Meta(ge=0, le=1_000_000)] | UnsetType = UNSET
+    """So many changed files: one person looks at it."""
+    stop_files: Annotated[int, Meta(ge=0, le=1_000_000)] | UnsetType = UNSET
+    """So many: it stops for a person."""
+
+
+class FloorsTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a line has to show before it may be dark."""
+
+    days: Annotated[int, Meta(ge=7, le=365)] | UnsetType = UNSET
+    """Over so many days."""
+    landings: Annotated[int, Meta(ge=5, le=100_000)] | UnsetType = UNSET
+    """At least so many changes landed."""
+    first_pass: Annotated[int, Meta(ge=0, le=100)] | UnsetType = UNSET
+    """Percent of them that landed with their first attempt."""
+    escapes: Annotated[int, Meta(ge=0, le=100)] | UnsetType = UNSET
+    """Percent at most that were taken back, or turned the target red, after they landed."""
+
+
+class ClassesTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The class of what was seen in a change. What loosens a gate, and what could not be read, always stops."""
+
+    gate: Class | UnsetType = UNSET
+    """What judges changes was changed, and nothing of it was seen to judge less. Never below review."""
+    ci: Class | UnsetType = UNSET
+    """What a pipeline runs was changed."""
+    dependency: Class | UnsetType = UNSET
+    """A dependency has another version, or is gone."""
+    dependency_new: Class | UnsetType = UNSET
+    """A dependency that was not there before."""
+    dependency_source: Class | UnsetType = UNSET
+    """A dependency or image from another place."""
+    dependency_script: Class | UnsetType = UNSET
+    """Something runs when a dependency is installed."""
+    dependency_altered: Class | UnsetType = UNSET
+    """Other bytes under the same version."""
+    migration: Class | UnsetType = UNSET
+    """Stored data is changed."""
+    schema: Class | UnsetType = UNSET
+    """A contract with others: protobuf, OpenAPI, GraphQL."""
+    build: Class | UnsetType = UNSET
+    """What builds the product."""
+    mode: Class | UnsetType = UNSET
+    """A symbolic link."""
+    executable: Class | UnsetType = UNSET
+    """A file that became executable."""
+    submodule: Class | UnsetType = UNSET
+    """Another repository, or another commit of it."""
+    binary: Class | UnsetType = UNSET
+    """Bytes that nobody can read as a diff."""
+    image: Class | UnsetType = UNSET
+    """Pictures, fonts, sounds, documents."""
+    security: Class | UnsetType = UNSET
+    """Code that speaks of identity, secrets, permission or encryption in its names, imports or path."""
+    security_test: Class | UnsetType = UNSET
+    """The same in tests."""
+    data: Class | UnsetType = UNSET
+    """A class of data that [policy.data] names."""
+
+
 class PolicyTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which change ships by itself, which one person reviews, which stops. The highest class of its paths wins."""
 
@@ -197,6 +290,20 @@ class PolicyTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     walls: Literal["strict", "partial", "none"] | UnsetType = UNSET
     """The least level of walls that a change must have been built and proven within to land without a person. Less than strict
     counts only once you trusted it."""
+    symbols: SymbolsTable | UnsetType = UNSET
+    """Symbols and imports whose change a person sees, beside those that always count."""
+    data: dict[Name, tuple[Datum, ...]] | UnsetType = UNSET
+    """Classes of data, by name: `pii = ["src/users/**", "line:birth_date"]`."""
+    owners: dict[Owner, Class] | UnsetType = UNSET
+    """Owners of CODEOWNERS whose paths are of at least this class: `"@org/security" = "stop"`."""
+    classes: ClassesTable | UnsetType = UNSET
+    """Another class for a kind of change."""
+    size: SizeTable | UnsetType = UNSET
+    """From which size on a change is looked at."""
+    waiver_days: Annotated[int, Meta(ge=0, le=366)] | UnsetType = UNSET
+    """The longest that `andon waive` may set a rule aside; 0: never."""
+    floors: FloorsTable | UnsetType = UNSET
+    """What a line has to show before it may be dark."""
 
 
 class TaskBudget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -173,6 +173,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             running.add_signal_handler(number, self.leave, signal.Signals(number).name)
         from andon_agents.find import adapter_for
+        from andon_config.compare import comparing
         from andon_config.load import load_person
         from andon_config.rules import load_rules
 
@@ -182,7 +183,7 @@ class Daemon:
             blobs, proving = Blobs(layout), Proving(layout)
             supervisor, gateway = Supervisor(loop, layout, group, adapter_for, load_rules), Gateway(layout)
             steering = Steering(layout, tmux, supervisor.channels, lambda: supervisor.rules, supervisor.adapter_of)
-            tools = Tools(adapter_for=adapter_for, hook=hook_argv(), verbs=VERBS)
+            tools = Tools(adapter_for=adapter_for, hook=hook_argv(), verbs=VERBS, compare=comparing(layout.person_settings))
             performer = Performer(layout, blobs, tmux, proving, tools, loop.give, watch, steering, gateway, keys)
             office = Office(layout, loop, blobs, tmux, group, version(), load_repository, load_person, self.leave)
             eyes = Eyes(layout, loop, office, performer, watch)

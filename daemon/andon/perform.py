@@ -104,6 +104,8 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     """argv of the program that an agent's hooks call."""
     verbs: tuple[str, ...] = ()
     """argv of the server with the agents' own verbs."""
+    compare: Compare = nobody
+    """Says what one text of andon.toml judges less than another."""
 
 
 class Performer:
@@ -382,7 +384,7 @@ class Performer:
     async def read(self, effect: f.ImportWork) -> i.Input:
         """What it committed, fetched and pinned."""
         async with self._git:
-            return await checkout.import_work(effect, self._layout, self._blobs)
+            return await checkout.import_work(effect, self._layout, self._blobs, self._tools.compare)
 
     async def remove(self, effect: f.RemoveCheckout) -> i.Input:
         """The session's remains, then (after a snapshot) the checkout."""
@@ -438,7 +440,7 @@ class Performer:
     async def revert(self, effect: f.MakeRevert) -> i.Input:
         """The change that takes a landed one back."""
         async with self._git:
-            return await revert.make_revert(effect, self._blobs)
+            return await revert.make_revert(effect, self._blobs, self._tools.compare)
 
     async def write_notes(self, effect: f.WriteNotes) -> i.Input:
         """The notes of a landed change."""

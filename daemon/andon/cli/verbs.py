@@ -51,6 +51,7 @@ _TABLE = (
     ("attach", "Look", "go into an agent's tmux session"),
     ("verify", "Look", "re-compute the evidence of landed commits, offline"),
     ("audit", "Look", "a bundle of what landed that a third party checks without Andon"),
+    ("classify", "Look", "of which class a change is, and by which rules: ship, review or stop"),
     ("gate", "Decide", "open questions: ls, show, answer"),
     ("approve", "Decide", "say yes to what a gate shows"),
     ("reject", "Decide", "send a change back with a reason"),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from andon.core import notes, sealing, seen, sessions, walls
+from andon.core.classify import watch_of
 from andon.core.prompt import prompt_for, whole_prompt
 from andon.core.queue import reverts
 from andon.core.queue.standing import slots
@@ -136,7 +137,8 @@ def read(state: State, attempt: Attempt) -> f.Effect:
     )
     return f.ImportWork(
         attempt=attempt.attempt, task=attempt.task, repo=attempt.repo, git_dir=repo.git_dir, path=attempt.path,
-        base=attempt.base, fence=attempt.fence, others=others, try_=tries_of(state, attempt.attempt, "import-work"),
+        base=attempt.base, fence=attempt.fence, others=others, watch=watch_of(repo.settings.policy),
+        try_=tries_of(state, attempt.attempt, "import-work"),
     )
 
 

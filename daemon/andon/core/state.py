@@ -7,6 +7,7 @@ from andon.core.queue.facts import Landing as Landing, Queue
 from andon.core.undone import Undo
 from andon.schema.events import ClaimStatus, FailureClass, Option, Result, Risk
 from andon.schema.evidence import Sealed
+from andon.schema.facts import Facts
 from andon.schema.ids import AttemptId, Digest, GateId, LandingId, Oid, RepoId, RunId, TaskId
 from andon.schema.notes import Notes, Talk
 from andon.schema.sandbox import Known, Reached
@@ -80,6 +81,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     diff: Digest = Digest("")
     walls: Known = ""
     """The weakest that it was built within, the work that it goes on from included; empty: not known."""
+    facts: Facts | None = None
+    """What the daemon saw in it beyond its paths; None: nobody looked, as in older logs."""
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,8 @@ import msgspec
 
 from andon.edges import marker, salvage, structured, veil, walled
 from andon.edges.changes import PATHS_LIMIT, Blobs, read_changes
+from andon.edges.facts import read as facts
+from andon.edges.facts.gates import Compare, nobody
 from andon.edges.git import EMAIL, FETCH, NAME, NONE, GitFailed, Output, common_lock, drop_ref, git, held, look, read_ref, set_ref
 from andon.edges.marker import Marker
 from andon.edges.replay_commits import NotReplayed, replay
@@ -53,8 +55,11 @@ async def prepare(effect: PrepareCheckout, layout: Layout, ways: walled.Ways = w
                              start=Oid(known.start if known.rebased == CLEAN else ""), rebased=known.rebased)
 
 
-async def import_work(effect: ImportWork, layout: Layout, blobs: Blobs) -> WorkRead:
-    """Fetch what HEAD of the checkout holds, pin it at `refs/andon/work/<attempt>`, and read it. Work that git refuses says so."""
+async def import_work(effect: ImportWork, layout: Layout, blobs: Blobs, compare: Compare = nobody) -> WorkRead:
+    """Fetch what HEAD of the checkout holds, pin it at `refs/andon/work/<attempt>`, and read it. Work that git refuses says so.
+
+    `compare` says what a change of andon.toml loosens.
+    """
     path, common = Path(effect.path), Path(effect.git_dir)
     known = marker.ours(path, layout)
     if known is None:
@@ -71,7 +76,8 @@ async def import_work(effect: ImportWork, layout: Layout, blobs: Blobs) -> WorkR
         attempt=effect.attempt, fence=effect.fence, commit=head, tree=await tree_of(common, head), base=effect.base,
         base_tree=base_tree, descends=await is_ancestor(common, effect.base, head), foreign=await _foreign(effect, common, head),
         paths=changes.paths[:PATHS_LIMIT], paths_total=len(changes.paths), insertions=changes.insertions,
-        deletions=changes.deletions, diff=changes.diff, dirty=await _dirty(common, path, head, layout), refused=refused)
+        deletions=changes.deletions, diff=changes.diff, dirty=await _dirty(common, path, head, layout), refused=refused,
+        facts=await facts.read(common, effect.base, head, effect.watch, compare))
 
 
 class Looked(msgspec.Struct, frozen=True, kw_only=True):

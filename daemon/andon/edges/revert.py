@@ -9,6 +9,8 @@ from pathlib import Path
 
 from andon.edges.changes import PATHS_LIMIT, Blobs, read_changes
 from andon.edges.commits import commit_bytes, person, read_commits, write_commit
+from andon.edges.facts import read as facts
+from andon.edges.facts.gates import Compare, nobody
 from andon.edges.git import common_lock, set_ref
 from andon.edges.merging import TITLE_LIMIT, line, shown
 from andon.edges.repository import is_ancestor, tree_of
@@ -19,7 +21,7 @@ from andon.schema.faults import point
 from andon.schema.inputs import RevertMade
 
 
-async def make_revert(effect: MakeRevert, blobs: Blobs) -> RevertMade:
+async def make_revert(effect: MakeRevert, blobs: Blobs, compare: Compare = nobody) -> RevertMade:
     """Make the reverting commit on `onto` and pin it at `refs/andon/work/<task>`; with conflicts nothing is made.
 
     A landing that trunk does not hold, or that changed nothing, is a Mistake.
@@ -43,7 +45,8 @@ async def make_revert(effect: MakeRevert, blobs: Blobs) -> RevertMade:
     changes = await read_changes(common, effect.onto, commit, blobs)
     return RevertMade(
         task=effect.task, commit=commit, tree=merged.tree, base=effect.onto, base_tree=base_tree, paths=changes.paths[:PATHS_LIMIT],
-        paths_total=len(changes.paths), insertions=changes.insertions, deletions=changes.deletions, diff=changes.diff)
+        paths_total=len(changes.paths), insertions=changes.insertions, deletions=changes.deletions, diff=changes.diff,
+        facts=await facts.read(common, effect.onto, commit, effect.watch, compare))
 
 
 async def _message(effect: MakeRevert) -> str:

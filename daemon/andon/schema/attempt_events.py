@@ -3,6 +3,7 @@
 from typing import Literal
 
 from andon.schema.eventbase import Event, FailureClass
+from andon.schema.facts import Facts
 from andon.schema.ids import AttemptId, Digest, Oid, TaskId
 from andon.schema.sandbox import Known
 
@@ -137,6 +138,8 @@ class WorkImported(Event, frozen=True, kw_only=True, tag="work.imported"):
     diff: Digest = Digest("")
     """Blob: the unified diff, at most 2 MiB; its digest is what gates bind."""
     said_commit: str = ""
+    facts: Facts | None = None
+    """What was seen in it beyond its paths; None in older logs."""
 
 
 class EffectRetried(Event, frozen=True, kw_only=True, tag="effect.retried"):

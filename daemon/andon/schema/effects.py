@@ -6,6 +6,7 @@ Each effect has a `key` by which the world can be asked whether it was done. Eac
 import msgspec
 
 from andon.schema.evidence import ChangeParts, LandingParts
+from andon.schema.facts import Watch
 from andon.schema.ids import AttemptId, Digest, LandingId, Oid, RepoId, RunId, TaskId
 from andon.schema.landing_events import MergedStep
 from andon.schema.notes import NoteKind, NoteRecord
@@ -149,6 +150,8 @@ class ImportWork(Step, frozen=True, kw_only=True, tag="import-work"):
     fence: int
     others: tuple[Oid, ...] = ()
     """Imported commits of other tasks, not yet on the target: containing one of them is refused."""
+    watch: Watch = Watch()
+    """What the policy in force wants looked for in it."""
     try_: int = 0
 
     @property
@@ -349,6 +352,7 @@ class MakeRevert(Effect, frozen=True, kw_only=True, tag="make-revert"):
     title: str
     at: int
     """Unix milliseconds: date of the commit."""
+    watch: Watch = Watch()
 
     @property
     def key(self) -> str:

@@ -2,6 +2,7 @@
 
 from andon.schema.errors import Problem
 from andon.schema.events import Result
+from andon.schema.facts import Facts
 from andon.schema.ids import AttemptId, Digest, GateId, Oid, RepoId, RunId, TaskId
 from andon.schema.inputbase import (
     Command as Command,
@@ -321,6 +322,8 @@ class WorkRead(Input, frozen=True, kw_only=True, tag="work-read"):
     """There is uncommitted work beside it."""
     refused: str = ""
     """Why git would not take it (broken objects, hostile content); empty when taken."""
+    facts: Facts | None = None
+    """What was seen in it beyond its paths; None: nobody looked."""
 
 
 class CheckoutGone(Input, frozen=True, kw_only=True, tag="checkout-gone"):

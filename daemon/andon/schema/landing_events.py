@@ -6,6 +6,7 @@ import msgspec
 
 from andon.schema.eventbase import Event, Result
 from andon.schema.evidence import Sealed
+from andon.schema.facts import Facts
 from andon.schema.ids import Digest, LandingId, Oid, RepoId, RunId, TaskId
 from andon.schema.sandbox import Known
 
@@ -276,6 +277,8 @@ class RevertPrepared(Event, frozen=True, kw_only=True, tag="revert.prepared"):
     insertions: int = 0
     deletions: int = 0
     diff: Digest = Digest("")
+    facts: Facts | None = None
+    """What was seen in it beyond its paths; None in older logs."""
 
 
 class RevertConflicted(Event, frozen=True, kw_only=True, tag="revert.conflicted"):

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from andon.schema.facts import Facts
 from andon.schema.ids import Digest, LandingId, Oid, RepoId, TaskId
 from andon.schema.inputbase import Command, Input
 from andon.schema.landing_events import ClashKind, Hunk, MergedStep
@@ -154,6 +155,7 @@ class RevertMade(Input, frozen=True, kw_only=True, tag="revert-made"):
     diff: Digest = Digest("")
     conflicts: tuple[str, ...] = ()
     """Paths that later work changed again."""
+    facts: Facts | None = None
 
 
 class PublishSeen(Input, frozen=True, kw_only=True, tag="publish-seen"):

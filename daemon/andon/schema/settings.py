@@ -1,11 +1,17 @@
 """Settings that decide things. They travel inside events, so a replay judges by the settings of that day."""
 
+from typing import Literal
+
 import msgspec
 
+from andon.schema.eventbase import Risk
 from andon.schema.health import Cause, Rung
 from andon.schema.ids import Digest
 from andon.schema.notes import NoteKind
 from andon.schema.sandbox import Asked, Level
+
+Lights = Literal["on", "dim", "dark"]
+"""`on`: a person sees every change; `dim`: what is of class ship lands by itself; `dark`: what is of class review too, stop never."""
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +105,37 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     """Tasks in work on this line at once; 0 means no limit of its own."""
     usd_day: float = 0.0
     """What this line may spend a day; 0: no limit of its own."""
+    lights: Lights = "dim"
+    """How much a person sees of what it lands."""
+
+
+class Symbols(msgspec.Struct, frozen=True, kw_only=True):
+    """Names in code. `import:NAME` is a module and what lies below, any other a glob on a symbol (`Session.login`, `*token*`)."""
+
+    stop: tuple[str, ...] = ()
+    review: tuple[str, ...] = ()
+
+
+class Size(msgspec.Struct, frozen=True, kw_only=True):
+    """From which size on a change is of a higher class. 0: size says nothing."""
+
+    review_lines: int = 0
+    """Inserted and deleted lines together."""
+    stop_lines: int = 0
+    review_files: int = 0
+    stop_files: int = 0
+
+
+class Floors(msgspec.Struct, frozen=True, kw_only=True):
+    """What a line has to show before it may be dark, over the last `days`."""
+
+    days: int = 28
+    landings: int = 20
+    """At least so many landed in that time: with fewer nothing is known."""
+    first_pass: int = 80
+    """Percent of them that landed with their first attempt."""
+    escapes: int = 2
+    """Percent at most that were reverted, or turned the target red, after they landed."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +147,17 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     stop: tuple[str, ...] = ()
     walls: Level = "strict"
     """The least level of walls that a change must have been built and proven within to land without a person."""
+    symbols: Symbols = Symbols()
+    data: dict[str, tuple[str, ...]] = {}
+    """Classes of data: globs on paths, or `line:TEXT` for text on changed lines (upper and lower case are one)."""
+    owners: dict[str, Risk] = {}
+    """Owners of CODEOWNERS whose paths are of at least this class."""
+    classes: dict[str, Risk] = {}
+    """Another class for a kind of fact (`andon.schema.facts`), where that may be changed."""
+    size: Size = Size()
+    waiver_days: int = 30
+    """The longest that a waiver may hold."""
+    floors: Floors = Floors()
 
     def openings(self) -> tuple[str, ...]:
         """What is let through beyond the policy as it stands by default: part of what a person trusts."""

@@ -136,7 +136,7 @@ def _(state: State, event: e.WorkImported) -> State:
     work = Work(
         attempt=event.attempt, commit=event.commit, tree=event.tree, base=event.base, base_tree=event.base_tree,
         paths=event.paths, paths_total=event.paths_total, insertions=event.insertions, deletions=event.deletions, diff=event.diff,
-        walls=built_within(state, known),
+        walls=built_within(state, known), facts=event.facts,
     )
     return with_task(state, known.task, work=work, claims=(), approved=Digest(""), consent=None)
 

@@ -116,7 +116,7 @@ def _(state: State, event: e.TargetGreen) -> State:
 def _(state: State, event: e.RevertPrepared) -> State:
     work = Work(
         attempt=AttemptId(""), commit=event.commit, tree=event.tree, base=event.base, base_tree=event.base_tree, paths=event.paths,
-        paths_total=event.paths_total, insertions=event.insertions, deletions=event.deletions, diff=event.diff,
+        paths_total=event.paths_total, insertions=event.insertions, deletions=event.deletions, diff=event.diff, facts=event.facts,
     )
     return with_task(forget(state, event.task, "make-revert"), event.task, work=work)
 

@@ -1,5 +1,6 @@
 """Tasks that take a landed change back: the daemon makes the change itself, and it lands like any other. Pure."""
 
+from andon.core.classify import watch_of
 from andon.core.queue.steer import landed_as, line_lands
 from andon.core.state import State, Task
 from andon.schema import effects as f, events as e, inputs as i
@@ -21,7 +22,7 @@ def owes(state: State, task: Task) -> f.MakeRevert | None:
         return None
     return f.MakeRevert(
         task=task.task, repo=task.repo, git_dir=repo.git_dir, onto=repo.trunk, landed=commit, before=before, title=task.title,
-        at=task.added_at,
+        at=task.added_at, watch=watch_of(repo.settings.policy),
     )
 
 
@@ -34,5 +35,5 @@ def made(state: State, given: i.RevertMade, at: int) -> list[e.Event]:
         return [e.RevertConflicted(task=given.task, paths=given.conflicts[:50])]
     return [e.RevertPrepared(
         task=given.task, commit=given.commit, tree=given.tree, base=given.base, base_tree=given.base_tree, paths=given.paths,
-        paths_total=given.paths_total, insertions=given.insertions, deletions=given.deletions, diff=given.diff,
+        paths_total=given.paths_total, insertions=given.insertions, deletions=given.deletions, diff=given.diff, facts=given.facts,
     )]

@@ -93,7 +93,7 @@ def work_read(state: State, read: i.WorkRead, at: int) -> list[e.Event]:
     imported = e.WorkImported(
         attempt=attempt.attempt, commit=read.commit, tree=read.tree, base=attempt.base, base_tree=read.base_tree,
         paths=read.paths, paths_total=read.paths_total, insertions=read.insertions, deletions=read.deletions, diff=read.diff,
-        said_commit=attempt.said_commit,
+        said_commit=attempt.said_commit, facts=read.facts,
     )
     told = f"{plural(read.paths_total, 'file')}, +{read.insertions} -{read.deletions}, descends from {attempt.base[:10]}"
     events: list[e.Event] = [
