@@ -28,6 +28,7 @@ from andon.edges import (
     mirror,
     publish,
     revert,
+    routes,
     salvage,
     sandbox,
     veil,
@@ -117,7 +118,7 @@ class Performer:
             f.DeliverAnswer: self.deliver, f.RunCheck: self.check, f.MergeCandidate: self.merge, f.MoveTarget: self.move,
             f.MirrorTarget: self.mirror, f.MakeRevert: self.revert, f.PublishTarget: publish.publish_target,
             f.LookAtWork: steering.look, f.EndSession: steering.end, f.AnswerAsk: steering.answer,
-            f.DeliverMessage: steering.deliver, f.InterruptTurn: steering.interrupt,
+            f.DeliverMessage: steering.deliver, f.InterruptTurn: steering.interrupt, f.TellGate: routes.tell,
         }
 
     async def perform(self, effect: f.Effect) -> i.Input:

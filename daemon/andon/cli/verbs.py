@@ -46,7 +46,7 @@ _TABLE = (
     ("log", "Look", "what happened, from the ledger"),
     ("tail", "Look", "follow an agent's pane as text"),
     ("attach", "Look", "go into an agent's tmux session"),
-    ("gate", "Decide", "open questions: ls, show, answer"),
+    ("gate", "Decide", "open questions: ls, show, answer, snooze, delegate, log"),
     ("approve", "Decide", "say yes to what a gate shows"),
     ("reject", "Decide", "send a change back with a reason"),
     ("queue", "Decide", "the merge queue: what lands when and why; order, hold, drop, clashes"),

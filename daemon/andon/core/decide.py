@@ -8,7 +8,7 @@ State each time, so a lost or doubled input can only cost time.
 from collections.abc import Callable
 from typing import Any
 
-from andon.core import messages, money, race, refusals, resume, schedule, sessions, walls
+from andon.core import approvals, gates, messages, money, race, refusals, resume, schedule, sessions, walls
 from andon.core.evolve import fold
 from andon.core.failure import backoff_ms
 from andon.core.queue import clashes, hears, proving, reverts
@@ -60,7 +60,8 @@ def follow(state: State, at: int, place: int) -> tuple[list[e.Event], int]:
 
     Going on from a place keeps a cascade over n tasks linear; whatever is decided last is decided after a whole round.
     """
-    stale = (check.stale_runs(state) or mended(state) or walls.told(state) or money.ticked(state, at)) if place == 0 else []
+    stale = (check.stale_runs(state) or mended(state) or walls.told(state) or approvals.told(state)
+             or money.ticked(state, at)) if place == 0 else []
     if stale:
         return stale, 0
     for index in range(place, len(state.open)):
@@ -195,7 +196,8 @@ def trust(state: State, command: i.TrustCommands, at: int) -> list[e.Event]:
 
 def started(state: State, given: i.DaemonStarted, at: int) -> list[e.Event]:
     """A daemon took over."""
-    return [e.FactoryStarted(version=given.version, pid=given.pid, boot=given.boot, cores=given.cores, walls=given.walls)]
+    return [e.FactoryStarted(version=given.version, pid=given.pid, boot=given.boot, cores=given.cores, walls=given.walls,
+                             seed=given.seed)]
 
 
 def walls_looked(state: State, given: i.WallsLooked, at: int) -> list[e.Event]:
@@ -480,7 +482,7 @@ def ticked(state: State, given: i.Ticked, at: int) -> list[e.Event]:
             continue
         because = f"{attempt.attempt} has worked {round((at - attempt.started_at) / 60_000)} minutes, its limit"
         events.append(e.AttemptPauseAsked(attempt=attempt.attempt, because=because))
-    return [*events, *sessions.ticked(state, at), *money.ticked(state, at)]
+    return [*events, *sessions.ticked(state, at), *money.ticked(state, at), *gates.ticked(state, at)]
 
 
 Handler = Callable[[State, Any, int], list[e.Event]]
@@ -492,5 +494,5 @@ HANDLERS: dict[type, Handler] = {
     i.EffectFailed: effect_failed, i.CheckoutReady: checkout_ready, i.SessionStarted: session_started,
     i.SessionEnded: session_ended, i.AgentSaid: said, i.StopDone: stop_done, i.SuspendDone: suspended, i.WorkRead: work_read,
     i.CheckoutGone: checkout_gone, i.CheckoutBack: checkout_back, i.AnswerGiven: answer_given, i.CheckRan: check_ran,
-    **hears.HANDLERS, **sessions.HANDLERS, **money.HANDLERS,
+    **hears.HANDLERS, **sessions.HANDLERS, **money.HANDLERS, **gates.HANDLERS,
 }

@@ -10,6 +10,7 @@ from andon.core.state import (
     Account,
     Attempt,
     Cord,
+    Decided,
     Gate,
     Landing,
     Past,
@@ -52,6 +53,7 @@ class Image(msgspec.Struct, kw_only=True):
     runs: dict[RunId, Run]
     proofs: dict[str, Proof]
     gates: dict[GateId, Gate]
+    decided: tuple[Decided, ...] = ()
     landings: dict[LandingId, Landing]
     cords: dict[str, Cord]
     problems: dict[str, Trouble]
@@ -61,6 +63,7 @@ class Image(msgspec.Struct, kw_only=True):
     task_count: int
     run_count: int
     gate_count: int
+    seed: str = ""
     landing_count: int
     fence: int
     message_count: int

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from andon.core import seen, sessions, walls
+from andon.core import gates, seen, sessions, walls
 from andon.core.prompt import prompt_for, whole_prompt
 from andon.core.queue import reverts
 from andon.core.queue.standing import slots
@@ -27,6 +27,7 @@ def pending(state: State, at: int) -> list[f.Effect]:
             owed.append(revert)
     for attempt in sorted(state.attempts.values(), key=lambda attempt: attempt.fence):
         owed += attempt_owes(state, attempt, at)
+    owed += [deed for deed in gates.owes(state) if due(state, deed.task, "tell-gate", at)]
     for run in sorted(state.runs.values(), key=lambda run: (run.purpose != "landing", int(run.run[1:]))):
         owed += run_owes(state, run, at)
     return owed

@@ -3,8 +3,10 @@
 import msgspec
 from immutables import Map
 
+from andon.core.questions import Decided as Decided, Gate as Gate
 from andon.core.queue.facts import Landing as Landing, Queue
 from andon.schema.events import ClaimStatus, FailureClass, Option, Result, Risk
+from andon.schema.gate_events import Approver
 from andon.schema.ids import AttemptId, Digest, GateId, LandingId, Oid, RepoId, RunId, TaskId
 from andon.schema.sandbox import Known, Reached
 from andon.schema.settings import FactorySettings, Line, Settings, Station
@@ -288,6 +290,8 @@ class Consent(msgspec.Struct, frozen=True, kw_only=True):
 
     commit: Oid
     walls: Known
+    approvers: tuple[Approver, ...] = ()
+    """Who signed for it."""
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -325,6 +329,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     gate: GateId = GateId("")
     approved: Digest = Digest("")
     """The digest that a person approved; another change needs another approval."""
+    approvals: tuple[Digest, ...] = ()
+    """The envelopes of the approvals of exactly `approved`."""
     consent: Consent | None = None
     """Up to which walls a person let its change land; None when nobody was asked."""
     rerun: int = 0
@@ -396,28 +402,6 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     lost_tests: tuple[str, ...]
     seq: int
     walls: Known = ""
-
-
-class Gate(msgspec.Struct, frozen=True, kw_only=True):
-    """An open question."""
-
-    gate: GateId
-    task: TaskId
-    kind: str
-    question: str
-    options: tuple[Option, ...]
-    recommendation: str
-    because: str
-    risk: Risk
-    attempt: AttemptId
-    n: int
-    commit: Oid
-    bound: Digest
-    station: str
-    opened_at: int
-    ask: str = ""
-    walls: Known = ""
-    """For `review`: what the person is told of its walls."""
 
 
 class Repository(msgspec.Struct, frozen=True, kw_only=True):
@@ -515,6 +499,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     runs: Map[RunId, Run] = Map()
     proofs: Map[str, Proof] = Map()
     gates: Map[GateId, Gate] = Map()
+    decided: tuple[Decided, ...] = ()
+    """The latest gates that are no longer open."""
     landings: Map[LandingId, Landing] = Map()
     cords: Map[str, Cord] = Map()
     """By `REPO/LINE`."""
@@ -528,6 +514,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     task_count: int = 0
     run_count: int = 0
     gate_count: int = 0
+    seed: str = ""
+    """Of the nonces of gates."""
     landing_count: int = 0
     fence: int = 0
     message_count: int = 0

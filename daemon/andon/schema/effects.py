@@ -5,9 +5,10 @@ Each effect has a `key` by which the world can be asked whether it was done. Eac
 
 import msgspec
 
-from andon.schema.ids import AttemptId, Digest, LandingId, Oid, RepoId, RunId, TaskId
+from andon.schema.eventbase import Risk
+from andon.schema.ids import AttemptId, Digest, GateId, LandingId, Oid, RepoId, RunId, TaskId
 from andon.schema.landing_events import MergedStep
-from andon.schema.settings import AgentSettings, Check, Checkout, Walls
+from andon.schema.settings import AgentSettings, Check, Checkout, Routes, Walls
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -423,9 +424,32 @@ class InterruptTurn(Effect, frozen=True, kw_only=True, tag="interrupt-turn"):
         return f"{self.attempt}/interrupt/{self.n}"
 
 
+class TellGate(Effect, frozen=True, kw_only=True, tag="tell-gate"):
+    """Go through the person's routes for a gate: at least once, and what they are given bears the key. Answered by GateTold."""
+
+    gate: GateId
+    n: int
+    """How often it rose; 0: it opened."""
+    task: TaskId
+    repo: RepoId
+    title: str
+    question: str
+    recommendation: str
+    because: str
+    risk: Risk
+    to: str
+    opened_at: int
+    routes: Routes
+
+    @property
+    def key(self) -> str:
+        """Once each time it rises."""
+        return f"gate/{self.gate}/{self.n}"
+
+
 AnyEffect = (
     PrepareCheckout | StartSession | WatchSession | StopSession | SuspendSession | ImportWork | RemoveCheckout
     | DeliverAnswer | RunCheck | MergeCandidate | MoveTarget | MirrorTarget | MakeRevert | PublishTarget
-    | LookAtWork | EndSession | AnswerAsk | DeliverMessage | InterruptTurn
+    | LookAtWork | EndSession | AnswerAsk | DeliverMessage | InterruptTurn | TellGate
 )
 """The closed union of effects."""

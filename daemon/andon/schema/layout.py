@@ -64,6 +64,11 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
         return self.config / "andon.toml"
 
     @property
+    def allowed_signers(self) -> Path:
+        """Whose SSH keys sign approvals, as OpenSSH writes it."""
+        return self.config / "allowed_signers"
+
+    @property
     def jobs(self) -> Path:
         """One directory a job, an attempt's or a check run's: token, exit, messages, log."""
         return self.home / "jobs"
