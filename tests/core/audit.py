@@ -235,6 +235,7 @@ class Audit:
     def proofs(self, event: e.Event) -> None:
         match event:
             case e.RunPlanned():
+                self.check(event.run not in self.runs, f"{event.run} is planned twice")
                 self.runs[event.run] = event
             case e.RunFinished() if event.result == "pass":
                 run = self.runs[event.run]

@@ -91,6 +91,7 @@ class Chaos(Sim):
         self.turns: Counter[tuple[str, int]] = Counter()
         self.images: list[tuple[int, bytes]] = []
         self.crashes = 0
+        self.aside = random.Random(f"gates {seed}")
 
     # --- one step ----------------------------------------------------------------------------------------------------
 
@@ -210,23 +211,24 @@ class Chaos(Sim):
             i.CancelTask(task=task, by="me"), i.RetryTask(task=task, note="again", by="me"), i.RetryTask(task=task, by="me"),
             i.PullCord(repo=repo, line="build", because="smoke", by="me"), i.ReleaseCord(repo=repo, line="build", by="me"),
             i.ReleaseCord(repo=repo, line="build", by="me"), i.TrustCommands(repo=repo, commands=Digest("x"), by="me"),
-            *self.about_the_queue(task, repo), *self.about_a_gate(),
+            *self.about_the_queue(task, repo),
         ]
+        self.about_a_gate()
         if self.state.gates and self.random.random() < 0.7:
             self.settle_gate(self.random.choice(sorted(self.state.gates)))
         else:
             self.give(self.random.choice(commands))
 
-    def about_a_gate(self) -> list[i.Command]:
-        """What a person may do with a gate that they do not answer."""
+    def about_a_gate(self) -> None:
+        """Now and then somebody puts a gate off, or leaves it to somebody. Its chance is its own: the rest stays as it was."""
         gates = sorted(self.state.gates)
-        if not gates:
-            return []
-        gate = self.random.choice(gates)
-        return [
-            i.SnoozeGate(gate=gate, seconds=self.random.choice((0, 60, 7200, 10**7)), by="me"),
-            i.DelegateGate(gate=gate, to=self.random.choice(("ana", "nobody")), because="knows it", by="me"),
-        ]
+        if not gates or self.aside.random() < 0.7:
+            return
+        gate = self.aside.choice(gates)
+        self.give(self.aside.choice([
+            i.SnoozeGate(gate=gate, seconds=self.aside.choice((0, 60, 7200, 10**7)), by="me"),
+            i.DelegateGate(gate=gate, to=self.aside.choice(("ana", "nobody", "")), because="knows it", by="me"),
+        ]))
 
     def about_the_queue(self, task: TaskId, repo: RepoId) -> list[i.Command]:
         """What a person may want of the merge queue."""
@@ -253,11 +255,16 @@ class Chaos(Sim):
         assert refuse(self.state, command) is None
         self.give(command)
 
+    def all_signers(self) -> list[e.Approver]:
+        """Everybody in each of their roles: together they are whom any gate waits for."""
+        return [e.Approver(name=name, role=role, key=f"SHA256:{name}", envelope=Digest("e" * 64))
+                for name, roles in sorted(OPERATORS.items()) for role in roles]
+
     def signer(self) -> e.Approver:
         """Somebody with a key; now and then with somebody else's."""
-        name = self.random.choice(sorted(OPERATORS))
-        key = f"SHA256:{name if self.random.random() < 0.8 else 'ana'}"
-        return e.Approver(name=name, role=self.random.choice(OPERATORS[name]), key=key, envelope=Digest(hash_of(name) * "e"))
+        name = self.aside.choice(sorted(OPERATORS))
+        key = f"SHA256:{name if self.aside.random() < 0.8 else 'ana'}"
+        return e.Approver(name=name, role=self.aside.choice(OPERATORS[name]), key=key, envelope=Digest(hash_of(name) * "e"))
 
     def move_trunk(self) -> None:
         """A person commits to the target; it may take a while until that is seen."""
@@ -382,7 +389,7 @@ class Chaos(Sim):
                 return self.join(effect)
             case f.MoveTarget():
                 self.about_to_land(effect)
-            case f.TellGate() if self.random.random() < 0.2 * self.trouble:
+            case f.TellGate() if self.aside.random() < 0.2 * self.trouble:
                 failed = i.RouteFailed(route="command", problem=Problem(what="it ended with 1"))
                 return i.GateTold(gate=effect.gate, n=effect.n, unheard=(failed,))
             case f.MakeRevert():
@@ -559,7 +566,9 @@ class Chaos(Sim):
                 early = ["approve", "answer", "extend", "run-again", "retry", "keep"]
                 keys = early if round_ < 20 else ["approve", "cancel", "stop"]
                 option = next(key for key in (*keys, *options) if key in options)
-                self.give(i.AnswerGate(gate=gate.gate, option=option, because="go on", bound=gate.bound, by="me"))
+                command = i.AnswerGate(gate=gate.gate, option=option, because="go on", bound=gate.bound, by="me")
+                for who in self.all_signers() if gate.keys and option == "approve" else [None]:
+                    self.give(msgspec.structs.replace(command, approver=who))
             self.drop_orphans()
         assert replay(State(), self.log) == self.state
         told = {event.new for event in self.events(e.TargetMoved)} | self.buried

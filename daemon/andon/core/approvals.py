@@ -84,8 +84,13 @@ def refuse(state: State, gate: Gate, command: i.AnswerGate) -> Problem | None:
     if who.role and who.role not in factory.operators.get(who.name, ()):
         told = names(factory.operators.get(who.name, ())) or "none"
         return Problem(what=f"{who.name} has not the role {who.role}", where=gate.question, mend=f"their roles are: {told}")
+    return counted(gate, who) if gate.keys else None
+
+
+def counted(gate: Gate, who: Approver) -> Problem | None:
+    """Why this signed yes adds nothing to those that a gate has: the same key or person again, or nobody that it waits for."""
     given = gate.approvals
-    if gate.keys and any(one.name == who.name or one.key == who.key for one in given):
+    if any(one.name == who.name or one.key == who.key for one in given):
         what = f"{who.name} has approved {gate.gate} already" if any(one.name == who.name for one in given) \
             else f"this key has approved {gate.gate} already, for {next(one.name for one in given if one.key == who.key)}"
         return Problem(what=what, where=gate.question, mend=f"still needed: {names(missing(gate))}")

@@ -5,7 +5,7 @@ from immutables import Map
 
 from andon.core.questions import Decided as Decided, Gate as Gate
 from andon.core.queue.facts import Landing as Landing, Queue
-from andon.schema.events import ClaimStatus, FailureClass, Option, Result, Risk
+from andon.schema.events import ClaimStatus, FailureClass, Result
 from andon.schema.gate_events import Approver
 from andon.schema.ids import AttemptId, Digest, GateId, LandingId, Oid, RepoId, RunId, TaskId
 from andon.schema.sandbox import Known, Reached
