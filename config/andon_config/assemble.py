@@ -144,7 +144,20 @@ def factory_settings(leaves: Leaves) -> schema.FactorySettings:
     """What these leaves say for the whole factory. Its ladders are rules, and come from elsewhere."""
     file = msgspec.convert(fold(leaves), SettingsFile)
     said = {key: value for key, value in given(file.factory).items() if key in schema.FactorySettings.__struct_fields__}
-    return schema.FactorySettings(**said, admission=schema.Admission(**given(file.admission)))
+    return schema.FactorySettings(
+        **said, admission=schema.Admission(**given(file.admission)), operator=_operator(leaves, given(file.operator)),
+        operators={} if isinstance(file.operators, msgspec.UnsetType) else dict(file.operators),
+        routes=schema.Routes(**given(file.routes)),
+    )
+
+
+def _operator(leaves: Leaves, said: dict[str, Any]) -> schema.Operator:
+    """Who signs here: a name and a key, or neither."""
+    operator = schema.Operator(**said)
+    if bool(operator.name) != bool(operator.key):
+        key, example = ("name", "ana") if operator.key else ("key", "~/.ssh/id_ed25519.pub")
+        raise blame(leaves, ("operator", key), f"[operator] has no `{key}`", f'give it `{key} = "{example}"`')
+    return operator
 
 
 def _policy(said: dict[str, Any]) -> schema.Policy:

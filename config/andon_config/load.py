@@ -165,7 +165,7 @@ def _origins(leaves: Leaves, settings: Settings) -> Iterator[Origin]:
     full: dict[Keys, Origin] = {path: _origin(path, leaf) for path, leaf in said.items()}
     for path, value in _implied(settings):
         full.setdefault(path, Origin(key=dotted(path), value=toml(value), origin="default"))
-    sections = ["factory", "admission", *order]
+    sections = ["factory", "admission", "operator", "operators", "routes", *order]
     yield from (full[path] for path in sorted(full, key=lambda path: (sections.index(_section(path, sections)), path[:2])))
 
 

@@ -49,6 +49,10 @@ Pattern = Annotated[str, Meta(
     extra={"words": "a pattern such as `read`, `edit(src/**)` or `shell(git status*)`: shell, edit, read, fetch, mcp or other"},
 )]
 
+PRINCIPAL = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}(@[A-Za-z0-9._-]{1,190})?"
+NAMED = "a name as in allowed_signers, such as `ana` or `ana@example.org`"
+Principal = Annotated[str, Meta(pattern=rf"^{PRINCIPAL}{END}", extra={"words": NAMED})]
+OwnName = Annotated[str, Meta(pattern=rf"^({PRINCIPAL})?{END}", extra={"words": NAMED})]
 Remote = Annotated[str, Meta(
     pattern=rf"^(?![-./])(?!.*(\.\.|//|/{END}))[A-Za-z0-9._/+-]{{1,100}}{END}",
     extra={"words": "the name of a remote of this repository, such as `origin`"},
@@ -304,6 +308,10 @@ class PolicyTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """The longest that `andon waive` may set a rule aside; 0: never."""
     floors: FloorsTable | UnsetType = UNSET
     """What a line has to show before it may be dark."""
+    stop_roles: Annotated[tuple[Name, ...], Meta(max_length=10)] | UnsetType = UNSET
+    """Of what stops: each of these roles must be signed for, by a person of its own. Persons are named in your own file."""
+    stop_keys: Annotated[int, Meta(ge=1, le=10)] | UnsetType = UNSET
+    """Of what stops: so many different keys must sign; never fewer than stop_roles names."""
 
 
 class TaskBudget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -463,6 +471,32 @@ class SandboxTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Baits that are left out, where honest tools open them: "~/.aws" for boto3, "~/.docker"."""
 
 
+class OperatorTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """You, as your approvals name you. Belongs in a person's own file."""
+
+    name: OwnName | UnsetType = UNSET
+    """Your name in `allowed_signers`, beside your own andon.toml."""
+    key: Line | UnsetType = UNSET
+    """The public file of the SSH key that signs your approvals: "~/.ssh/id_ed25519.pub". Agents, passphrases and FIDO keys work."""
+
+
+class RoutesTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How you hear of what waits for you, beside the inbox, which always has it. Belongs in a person's own file."""
+
+    desktop: Literal["none", "stop", "review", "ship"] | UnsetType = UNSET
+    """From which risk of a gate on notify-send is called; ship: for every gate."""
+    command: tuple[Word, ...] | UnsetType = UNSET
+    """Program and arguments that get a notice as JSON on standard input; at least once each, `key` says which is the same."""
+    command_from: Literal["none", "stop", "review", "ship"] | UnsetType = UNSET
+    """From which risk of a gate on the command is run; ship: for every gate."""
+    seconds: Annotated[float, Meta(gt=0, le=60)] | UnsetType = UNSET
+    """How long a notice may take until its program is ended."""
+    escalate_minutes: Annotated[float, Meta(ge=0, le=10_080)] | UnsetType = UNSET
+    """A gate that nobody answered is told again after so long; 0: never."""
+    escalate_times: Annotated[int, Meta(ge=0, le=100)] | UnsetType = UNSET
+    """At most so often."""
+
+
 class SettingsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of Andon: `andon.toml` at a repository's root, or a person's own file."""
 
@@ -494,9 +528,15 @@ class SettingsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Where it is written down what a landed commit is."""
     admission: AdmissionTable | UnsetType = UNSET
     """In a person's own file: when the machine takes another agent."""
+    operator: OperatorTable | UnsetType = UNSET
+    """In a person's own file: who you are, and the key that signs your approvals."""
+    operators: dict[Principal, tuple[Name, ...]] | UnsetType = UNSET
+    """In a person's own file: the roles of everybody whose key is in `allowed_signers`, by name."""
+    routes: RoutesTable | UnsetType = UNSET
+    """In a person's own file: how you hear of gates."""
 
 
-PERSONAL = ("factory.day_usd", "factory.breaker", "factory.restarts", "admission")
+PERSONAL = ("factory.day_usd", "factory.breaker", "factory.restarts", "admission", "operator", "operators", "routes")
 """What only a person's own file may say: it holds for the whole factory."""
 JUDGING = ("checks", "policy", "lines", "stations", "queue", "sandbox", "checkout.setup", "checkout.keep")
 """Sections that judge work: once the target commit has an andon.toml, they are taken from there."""

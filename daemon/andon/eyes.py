@@ -85,7 +85,7 @@ class Eyes:
             attempt = self._loop.state.attempts.get(AttemptId(folder.parent.name))
             if attempt is not None:
                 self._performer.hear(attempt.attempt, attempt.said)
-        if paths & {self._layout.person_settings, self._layout.person_rules}:
+        if paths & {self._layout.person_settings, self._layout.person_rules, self._layout.allowed_signers}:
             await self._office.read_person()
             await self._reload_all()
         for repo in list(self._loop.state.repos.values()):

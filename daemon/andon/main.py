@@ -10,6 +10,7 @@ import contextlib
 import importlib.metadata
 import logging
 import os
+import secrets
 import signal
 import sys
 import time
@@ -226,7 +227,8 @@ class Daemon:
         await performer.checks.sweep()
         point("start.swept")
         walls = await asyncio.to_thread(reached)
-        loop.give(i.DaemonStarted(version=version(), pid=os.getpid(), boot=boot_id(), cores=usable_cores(), walls=walls))
+        loop.give(i.DaemonStarted(version=version(), pid=os.getpid(), boot=boot_id(), cores=usable_cores(), walls=walls,
+                                  seed=secrets.token_hex(32)))
         await office.read_person()
         try:
             async with asyncio.timeout(TMUX_S):

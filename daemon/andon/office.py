@@ -16,7 +16,7 @@ from andon.core.project import attempt_details, task_view
 from andon.core.queue.standing import landings_of
 from andon.core.schedule import busy_tasks
 from andon.core.state import Past, Repository, State, Task
-from andon.edges import repository, salvage, withheld
+from andon.edges import operators, repository, salvage, withheld
 from andon.edges.blobs import Blobs
 from andon.edges.pane import PaneWatch
 from andon.edges.repository import Diverged
@@ -32,6 +32,7 @@ from andon.schema.layout import Layout
 from andon.schema.sentences import sentence
 from andon.schema.settings import FactorySettings, Loaded
 from andon.schema.views import AnyView, AttemptDetail, Moment, TaskDetail
+from andon.witness import Witness
 
 SETTINGS = "andon.toml"
 ENDS = (e.TaskDone, e.TaskFailed, e.TaskCancelled)
@@ -54,6 +55,7 @@ class Office:
         self.version = version
         self._layout, self._loop, self._blobs, self._tmux, self._group = layout, loop, blobs, tmux, group
         self._load_repository, self._load_person, self._leave = load_repository, load_person, leave
+        self.witness = Witness(layout, loop, blobs)
         self._watches: dict[int, asyncio.Task[None]] = {}
         self._naming = asyncio.Lock()
         self._loading: dict[RepoId, asyncio.Lock] = {}
@@ -66,7 +68,8 @@ class Office:
         """A person's command; answered when it is durable. A secret in its words stays behind, and the answer says so."""
         try:
             plain = withheld.struct(command)
-            events = await self._loop.ask(plain)
+            given = await self.witness.looked(plain) if isinstance(plain, i.AnswerGate) else plain
+            events = await self._loop.ask(given)
         except Mistake as mistake:
             return wire.Failed(problem=mistake.problem)
         self._loop.publish_now()
@@ -244,6 +247,8 @@ class Office:
         """The person's own settings; bad ones leave the last good in force."""
         try:
             settings = await asyncio.to_thread(self._load_person, self._layout.person_settings)
+            signers = await asyncio.to_thread(operators.signers, self._layout.allowed_signers)
+            settings = msgspec.structs.replace(settings, signers=signers)
             need_plain(settings, str(self._layout.person_settings))
             self._loop.give(i.PersonSettingsSeen(settings=settings))
         except Mistake as mistake:
@@ -352,7 +357,7 @@ def made(events: Sequence[e.Event]) -> tuple[str, ...]:
         return added
     for event in events:
         match event:
-            case e.GateAnswered():
+            case e.GateAnswered() | e.GateApproved() | e.GateSnoozed() | e.GateWoken() | e.GateDelegated():
                 return (event.gate,)
             case e.TaskCancelled() | e.TaskRetried():
                 return (event.task,)

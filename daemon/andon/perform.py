@@ -31,6 +31,7 @@ from andon.edges import (
     notes_repair,
     publish,
     revert,
+    routes,
     salvage,
     sandbox,
     sealing,
@@ -41,6 +42,7 @@ from andon.edges.baits import place_of
 from andon.edges.blobs import Blobs
 from andon.edges.check import Checks
 from andon.edges.checkpoints import Checkpoints
+from andon.edges.facts.gates import Compare, nobody
 from andon.edges.git import git
 from andon.edges.keys import Keys
 from andon.edges.proving import Proving
@@ -128,7 +130,7 @@ class Performer:
             f.SealChange: self.seal, f.RecordLanding: self.record, f.MirrorTarget: self.mirror, f.MakeRevert: self.revert,
             f.PublishTarget: publish.publish_target,
             f.LookAtWork: steering.look, f.EndSession: steering.end, f.AnswerAsk: steering.answer,
-            f.DeliverMessage: steering.deliver, f.InterruptTurn: steering.interrupt,
+            f.DeliverMessage: steering.deliver, f.InterruptTurn: steering.interrupt, f.TellGate: routes.tell,
             f.WriteNotes: self.write_notes, f.RepairNotes: self.repair_notes,
         }
 

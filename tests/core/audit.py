@@ -55,13 +55,19 @@ class Audit:
         self.stopped: set[str] = set()
         self.trunk: dict[str, str] = {}
         self.cords: set[tuple[str, str]] = set()
+        self.gates: dict[str, e.GateOpened] = {}
+        """Open ones."""
+        self.approvals: dict[str, list[e.Approver]] = {}
+        self.nonces: set[str] = set()
+        self.rises: Counter[str] = Counter()
+        self.raised: Counter[str] = Counter()
 
     def read(self, rows: Iterable[e.Recorded]) -> "Audit":
         """Go on reading."""
         for row in rows:
             before = len(self.faults)
             for look in (self.bookkeeping, self.attempts, self.words, self.steering, self.caps, self.proofs, self.queue,
-                         self.landing):
+                         self.landing, self.questions):
                 look(row.event)
             self.faults[before:] = [f"event {row.seq}: {fault}" for fault in self.faults[before:]]
         return self
@@ -95,6 +101,40 @@ class Audit:
                 self.cords.add((event.repo, event.line))
             case e.CordReleased():
                 self.cords.discard((event.repo, event.line))
+
+    def questions(self, event: e.Event) -> None:
+        match event:
+            case e.GateOpened():
+                self.check(not event.nonce or event.nonce not in self.nonces, f"{event.gate} has a nonce that was used")
+                self.check(event.gate not in self.raised, f"{event.gate} is asked twice")
+                self.nonces.add(event.nonce)
+                self.gates[event.gate], self.approvals[event.gate], self.raised[event.gate] = event, [], 0
+            case e.GateApproved():
+                self.check(event.gate in self.gates, f"{event.gate} is approved and not open")
+                given = self.approvals.setdefault(event.gate, [])
+                self.check(event.approver.key not in {one.key for one in given}, f"{event.gate}: one key counts twice")
+                self.check(event.approver.name not in {one.name for one in given}, f"{event.gate}: one person counts twice")
+                given.append(event.approver)
+            case e.GateRaised():
+                self.raised[event.gate] += 1
+                self.check(event.n == self.raised[event.gate], f"{event.gate} rises out of order")
+                often = event.n <= self.factory.routes.escalate_times
+                self.check(event.gate in self.gates and often, f"{event.gate} rises too often")
+            case e.GateNoticed():
+                self.check(event.n <= self.raised[event.gate], f"{event.gate} is told before it rose")
+            case e.GateAnswered():
+                self.answered(event)
+            case e.GateVoided():
+                self.gates.pop(event.gate, None)
+
+    def answered(self, event: e.GateAnswered) -> None:
+        """A gate is answered once, and a yes that asks for keys has them."""
+        asked, given = self.gates.pop(event.gate, None), self.approvals.get(event.gate, [])
+        self.check(asked is not None, f"{event.gate} is answered and not open")
+        if asked is not None and asked.kind == "review" and event.option == "approve" and asked.keys:
+            self.check(len({one.key for one in given}) >= asked.keys, f"{event.gate} is approved with {len(given)} keys")
+            self.check(set(asked.roles) <= {one.role for one in given}, f"{event.gate} is approved without a role")
+            self.check(list(event.approvals) == [one.envelope for one in given], f"{event.gate} forgets an approval")
 
     def attempts(self, event: e.Event) -> None:
         match event:
@@ -195,6 +235,7 @@ class Audit:
     def proofs(self, event: e.Event) -> None:
         match event:
             case e.RunPlanned():
+                self.check(event.run not in self.runs, f"{event.run} is planned twice")
                 self.runs[event.run] = event
             case e.RunFinished() if event.result == "pass":
                 run = self.runs[event.run]

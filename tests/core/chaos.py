@@ -9,6 +9,8 @@ import random
 from collections import Counter
 from typing import Any
 
+import msgspec
+
 from andon.core.evolve import replay
 from andon.core.image import freeze, thaw
 from andon.core.pending import pending
@@ -30,6 +32,7 @@ from andon.schema.settings import (
     Policy,
     Queue,
     Retry,
+    Routes,
     Station,
     Step,
 )
@@ -42,6 +45,7 @@ LIES = ("no-commit", "empty-commit", "foreign", "rewritten", "invented", "crash-
 """What an attempt may do instead of its work."""
 
 
+OPERATORS = {"ana": ("owner", "security"), "ben": ("owner",), "cem": ("security",)}
 VERDICTS: tuple[tuple[Health, Cause], ...] = (
     ("working", ""), ("working", ""), ("thinking", ""), ("hung", "hung-stream"), ("looping", "tool-loop"),
     ("idle-at-prompt", "idle-at-prompt"), ("rate-limited", "rate-limit"), ("hung", "context"),
@@ -87,6 +91,7 @@ class Chaos(Sim):
         self.turns: Counter[tuple[str, int]] = Counter()
         self.images: list[tuple[int, bytes]] = []
         self.crashes = 0
+        self.aside = random.Random(f"gates {seed}")
 
     # --- one step ----------------------------------------------------------------------------------------------------
 
@@ -208,10 +213,22 @@ class Chaos(Sim):
             i.ReleaseCord(repo=repo, line="build", by="me"), i.TrustCommands(repo=repo, commands=Digest("x"), by="me"),
             *self.about_the_queue(task, repo),
         ]
+        self.about_a_gate()
         if self.state.gates and self.random.random() < 0.7:
             self.settle_gate(self.random.choice(sorted(self.state.gates)))
         else:
             self.give(self.random.choice(commands))
+
+    def about_a_gate(self) -> None:
+        """Now and then somebody puts a gate off, or leaves it to somebody. Its chance is its own: the rest stays as it was."""
+        gates = sorted(self.state.gates)
+        if not gates or self.aside.random() < 0.7:
+            return
+        gate = self.aside.choice(gates)
+        self.give(self.aside.choice([
+            i.SnoozeGate(gate=gate, seconds=self.aside.choice((0, 60, 7200, 10**7)), by="me"),
+            i.DelegateGate(gate=gate, to=self.aside.choice(("ana", "nobody", "")), because="knows it", by="me"),
+        ]))
 
     def about_the_queue(self, task: TaskId, repo: RepoId) -> list[i.Command]:
         """What a person may want of the merge queue."""
@@ -230,8 +247,24 @@ class Chaos(Sim):
         gate = next(gate for name, gate in self.state.gates.items() if name == gate_id)
         option = self.random.choice(gate.options).key
         command = i.AnswerGate(gate=gate.gate, option=option, because="because", bound=gate.bound, by="me")
+        if gate.keys and option == "approve":
+            assert refuse(self.state, command) is not None, "nobody signed, and it counts"
+            command = msgspec.structs.replace(command, approver=self.signer())
+            if refuse(self.state, command) is not None:
+                return  # they signed already, or are not who it waits for
         assert refuse(self.state, command) is None
         self.give(command)
+
+    def all_signers(self) -> list[e.Approver]:
+        """Everybody in each of their roles: together they are whom any gate waits for."""
+        return [e.Approver(name=name, role=role, key=f"SHA256:{name}", envelope=Digest("e" * 64))
+                for name, roles in sorted(OPERATORS.items()) for role in roles]
+
+    def signer(self) -> e.Approver:
+        """Somebody with a key; now and then with somebody else's."""
+        name = self.aside.choice(sorted(OPERATORS))
+        key = f"SHA256:{name if self.aside.random() < 0.8 else 'ana'}"
+        return e.Approver(name=name, role=self.aside.choice(OPERATORS[name]), key=key, envelope=Digest(hash_of(name) * "e"))
 
     def move_trunk(self) -> None:
         """A person commits to the target; it may take a while until that is seen."""
@@ -356,6 +389,9 @@ class Chaos(Sim):
                 return self.join(effect)
             case f.MoveTarget():
                 self.about_to_land(effect)
+            case f.TellGate() if self.aside.random() < 0.2 * self.trouble:
+                failed = i.RouteFailed(route="command", problem=Problem(what="it ended with 1"))
+                return i.GateTold(gate=effect.gate, n=effect.n, unheard=(failed,))
             case f.MakeRevert():
                 if self.random.random() < 0.3 * self.trouble:
                     return i.RevertMade(task=effect.task, conflicts=("src/a.py",))
@@ -530,7 +566,9 @@ class Chaos(Sim):
                 early = ["approve", "answer", "extend", "run-again", "retry", "keep"]
                 keys = early if round_ < 20 else ["approve", "cancel", "stop"]
                 option = next(key for key in (*keys, *options) if key in options)
-                self.give(i.AnswerGate(gate=gate.gate, option=option, because="go on", bound=gate.bound, by="me"))
+                command = i.AnswerGate(gate=gate.gate, option=option, because="go on", bound=gate.bound, by="me")
+                for who in self.all_signers() if gate.keys and option == "approve" else [None]:
+                    self.give(msgspec.structs.replace(command, approver=who))
             self.drop_orphans()
         assert replay(State(), self.log) == self.state
         told = {event.new for event in self.events(e.TargetMoved)} | self.buried
@@ -547,7 +585,7 @@ class Chaos(Sim):
 
 def subject_of(effect: f.Effect) -> str:
     """What an effect is about, as the edges name it."""
-    names = ("attempt", "run", "landing", *(("task",) if isinstance(effect, f.MakeRevert) else ()), "repo")
+    names = ("attempt", "run", "landing", *(("task",) if isinstance(effect, f.MakeRevert | f.TellGate) else ()), "repo")
     return next(str(getattr(effect, name)) for name in names if getattr(effect, name, ""))
 
 
@@ -563,7 +601,10 @@ def variant(seed: int) -> dict[str, Any]:
     )
     return {
         "wip": chance.choice((1, 2, 4)),
-        "policy": chance.choice((Policy(ship=("**",), review=(), walls="none"), Policy(walls="none"))),
+        "policy": chance.choice((
+            Policy(ship=("**",), review=(), walls="none"), Policy(walls="none"),
+            Policy(ship=("**",), stop=("src/T3/**",), walls="none", stop_roles=("security",), stop_keys=chance.choice((1, 2))),
+        )),
         "checks": {**settings().checks, **({"lint": lint} if chance.random() < 0.5 else {})},
         "agents": {
             "default": AgentSettings(name="default", use="scripted", minutes=chance.choice((1, 90))),
@@ -584,7 +625,11 @@ def variant(seed: int) -> dict[str, Any]:
 def factory(seed: int, tasks: int, repos: int = 2, **changes: Any) -> Chaos:
     """A stressed factory with tasks that depend on each other here and there; its settings come from the seed too."""
     world = Chaos(seed, repos, **{**variant(seed), **changes})
-    world.give(i.PersonSettingsSeen(settings=FactorySettings(ladders=LADDERS if seed % 2 else {}, breaker=4)))
+    routes = Routes(command=("tell-me",), escalate_minutes=5) if seed % 3 == 0 else Routes()
+    world.give(i.DaemonStarted(version="1", pid=1, boot="b", seed=f"seed {seed}"))
+    world.give(i.PersonSettingsSeen(settings=FactorySettings(
+        ladders=LADDERS if seed % 2 else {}, breaker=4, operators=OPERATORS, signers=tuple(OPERATORS), routes=routes,
+    )))
     for n in range(1, tasks + 1):
         repo = world.random.choice(list(world.trunk))
         earlier = [TaskId(f"T{k}") for k in range(max(1, n - 5), n)]

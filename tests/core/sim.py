@@ -187,6 +187,8 @@ class Sim:
                     task=effect.task, commit=oid("revert", effect.landed), tree=oid("revert-tree", effect.landed), base=effect.onto,
                     base_tree=oid("tree", effect.onto), paths=("src/a.py",), paths_total=1, deletions=3, diff=Digest("e" * 64),
                 )
+            case f.TellGate():
+                return i.GateTold(gate=effect.gate, n=effect.n, told=("command",))
             case f.PublishTarget():
                 return i.PublishSeen(repo=effect.repo, oid=effect.oid, done=True, where=effect.remote)
         raise AssertionError(effect)

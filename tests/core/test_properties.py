@@ -21,14 +21,14 @@ from andon.core.schedule import next_deadline, why
 from andon.core.state import State
 from andon.schema import events as e, inputs as i
 from andon.schema.errors import Problem
-from andon.schema.ids import AttemptId, Digest, Oid, TaskId
+from andon.schema.ids import AttemptId, Digest, Oid, RepoId, TaskId
 from andon.schema.jobs import Exit, Said
 from andon.schema.sandbox import LEVELS, Known, Reached
-from andon.schema.settings import FactorySettings, Policy
+from andon.schema.settings import FactorySettings, Policy, Routes
 from andon.schema.signals import Verdict
 from andon.schema.undo import Deed, DeedKind
 from core.audit import Audit
-from core.chaos import LIES, VERDICTS, Chaos, factory
+from core.chaos import LIES, OPERATORS, VERDICTS, Chaos, factory
 from core.sim import Sim, loaded, settings
 
 QUICK = effort(
@@ -149,7 +149,14 @@ WORDS: dict[str, list[Any]] = {
                "allow", "deny", "wait", "nudge", "interrupt", "restart", "raise"],
     "line": ["build", "other"], "problem": [Problem(what="odd")], "because": ["", "because"], "spec": ["spec", ""], "by": ["me"],
     "loaded": [loaded(settings(**changes)) for changes in CHANGES],
-    "settings": [FactorySettings(wip=wip) for wip in (0, 1, 9)], "result": ["pass", "fail", "unevaluated"],
+    "settings": [
+        *(FactorySettings(wip=wip) for wip in (0, 1, 9)),
+        FactorySettings(operators=OPERATORS, signers=("ana",), routes=Routes(command=("x",), escalate_minutes=1)),
+    ],
+    "approver": [None, None, *(e.Approver(name=name, role=role, key=f"SHA256:{name}", envelope=Digest("e"))
+                               for name, role in (("ana", "security"), ("ben", "owner"), ("nobody", "security")))],
+    "unheard": [(), (i.RouteFailed(route="command", problem=Problem(what="odd")),)], "to": ["ana", "", "\n"],
+    "seconds": [0, 60, -1, 10**9, 4], "result": ["pass", "fail", "unevaluated"],
     "verdict": [
         Verdict(health=health, cause=cause, because="it stands", source="hook", since=0, until=until)
         for until, (health, cause) in enumerate((*VERDICTS, ("waiting-permission", "permission"), ("auth", "auth")))],

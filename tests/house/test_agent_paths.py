@@ -78,6 +78,7 @@ OURS: dict[str, tuple[set[str], str]] = {
     "machine.py": ({"*"}, "/proc"),
     "marker.py": ({"read", "write"}, "our records beside checkouts"),
     "mirror.py": ({"_half_way"}, "the person's git directory"),
+    "operators.py": ({"_read"}, "the person's own list of who signs, and no agent reaches their settings"),
     "peer.py": ({"_read"}, "/proc"),
     "perform.py": ({"_clear_scratch"}, "a folder of ours"),
     "process.py": ({"_marked"}, "/proc"),

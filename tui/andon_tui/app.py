@@ -9,11 +9,11 @@ import contextlib
 import subprocess
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from textual import events, on
-from textual.app import App
+from textual.app import App, SuspendNotSupported
 from textual.screen import Screen
 from textual.timer import Timer  # noqa: TC002 (Textual reads annotations at run time)
 
@@ -169,6 +169,16 @@ class AndonApp(App[int], inherit_bindings=False):
     def command(self, command: AnyCommand, told: str) -> None:
         """Send a person's command."""
         self.request(Do(command=command), told)
+
+    @contextlib.contextmanager
+    def terminal(self) -> Iterator[None]:
+        """The terminal, handed over; where there is none (a test, a recording) things go on without."""
+        try:
+            with self.suspend():
+                yield
+        except SuspendNotSupported:
+            yield
+        self.refresh(layout=True)
 
     def request(self, request: AnyRequest, told: str = "") -> None:
         """Send a request; an error is said, silence is none."""

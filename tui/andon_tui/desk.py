@@ -1,5 +1,6 @@
 """What a screen may ask of the app it lies in: the screens' whole knowledge of the layer above them."""
 
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from andon.schema.ids import AttemptId, Digest, TaskId
@@ -32,6 +33,10 @@ class Desk(Protocol):
 
     def command(self, command: AnyCommand, told: str) -> None:
         """Send a person's command; `told` is said once it is durable, the daemon's own error otherwise."""
+        ...
+
+    def terminal(self) -> AbstractContextManager[None]:
+        """The terminal, handed over for a while: for a passphrase or the touch of a key."""
         ...
 
     def request(self, request: AnyRequest, told: str = "") -> None:

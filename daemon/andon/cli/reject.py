@@ -1,9 +1,9 @@
-"""`andon reject`: sends a change back to its agent with a reason."""
+"""`andon reject`: sends changes back to their agents with a reason."""
 
 import argparse
 
 from andon.cli import reach
-from andon.cli.answering import answer
+from andon.cli.answering import answer, signed_arguments
 from andon.schema.errors import Mistake
 
 EXAMPLES = """\
@@ -13,10 +13,11 @@ examples:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Which gate, and why."""
-    parser.add_argument("gate", help="a gate like G4, or its task like T3")
+    """Which gates, and why."""
+    parser.add_argument("gate", nargs="+", help="gates like G4, or their tasks like T3")
     parser.add_argument("--because", required=True, help="what is wrong: the next attempt is told")
     parser.add_argument("--bound", metavar="DIGEST", default="", help="reject only what you saw earlier under this digest")
+    signed_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -24,4 +25,4 @@ def run(args: argparse.Namespace) -> int:
     if not args.because.strip():
         raise Mistake("a rejection needs a reason", where="--because", mend="say what is wrong: the next attempt is told")
     with reach.daemon() as client:
-        return answer(client, args.gate, "reject", because=args.because, bound=args.bound)
+        return answer(client, args.gate, "reject", because=args.because, bound=args.bound, role=args.role)

@@ -52,7 +52,7 @@ _TABLE = (
     ("verify", "Look", "re-compute the evidence of landed commits, offline"),
     ("audit", "Look", "a bundle of what landed that a third party checks without Andon"),
     ("classify", "Look", "of which class a change is, and by which rules: ship, review or stop"),
-    ("gate", "Decide", "open questions: ls, show, answer"),
+    ("gate", "Decide", "open questions: ls, show, answer, snooze, delegate, log"),
     ("approve", "Decide", "say yes to what a gate shows"),
     ("reject", "Decide", "send a change back with a reason"),
     ("queue", "Decide", "the merge queue: what lands when and why; order, hold, drop, clashes"),

@@ -8,7 +8,21 @@ State each time, so a lost or doubled input can only cost time.
 from collections.abc import Callable
 from typing import Any
 
-from andon.core import messages, money, notes, race, refusals, resume, schedule, sealing, sessions, undoing, walls
+from andon.core import (
+    approvals,
+    gates,
+    messages,
+    money,
+    notes,
+    race,
+    refusals,
+    resume,
+    schedule,
+    sealing,
+    sessions,
+    undoing,
+    walls,
+)
 from andon.core.evolve import fold
 from andon.core.failure import backoff_ms
 from andon.core.queue import clashes, hears, proving, reverts
@@ -65,7 +79,8 @@ def follow(state: State, at: int, place: int) -> tuple[list[e.Event], int]:
 
     Going on from a place keeps a cascade over n tasks linear; whatever is decided last is decided after a whole round.
     """
-    stale = (check.stale_runs(state) or mended(state) or walls.told(state) or money.ticked(state, at)
+    stale = (check.stale_runs(state) or mended(state) or walls.told(state) or approvals.told(state)
+             or money.ticked(state, at)
              or undoing.advance(state, at, refuse, handled)) if place == 0 else []
     if stale:
         return stale, 0
@@ -201,7 +216,8 @@ def trust(state: State, command: i.TrustCommands, at: int) -> list[e.Event]:
 
 def started(state: State, given: i.DaemonStarted, at: int) -> list[e.Event]:
     """A daemon took over."""
-    return [e.FactoryStarted(version=given.version, pid=given.pid, boot=given.boot, cores=given.cores, walls=given.walls)]
+    return [e.FactoryStarted(version=given.version, pid=given.pid, boot=given.boot, cores=given.cores, walls=given.walls,
+                             seed=given.seed)]
 
 
 def walls_looked(state: State, given: i.WallsLooked, at: int) -> list[e.Event]:
@@ -486,7 +502,7 @@ def ticked(state: State, given: i.Ticked, at: int) -> list[e.Event]:
             continue
         because = f"{attempt.attempt} has worked {round((at - attempt.started_at) / 60_000)} minutes, its limit"
         events.append(e.AttemptPauseAsked(attempt=attempt.attempt, because=because))
-    return [*events, *sessions.ticked(state, at), *money.ticked(state, at)]
+    return [*events, *sessions.ticked(state, at), *money.ticked(state, at), *gates.ticked(state, at)]
 
 
 Handler = Callable[[State, Any, int], list[e.Event]]
@@ -499,5 +515,5 @@ HANDLERS: dict[type, Handler] = {
     i.SessionEnded: session_ended, i.AgentSaid: said, i.StopDone: stop_done, i.SuspendDone: suspended, i.WorkRead: work_read,
     i.CheckoutGone: checkout_gone, i.CheckoutBack: checkout_back, i.AnswerGiven: answer_given, i.CheckRan: check_ran,
     i.SealMade: sealing.made, i.LandingNoted: sealing.noted, i.WalkBack: undoing.begin, i.DeedSeen: undoing.seen,
-    **hears.HANDLERS, **sessions.HANDLERS, **money.HANDLERS, **notes.HANDLERS,
+    **hears.HANDLERS, **sessions.HANDLERS, **money.HANDLERS, **notes.HANDLERS, **gates.HANDLERS,
 }

@@ -10,6 +10,7 @@ from andon.core.state import (
     Account,
     Attempt,
     Cord,
+    Decided,
     Gate,
     Landing,
     Past,
@@ -54,6 +55,7 @@ class Image(msgspec.Struct, kw_only=True):
     runs: dict[RunId, Run]
     proofs: dict[str, Proof]
     gates: dict[GateId, Gate]
+    decided: tuple[Decided, ...] = ()
     landings: dict[LandingId, Landing]
     cords: dict[str, Cord]
     problems: dict[str, Trouble]
@@ -63,6 +65,7 @@ class Image(msgspec.Struct, kw_only=True):
     task_count: int
     run_count: int
     gate_count: int
+    seed: str = ""
     landing_count: int
     fence: int
     message_count: int

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from andon.core import notes, sealing, seen, sessions, walls
+from andon.core import gates, notes, sealing, seen, sessions, walls
 from andon.core.classify import watch_of
 from andon.core.prompt import prompt_for, whole_prompt
 from andon.core.queue import reverts
@@ -33,6 +33,7 @@ def pending(state: State, at: int) -> list[f.Effect]:
     for attempt in sorted(state.attempts.values(), key=lambda attempt: attempt.fence):
         owed += attempt_owes(state, attempt, at)
     owed += [one for one in notes.owes(state) if due(state, one.repo, str(type(one).__struct_config__.tag), at)]
+    owed += [deed for deed in gates.owes(state) if due(state, deed.task, "tell-gate", at)]
     for run in sorted(state.runs.values(), key=lambda run: (run.purpose != "landing", int(run.run[1:]))):
         owed += run_owes(state, run, at)
     return owed

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from andon.core import money, schedule, walls
+from andon.core import approvals, money, schedule, walls
 from andon.core.queue.views import queue_views
 from andon.core.state import Attempt, Claim, Gate, Repository, Run, State, Task, cord_key, cord_of, station_of
 from andon.schema import views as v
@@ -41,7 +41,8 @@ def factory_view(state: State) -> v.FactoryView:
     """The daemon. Its sequence number is left out: a view changes only when something that is drawn does."""
     return v.FactoryView(
         version=state.version, pid=state.pid, started_at=state.started_at, wip=len(schedule.live_attempts(state)),
-        wip_limit=state.factory.wip, walls=state.walls,
+        wip_limit=state.factory.wip, walls=state.walls, operator=state.factory.operator,
+        operators=state.factory.operators,
     )
 
 
@@ -251,12 +252,18 @@ def gate_view(state: State, gate: Gate) -> v.GateView:
     """One open question with what it is about."""
     task = state.tasks[gate.task]
     work = task.work
+    blocked = approvals.blocked(state, gate)
+    spent, metered = money.spent_on(state, task)
     return v.GateView(
         gate=gate.gate, task=gate.task, repo=task.repo, title=task.title, kind=gate.kind, question=gate.question,
         options=gate.options, recommendation=gate.recommendation, because=gate.because, risk=gate.risk, opened_at=gate.opened_at,
         commit=gate.commit, bound=gate.bound, diff=work.diff if work else Digest(""), claims=claim_cells(state, task),
         files=work.paths_total if work else 0, insertions=work.insertions if work else 0, deletions=work.deletions if work else 0,
         attempts=len(task.attempts), attempt=gate.attempt, walls=shown(gate.walls) if gate.kind == "review" and work else "",
+        tree=work.tree if work and gate.commit else Oid(""), nonce=gate.nonce, roles=gate.roles, keys=gate.keys,
+        approvals=gate.approvals, missing=approvals.missing(gate), blocked=blocked.what if blocked else "",
+        blocked_mend=blocked.mend if blocked else "", snoozed_until=gate.snoozed_until, snoozed_by=gate.snoozed_by, to=gate.to,
+        to_because=gate.to_because, raised=gate.raised, usd=spent.usd, tokens=spent.tokens, metered=metered,
     )
 
 

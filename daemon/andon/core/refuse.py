@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from andon.core import money, race, refusals, steer, undoing
+from andon.core import approvals, gates, money, race, refusals, steer, undoing
 from andon.core.queue import steer as queue_steer
 from andon.core.state import Gate, State, cord_key
 from andon.core.stations import land
@@ -60,11 +60,16 @@ def add(state: State, command: i.AddTask) -> Problem | None:
 
 
 def answer(state: State, command: i.AnswerGate) -> Problem | None:
+    """What `ready` says, and whose yes counts."""
+    problem = ready(state, command)
+    return problem or approvals.refuse(state, state.gates[command.gate], command)
+
+
+def ready(state: State, command: i.AnswerGate) -> Problem | None:
     """The gate must be open, the option one of its own, and the person must have seen what it is bound to."""
     gate = state.gates.get(command.gate)
     if gate is None:
-        mend = f"open gates: {', '.join(state.gates) or 'none'}"
-        return Problem(what=f"{command.gate} is not open: it was answered, or what it asked about changed", mend=mend)
+        return gates.closed(state, command.gate)
     options = [option.key for option in gate.options]
     if command.option not in options:
         return Problem(what=f"{command.gate} has no option {command.option}", mend=f"one of: {', '.join(options)}")
@@ -160,5 +165,5 @@ def trust(state: State, command: i.TrustCommands) -> Problem | None:
 CHECKS: dict[type, Callable[[State, Any], Problem | None]] = {
     i.AddTask: add, i.AnswerGate: answer, i.CancelTask: cancel, i.RetryTask: retry, i.PullCord: pull,
     i.ReleaseCord: release, i.TrustCommands: trust, **money.CHECKS, **steer.CHECKS, **queue_steer.CHECKS,
-    i.DismissProblem: refusals.refuse, i.WalkBack: lambda state, command: undoing.can_begin(state, command, refuse),
+    i.DismissProblem: refusals.refuse, i.WalkBack: lambda state, command: undoing.can_begin(state, command, refuse), **gates.CHECKS,
 }

@@ -289,7 +289,7 @@ def next_deadline(state: State, at: int = 0) -> int:
 
     A moment that has passed without bringing anything (a backoff behind a cord, a deed that is being done) is not named again.
     """
-    from andon.core import sessions  # it looks at leases in turn
+    from andon.core import gates, sessions  # it looks at leases in turn
 
     at = max(at, state.at)
     moments = [task.not_before for task in open_tasks(state) if not task.live]
@@ -301,7 +301,7 @@ def next_deadline(state: State, at: int = 0) -> int:
     for task in open_tasks(state):
         if task.paths and (until := patience(state, task)) > at and wants_agent(state, task) and not blockers(state, task):
             moments += [until for _ in islice(in_the_way(task, busy), 1)]
-    moments += [*money.deadlines(state, at), *race.deadlines(state, at), *sessions.deadlines(state, at)]
+    moments += [*money.deadlines(state, at), *race.deadlines(state, at), *sessions.deadlines(state, at), *gates.deadlines(state)]
     return min((moment for moment in moments if moment > at), default=0)
 
 

@@ -3,11 +3,13 @@
 import msgspec
 from immutables import Map
 
+from andon.core.questions import Decided as Decided, Gate as Gate
 from andon.core.queue.facts import Landing as Landing, Queue
 from andon.core.undone import Undo
-from andon.schema.events import ClaimStatus, FailureClass, Option, Result, Risk
+from andon.schema.events import ClaimStatus, FailureClass, Result
 from andon.schema.evidence import Sealed
 from andon.schema.facts import Facts
+from andon.schema.gate_events import Approver
 from andon.schema.ids import AttemptId, Digest, GateId, LandingId, Oid, RepoId, RunId, TaskId
 from andon.schema.notes import Notes, Talk
 from andon.schema.sandbox import Known, Reached
@@ -298,6 +300,8 @@ class Consent(msgspec.Struct, frozen=True, kw_only=True):
 
     commit: Oid
     walls: Known
+    approvers: tuple[Approver, ...] = ()
+    """Who signed for it."""
 
 
 class Seal(msgspec.Struct, frozen=True, kw_only=True):
@@ -347,6 +351,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """The latest seal on the evidence of its change."""
     by: str = ""
     """Who asked for it."""
+    approvals: tuple[Digest, ...] = ()
+    """The envelopes of the approvals of exactly `approved`."""
     consent: Consent | None = None
     """Up to which walls a person let its change land; None when nobody was asked."""
     rerun: int = 0
@@ -420,28 +426,6 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     walls: Known = ""
     evidence: Digest = Digest("")
     """Blob: the signed statement of the run."""
-
-
-class Gate(msgspec.Struct, frozen=True, kw_only=True):
-    """An open question."""
-
-    gate: GateId
-    task: TaskId
-    kind: str
-    question: str
-    options: tuple[Option, ...]
-    recommendation: str
-    because: str
-    risk: Risk
-    attempt: AttemptId
-    n: int
-    commit: Oid
-    bound: Digest
-    station: str
-    opened_at: int
-    ask: str = ""
-    walls: Known = ""
-    """For `review`: what the person is told of its walls."""
 
 
 class Repository(msgspec.Struct, frozen=True, kw_only=True):
@@ -539,6 +523,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     runs: Map[RunId, Run] = Map()
     proofs: Map[str, Proof] = Map()
     gates: Map[GateId, Gate] = Map()
+    decided: tuple[Decided, ...] = ()
+    """The latest gates that are no longer open."""
     landings: Map[LandingId, Landing] = Map()
     cords: Map[str, Cord] = Map()
     """By `REPO/LINE`."""
@@ -552,6 +538,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     task_count: int = 0
     run_count: int = 0
     gate_count: int = 0
+    seed: str = ""
+    """Of the nonces of gates."""
     landing_count: int = 0
     fence: int = 0
     message_count: int = 0

@@ -5,12 +5,13 @@ Each effect has a `key` by which the world can be asked whether it was done. Eac
 
 import msgspec
 
+from andon.schema.eventbase import Risk
 from andon.schema.evidence import ChangeParts, LandingParts
 from andon.schema.facts import Watch
-from andon.schema.ids import AttemptId, Digest, LandingId, Oid, RepoId, RunId, TaskId
+from andon.schema.ids import AttemptId, Digest, GateId, LandingId, Oid, RepoId, RunId, TaskId
 from andon.schema.landing_events import MergedStep
 from andon.schema.notes import NoteKind, NoteRecord
-from andon.schema.settings import AgentSettings, Check, Checkout, Walls
+from andon.schema.settings import AgentSettings, Check, Checkout, Routes, Walls
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -506,9 +507,32 @@ class RepairNotes(Effect, frozen=True, kw_only=True, tag="repair-notes"):
         return f"{self.repo}/notes"
 
 
+class TellGate(Effect, frozen=True, kw_only=True, tag="tell-gate"):
+    """Go through the person's routes for a gate: at least once, and what they are given bears the key. Answered by GateTold."""
+
+    gate: GateId
+    n: int
+    """How often it rose; 0: it opened."""
+    task: TaskId
+    repo: RepoId
+    title: str
+    question: str
+    recommendation: str
+    because: str
+    risk: Risk
+    to: str
+    opened_at: int
+    routes: Routes
+
+    @property
+    def key(self) -> str:
+        """Once each time it rises."""
+        return f"gate/{self.gate}/{self.n}"
+
+
 AnyEffect = (
     PrepareCheckout | StartSession | WatchSession | StopSession | SuspendSession | ImportWork | RemoveCheckout
     | DeliverAnswer | RunCheck | SealChange | MergeCandidate | MoveTarget | RecordLanding | MirrorTarget | MakeRevert
-    | PublishTarget | LookAtWork | EndSession | AnswerAsk | DeliverMessage | InterruptTurn | WriteNotes | RepairNotes
+    | PublishTarget | LookAtWork | EndSession | AnswerAsk | DeliverMessage | InterruptTurn | WriteNotes | RepairNotes | TellGate
 )
 """The closed union of effects."""

@@ -35,6 +35,16 @@ from andon.schema.eventbase import (
     Result as Result,
     Risk as Risk,
 )
+from andon.schema.gate_events import (
+    AnyGateEvent as AnyGateEvent,
+    Approver as Approver,
+    GateApproved as GateApproved,
+    GateDelegated as GateDelegated,
+    GateNoticed as GateNoticed,
+    GateRaised as GateRaised,
+    GateSnoozed as GateSnoozed,
+    GateWoken as GateWoken,
+)
 from andon.schema.ids import AttemptId, Digest, GateId, LandingId, Oid, RepoId, RunId, TaskId
 from andon.schema.landing_events import (
     AnyLandingEvent as AnyLandingEvent,
@@ -139,6 +149,8 @@ class FactoryStarted(Event, frozen=True, kw_only=True, tag="factory.started"):
     """Of the machine; 0: not known."""
     walls: Reached | None = None
     """The best walls that the machine gives; None in older logs."""
+    seed: str = ""
+    """Chance, from which the nonces of gates come until the next start; empty in older logs."""
 
 
 class WallsSeen(Event, frozen=True, kw_only=True, tag="walls.seen"):
@@ -440,6 +452,12 @@ class GateOpened(Event, frozen=True, kw_only=True, tag="gate.opened"):
     station: str = ""
     walls: Known = ""
     """For `review`: the weakest walls that the change was built or proven within, as the person is told; empty: not known."""
+    nonce: str = ""
+    """Goes into every signed answer; empty in ledgers of earlier releases."""
+    roles: tuple[str, ...] = ()
+    """For `review`: each must be signed for by a person of its own."""
+    keys: int = 0
+    """For `review`: distinct keys that must sign a yes; 0: a yes without a signature counts too."""
 
 
 class GateAnswered(Event, frozen=True, kw_only=True, tag="gate.answered"):
@@ -450,6 +468,10 @@ class GateAnswered(Event, frozen=True, kw_only=True, tag="gate.answered"):
     because: str = ""
     bound: Digest = Digest("")
     by: str
+    approver: Approver | None = None
+    """For `review`: who, as far as was established, with the envelope of the statement; None in earlier releases."""
+    approvals: tuple[Digest, ...] = ()
+    """For a yes: the envelopes of all approvals that it took, in the order in which they came."""
 
 
 class GateVoided(Event, frozen=True, kw_only=True, tag="gate.voided"):
@@ -472,7 +494,7 @@ AnyEvent = (
     | RepositoryRegistered | SettingsActivated | CommandsTrusted | TargetObserved | TargetMirrored
     | TaskAdded | TaskEntered | TaskLanded | TaskDone | TaskFailed | TaskCancelled | TaskRetried | RetryScheduled
     | RunPlanned | RunFinished | ClaimJudged | GateOpened | GateAnswered | GateVoided | AnswerDelivered
-    | AnyAttemptEvent | AnyLandingEvent | AnySessionEvent | AnySealEvent | AnyNotesEvent
+    | AnyAttemptEvent | AnyLandingEvent | AnySessionEvent | AnySealEvent | AnyNotesEvent | AnyGateEvent
 )
 """The closed union of events. `msgspec.json.decode(data, type=AnyEvent)` reads a ledger row's `data`."""
 

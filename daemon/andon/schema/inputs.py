@@ -3,6 +3,16 @@
 from andon.schema.errors import Problem
 from andon.schema.events import Result
 from andon.schema.facts import Facts
+from andon.schema.gate_events import Approver
+from andon.schema.gate_inputs import (
+    AnyGateCommand as AnyGateCommand,
+    AnyGateInput as AnyGateInput,
+    DelegateGate as DelegateGate,
+    GateTold as GateTold,
+    RouteFailed as RouteFailed,
+    Signature as Signature,
+    SnoozeGate as SnoozeGate,
+)
 from andon.schema.ids import AttemptId, Digest, GateId, Oid, RepoId, RunId, TaskId
 from andon.schema.inputbase import (
     Command as Command,
@@ -103,6 +113,10 @@ class AnswerGate(Command, frozen=True, kw_only=True, tag="answer"):
     option: str
     because: str = ""
     bound: Digest = Digest("")
+    signature: Signature | None = None
+    """The person's own, over the statement of this answer; the daemon looks at it before the core hears of it."""
+    approver: Approver | None = None
+    """Filled in by the daemon when it has looked; what a face says here is thrown away."""
 
 
 class CancelTask(Command, frozen=True, kw_only=True, tag="cancel"):
@@ -152,6 +166,8 @@ class DaemonStarted(Input, frozen=True, kw_only=True, tag="daemon-started"):
     boot: str
     cores: int = 0
     walls: Reached | None = None
+    seed: str = ""
+    """Chance; the core has none of its own."""
 
 
 class WallsLooked(Input, frozen=True, kw_only=True, tag="walls-looked"):
@@ -378,6 +394,7 @@ class CheckRan(Input, frozen=True, kw_only=True, tag="check-ran"):
 
 AnyCommand = (
     AddTask | AnswerGate | CancelTask | RetryTask | PullCord | ReleaseCord | TrustCommands | AnySessionCommand | AnyLandingCommand
+    | AnyGateCommand
 )
 """What may come over the operator's socket and goes to the core as it is."""
 
@@ -389,5 +406,6 @@ AnyInput = (
     | EffectFailed | CheckoutReady | SessionStarted | SessionEnded | AgentSaid | StopDone | SuspendDone | WorkRead
     | CheckoutGone | CheckoutBack | AnswerGiven | CheckRan | AnyLandingInput | AnySealInput | AnySessionInput
     | AnyNotesInput
+    | AnyGateInput
 )
 """The closed union of inputs."""

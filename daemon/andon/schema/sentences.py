@@ -191,6 +191,22 @@ def _gate(event: e.AnyEvent) -> str:
             return f"{event.gate} asks about {event.task} ({event.kind}): {shorten(event.question)}"
         case e.GateAnswered():
             return f"{who(event.by)} answered {event.gate} with {event.option}{tail(': ', event.because)}"
+        case e.GateApproved():
+            role = f" as {event.approver.role}" if event.approver.role else ""
+            return f"{who(event.approver.name)} approved {event.gate}{role}, signed{tail(': ', event.because)}"
+        case e.GateSnoozed():
+            return f"{who(event.by)} snoozed {event.gate}{tail(': ', event.because)}"
+        case e.GateWoken() if event.by:
+            return f"{who(event.by)} wants to hear of {event.gate} again"
+        case e.GateWoken():
+            return f"{event.gate} comes back from its nap"
+        case e.GateDelegated():
+            return f"{who(event.by)} left {event.gate} to {event.to or 'whoever comes'}{tail(': ', event.because)}"
+        case e.GateRaised():
+            return f"{event.gate} was not answered: it is told again ({plural(event.n, 'time')})"
+        case e.GateNoticed():
+            failed = f", not by {names(event.failed)}" if event.failed else ""
+            return f"{event.gate} was told by {names(event.told) or 'no route'}{failed}"
         case e.GateVoided():
             return f"{event.gate} is void{tail(': ', event.because)}"
         case e.AnswerDelivered():

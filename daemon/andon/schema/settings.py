@@ -13,6 +13,9 @@ from andon.schema.sandbox import Asked, Level
 Lights = Literal["on", "dim", "dark"]
 """`on`: a person sees every change; `dim`: what is of class ship lands by itself; `dark`: what is of class review too, stop never."""
 
+Threshold = Literal["none", "stop", "review", "ship"]
+"""From which risk on; `none`: never, `ship`: always."""
+
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
     """A command whose result the daemon believes because the daemon ran it."""
@@ -158,6 +161,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     waiver_days: int = 30
     """The longest that a waiver may hold."""
     floors: Floors = Floors()
+    stop_roles: tuple[str, ...] = ()
+    """Of a change of class stop: each of these roles must be signed for by a person of its own."""
+    stop_keys: int = 1
+    """Distinct SSH keys that must sign for a change of class stop; never fewer than `stop_roles` has roles."""
 
     def openings(self) -> tuple[str, ...]:
         """What is let through beyond the policy as it stands by default: part of what a person trusts."""
@@ -367,6 +374,32 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds between two starts while the factory comes back after a crash; doubles as what starts keeps failing."""
 
 
+class Operator(msgspec.Struct, frozen=True, kw_only=True):
+    """The person at this machine, as approvals name them."""
+
+    name: str = ""
+    """Their principal in `allowed_signers`."""
+    key: str = ""
+    """The public file of their SSH key; `~` is their home. ssh-keygen signs with the agent, or the private file beside it."""
+
+
+class Routes(msgspec.Struct, frozen=True, kw_only=True):
+    """How a person hears of gates and problems beside the inbox, which always has them."""
+
+    desktop: Threshold = "none"
+    """From which risk of a gate on `notify-send` is called."""
+    command: tuple[str, ...] = ()
+    """A program of the person's own that gets a notice as JSON on its standard input; empty: none."""
+    command_from: Threshold = "review"
+    """From which risk of a gate on it is run."""
+    seconds: float = 10.0
+    """How long one notice may take until its program is ended."""
+    escalate_minutes: float = 60.0
+    """A gate that nobody answered is told again after so long; 0: never."""
+    escalate_times: int = 3
+    """At most so often."""
+
+
 class FactorySettings(msgspec.Struct, frozen=True, kw_only=True):
     """The person's own settings, which hold for every repository."""
 
@@ -381,6 +414,12 @@ class FactorySettings(msgspec.Struct, frozen=True, kw_only=True):
     """Rungs above `wait` that may be taken in one attempt before everything further is a gate."""
     restarts: int = 3
     """How often one attempt may be started again in its checkout (crash, reboot, limit, ladder)."""
+    operator: Operator = Operator()
+    operators: dict[str, tuple[str, ...]] = {}
+    """The roles of each person who may sign, by principal."""
+    signers: tuple[str, ...] = ()
+    """The principals that `allowed_signers` has keys of. Read from there, not from settings."""
+    routes: Routes = Routes()
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from andon.schema.events import ClaimStatus, Option, Risk
+from andon.schema.events import Approver, ClaimStatus, Option, Risk
 from andon.schema.health import Cause as Cause, Health as Health
 from andon.schema.ids import AttemptId, Digest, GateId, Oid, RepoId, RunId, TaskId
 from andon.schema.queue_views import (
@@ -23,6 +23,7 @@ from andon.schema.queue_views import (
     RedView as RedView,
 )
 from andon.schema.sandbox import Asked, Level, Reached, Shown
+from andon.schema.settings import Operator
 from andon.schema.viewbase import View as View
 
 TaskState = Literal[
@@ -42,6 +43,8 @@ class ClaimCell(msgspec.Struct, frozen=True, kw_only=True):
     at: int = 0
     walls: Shown = ""
     """Of the walls that its run had; empty: it has no run, or none that ended."""
+    evidence: Digest = Digest("")
+    """Blob: the statement that it rests on; empty: none is known."""
 
 
 class FactoryView(View, frozen=True, kw_only=True, tag="factory"):
@@ -58,6 +61,10 @@ class FactoryView(View, frozen=True, kw_only=True, tag="factory"):
     wip_limit: int = 0
     walls: Reached | None = None
     """The best walls that this machine gives to agents and checks; None: not known."""
+    operator: Operator = Operator()
+    """Who signs approvals at this machine; without a key nobody does."""
+    operators: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    """The roles of each person who may sign."""
 
     @property
     def key(self) -> str:
@@ -200,6 +207,32 @@ class GateView(View, frozen=True, kw_only=True, tag="gate"):
     attempt: AttemptId = AttemptId("")
     walls: Shown = ""
     """For `review`: the weakest walls that the change was built or proven within."""
+    tree: Oid = Oid("")
+    nonce: str = ""
+    """Goes into a signed answer."""
+    roles: tuple[str, ...] = ()
+    """Each must be signed for by a person of its own."""
+    keys: int = 0
+    """Distinct keys that must sign a yes; 0: one without a signature counts too."""
+    approvals: tuple[Approver, ...] = ()
+    """Who has signed so far."""
+    missing: tuple[str, ...] = ()
+    """Who is still needed, in words."""
+    blocked: str = ""
+    """Why nobody could say yes to it now; empty when somebody could."""
+    blocked_mend: str = ""
+    snoozed_until: int = 0
+    """Unix milliseconds; past that moment, or 0: it is not snoozed."""
+    snoozed_by: str = ""
+    to: str = ""
+    """Who it is for; empty: for whoever comes."""
+    to_because: str = ""
+    raised: int = 0
+    """How often it was told again because nobody answered."""
+    usd: float = 0.0
+    tokens: int = 0
+    metered: bool = True
+    """Whether all of what the task spent so far is known; when not, `usd` and `tokens` are a lower bound."""
 
     @property
     def key(self) -> str:

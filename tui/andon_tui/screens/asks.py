@@ -2,8 +2,12 @@
 
 from typing import Any
 
+import msgspec
 from textual.app import App
 
+from andon import signing
+from andon.schema.errors import Mistake
+from andon.schema.gate_inputs import SNOOZE_LIMIT_S, DelegateGate, SnoozeGate
 from andon.schema.inputs import AnswerGate, CancelTask, ForwardTarget, RetryTask, RevertLanding
 from andon.schema.views import GateView, QueueView, TaskView
 from andon_tui.desk import Desk
@@ -12,13 +16,71 @@ from andon_tui.screens.dialogs import Confirm, Prompt
 
 WORDS = {"reject": "what should be different?", "answer": "your answer in words"}
 """Options that are sent with words, and what is asked for."""
+UNITS = {"m": 60, "h": 3600, "d": 86_400}
 
 
 def send(desk: Desk, gate: GateView, option: str, because: str = "") -> None:
     """Answer the gate as it was on screen: `gate.bound` is what the person saw."""
     label = next((each.label for each in gate.options if each.key == option), option)
     command = AnswerGate(gate=gate.gate, option=option, because=because, bound=gate.bound)
+    factory = desk.model.factory
+    if factory is not None and signing.signs(factory.operator, gate):
+        try:
+            with desk.terminal():
+                signature = signing.sign(factory.operator, factory.operators, gate, option)
+        except (Mistake, KeyboardInterrupt) as left:
+            desk.say(str(left) or "nothing was signed, so nothing was answered", bad=True)
+            return
+        command = msgspec.structs.replace(command, signature=signature)
     desk.command(command, f"{gate.gate} answered: {safe(label)}")
+
+
+def send_all(app: App[Any], desk: Desk, gates: list[GateView], option: str) -> None:
+    """Show all, ask once, then answer each as it was on screen; each is signed, and told, on its own."""
+    offering = [gate for gate in gates if any(each.key == option for each in gate.options)]
+    without = [gate.gate for gate in gates if gate not in offering]
+    details = [f"{gate.gate} {safe(gate.task)} {safe(gate.title)} · risk {gate.risk} · {gate.bound[:12] or 'unbound'}"
+               for gate in offering]
+    details += [f"not offered by {', '.join(without)}"] if without else []
+
+    def go() -> None:
+        for gate in offering:
+            send(desk, gate, option)
+
+    if offering:
+        app.push_screen(Confirm(f"{option} {len(offering)} gates?", details, go))
+    else:
+        desk.say(f"no marked gate offers {option}", bad=True)
+
+
+def snooze(app: App[Any], desk: Desk, gate: GateView, napping: bool) -> None:
+    """Ask how long, then put it off; a gate that is put off comes back."""
+    if napping:
+        desk.command(SnoozeGate(gate=gate.gate, seconds=0), f"{gate.gate} is back")
+        return
+
+    def put_off(text: str) -> None:
+        number, unit = text.strip()[:-1], text.strip()[-1:]
+        if not number.isdigit() or unit not in UNITS:
+            desk.say(f"`{safe(text)}` is no length of time: write 90m, 2h or 1d", bad=True)
+            return
+        desk.command(SnoozeGate(gate=gate.gate, seconds=int(number) * UNITS[unit]), f"{gate.gate} is put off for {text.strip()}")
+
+    app.push_screen(Prompt(f"Hear of {gate.gate} again in", put_off, hint=f"90m, 2h, 1d; at most {SNOOZE_LIMIT_S // 3600}h",
+                           value="2h", needed=True))
+
+
+def delegate(app: App[Any], desk: Desk, gate: GateView) -> None:
+    """Ask for whom and why: `ana: she knows the parser`."""
+
+    def leave(text: str) -> None:
+        to, colon, why = text.partition(":")
+        if not colon or not why.strip():
+            desk.say("say who it is for and why: ana: she knows the parser", bad=True)
+            return
+        desk.command(DelegateGate(gate=gate.gate, to=to.strip(), because=why.strip()), f"{gate.gate} is left to {safe(to.strip())}")
+
+    app.push_screen(Prompt(f"Who is {gate.gate} for, and why?", leave, hint="ana: she knows the parser", needed=True))
 
 
 def answer(app: App[Any], desk: Desk, gate: GateView, option: str) -> None:

@@ -4,7 +4,7 @@ from textual.app import ComposeResult
 from textual.containers import Container
 
 from andon.schema.events import Option
-from andon.schema.ids import Digest
+from andon.schema.ids import Digest, GateId
 from andon.schema.views import GateView
 from andon_tui import actions, palette
 from andon_tui.actions import Context
@@ -33,6 +33,8 @@ class Gates(Face):
         """The chosen option, until it is sent or left."""
         self._seen: GateView | None = None
         """The gate as it was on screen when the option was chosen."""
+        self.marked: dict[GateId, GateView] = {}
+        """Gates as they were on screen when they were marked: one choice answers all of them."""
         self._diffs: dict[Digest, list[str]] = {}
         self._asked: set[Digest] = set()
         self._drawn_diffs: dict[tuple[Digest, int], tuple[Row, ...]] = {}
@@ -45,10 +47,12 @@ class Gates(Face):
 
     @property
     def gates(self) -> list[GateView]:
-        """The gates that the filter lets through."""
+        """The gates that the filter lets through; those that are put off come last."""
         words = self.wanted.lower().split()
-        return [gate for gate in self.model.gates
-                if all(word in f"{gate.gate} {gate.task} {gate.title} {gate.question} {gate.kind}".lower() for word in words)]
+        found = [gate for gate in self.model.gates
+                 if all(word in f"{gate.gate} {gate.task} {gate.title} {gate.question} {gate.kind} {gate.to}".lower()
+                        for word in words)]
+        return sorted(found, key=self._napping)
 
     @property
     def gate(self) -> GateView | None:
@@ -94,13 +98,33 @@ class Gates(Face):
         look = palette.risk(gate.risk)
         age = Span(f"{self.desk.clock.age(gate.opened_at)} ", "dim")
         name = Span(gate.task or gate.gate, "strong")
-        head = row(GUTTER, Span(f"{look.glyph} ", look.ink), name, Span(f" {gate.kind}", look.ink))
+        mark = Span("✓ ", "accent") if gate.gate in self.marked else Span("")
+        head = row(GUTTER, mark, Span(f"{look.glyph} ", look.ink), name, Span(f" {gate.kind}", look.ink))
+        told = " · ".join(self._notes(gate))
         if short:
-            return (between(row(head, "  ", safe(gate.title)), row(age), width),)
-        return (between(head, row(age), width), *paragraph(safe(gate.title), width - 1, "", "  ", 2))
+            noted = Span(f"  {told}", "ask") if told else Span("")
+            return (between(row(head, "  ", safe(gate.title), noted), row(age), width),)
+        notes = paragraph(told, width - 1, "ask", "  ", 2) if told else []
+        return (between(head, row(age), width), *paragraph(safe(gate.title), width - 1, "", "  ", 2), *notes)
+
+    def _napping(self, gate: GateView) -> bool:
+        """Whether the gate is put off now."""
+        return gate.snoozed_until > self.desk.clock.now()
+
+    def _notes(self, gate: GateView) -> list[str]:
+        """What else is to be known of a gate in the list, in words: a nap, who it is for, that it rose, whose keys are there."""
+        told = [f"z put off by {safe(gate.snoozed_by) or 'somebody'}"] if self._napping(gate) else []
+        told += [f"for {safe(gate.to)}"] if gate.to else []
+        told += [f"told again {gate.raised}x"] if gate.raised else []
+        told += [f"{len(gate.approvals)} of {gate.keys} {'key' if gate.keys == 1 else 'keys'}"] if gate.keys else []
+        return [*told, *(["cannot be approved"] if gate.blocked else [])]
 
     def _check_armed(self) -> None:
-        """What was chosen holds only for what was seen."""
+        """What was chosen or marked holds only for what was seen."""
+        for marked in [*self.marked.values()]:
+            known = self.model.gate(marked.gate)
+            if known is None or known.bound != marked.bound:
+                del self.marked[marked.gate]
         seen = self._seen
         if not self.armed or seen is None:
             return
@@ -126,6 +150,7 @@ class Gates(Face):
         if gate.recommendation and not any(option.key == gate.recommendation for option in gate.options):
             rows += [(), *paragraph(f"recommended: {safe(gate.recommendation)}", width, "accent", " ")]
         rows += [(), *self._options(gate, width), ()]
+        rows += self._standing(gate, width)
         if gate.claims:
             rows += [*_claims(gate, width), ()]
         if gate.files:
@@ -137,6 +162,22 @@ class Gates(Face):
         if gate.walls:
             rows.append(row(Span(f" walls: {gate.walls}", "dim" if gate.walls == "strict" else "ask")))
         return [cut(each, width) for each in rows]
+
+    def _standing(self, gate: GateView, width: int) -> list[Row]:
+        """Who has said yes and who is still needed, who it is for, and what it cost so far."""
+        told: list[Row] = []
+        for one in gate.approvals:
+            role = f" as {safe(one.role)}" if one.role else ""
+            told.append(row(Span(f" ✓ {safe(one.name)}{role} signed", "strong"), Span(f" with {one.key[:17]}…", "dim")))
+        if gate.missing:
+            told += paragraph(f"still needed: {safe(', '.join(gate.missing))}", width, "ask", " ")
+        if gate.blocked:
+            told += paragraph(f"{safe(gate.blocked)}: {safe(gate.blocked_mend)}", width, "ask", " ")
+        if gate.to_because:
+            told += paragraph(f"left to {safe(gate.to)}: {safe(gate.to_because)}", width, "", " ")
+        spent = f"{'' if gate.metered else 'at least '}${gate.usd:.2f}, {gate.tokens:,} tokens so far"
+        told += [row(Span(f" cost: {spent}", "dim"))] if gate.tokens or gate.usd else []
+        return [*told, ()] if told else []
 
     def _options(self, gate: GateView, width: int) -> list[Row]:
         rows = []
@@ -203,6 +244,9 @@ class Gates(Face):
         gate = self.gate
         if gate is None:
             return
+        if self.marked and option not in asks.WORDS:
+            asks.send_all(self.app, self.desk, list(self.marked.values()), option)
+            return
         if option in asks.WORDS:
             asks.answer(self.app, self.desk, gate, option)
             return
@@ -220,6 +264,26 @@ class Gates(Face):
     def do_answer(self) -> None:
         """Ask for words, then answer with them."""
         self.choose("answer")
+
+    def do_mark(self) -> None:
+        """Mark the gate as it is on screen, or take the mark off."""
+        gate = self.gate
+        if gate is not None and self.marked.pop(gate.gate, None) is None:
+            self.marked[gate.gate] = gate
+        self._disarm()
+        self.update()
+
+    def do_snooze(self) -> None:
+        """Put it off, or take it back."""
+        gate = self.gate
+        if gate is not None:
+            asks.snooze(self.app, self.desk, gate, self._napping(gate))
+
+    def do_delegate(self) -> None:
+        """Leave it to somebody."""
+        gate = self.gate
+        if gate is not None:
+            asks.delegate(self.app, self.desk, gate)
 
     def do_confirm(self) -> None:
         """Send the chosen answer with the digest that was on screen."""
@@ -273,8 +337,10 @@ class Gates(Face):
         self.update()
 
     def do_back(self) -> None:
-        """Leave the chosen answer, then the filter."""
-        if self.armed:
+        """Leave the chosen answer, then the marks, then the filter."""
+        if self.armed or self.marked:
+            if not self.armed:
+                self.marked.clear()
             self._disarm()
             self.update()
         elif self.wanted:

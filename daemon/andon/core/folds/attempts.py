@@ -138,7 +138,7 @@ def _(state: State, event: e.WorkImported) -> State:
         paths=event.paths, paths_total=event.paths_total, insertions=event.insertions, deletions=event.deletions, diff=event.diff,
         walls=built_within(state, known), facts=event.facts,
     )
-    return with_task(state, known.task, work=work, claims=(), approved=Digest(""), consent=None)
+    return with_task(state, known.task, work=work, claims=(), approved=Digest(""), approvals=(), consent=None)
 
 
 def built_within(state: State, attempt: Attempt) -> Known:

@@ -9,7 +9,8 @@ from andon.schema.settings import Settings
 
 @on(e.FactoryStarted)
 def _(state: State, event: e.FactoryStarted) -> State:
-    return replace(state, version=event.version, pid=event.pid, started_at=state.at, cores=event.cores, walls=event.walls)
+    return replace(state, version=event.version, pid=event.pid, started_at=state.at, cores=event.cores, walls=event.walls,
+                   seed=event.seed or state.seed)
 
 
 @on(e.WallsSeen)

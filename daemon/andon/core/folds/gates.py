@@ -4,9 +4,12 @@ from typing import Any
 
 from andon.core.folds.landing import without_task
 from andon.core.folds.table import forget, on, replace, with_attempt, with_queue, with_repo, with_task
-from andon.core.state import Consent, Gate, State, station_of
+from andon.core.state import Consent, Decided, Gate, State, station_of
 from andon.schema import events as e
 from andon.schema.ids import AttemptId, GateId
+
+KEPT_DECIDED = 200
+"""Gates that are no longer open and still known; what became of older ones is in the ledger."""
 
 
 @on(e.GateOpened)
@@ -15,7 +18,7 @@ def _(state: State, event: e.GateOpened) -> State:
         gate=event.gate, task=event.task, kind=event.kind, question=event.question, options=event.options,
         recommendation=event.recommendation, because=event.because, risk=event.risk, attempt=event.attempt, n=event.n,
         commit=event.commit, bound=event.bound, station=event.station, opened_at=state.at, ask=event.ask,
-        walls=event.walls,
+        walls=event.walls, nonce=event.nonce, roles=event.roles, keys=event.keys, raised_at=state.at,
     )
     state = replace(state, gates=state.gates.set(event.gate, gate), gate_count=state.gate_count + 1)
     if event.kind == "stuck":
@@ -33,9 +36,11 @@ def _(state: State, event: e.GateAnswered) -> State:
     gate = state.gates.get(event.gate)
     if gate is None:
         return state
-    state = close_gate(state, event.gate)
+    who = event.approver.name if event.approver else event.by
+    state = remembered(close_gate(state, event.gate), event.gate, f"was answered with {event.option} by {who or event.by}")
     if gate.kind == "review" and event.option == "approve":
-        state = with_task(state, gate.task, approved=gate.bound, consent=Consent(commit=gate.commit, walls=gate.walls))
+        consent = Consent(commit=gate.commit, walls=gate.walls, approvers=gate.approvals)
+        state = with_task(state, gate.task, approved=gate.bound, approvals=event.approvals, consent=consent)
     if gate.kind == "unevaluated" and event.option == "run-again":
         task = state.tasks[gate.task]
         claims = tuple(claim for claim in task.claims if claim.status != "unevaluated")
@@ -59,7 +64,52 @@ def _(state: State, event: e.GateAnswered) -> State:
 
 @on(e.GateVoided)
 def _(state: State, event: e.GateVoided) -> State:
-    return close_gate(state, event.gate)
+    known = event.gate in state.gates
+    state = close_gate(state, event.gate)
+    return remembered(state, event.gate, f"is void: {event.because}") if known else state
+
+
+@on(e.GateApproved)
+def _(state: State, event: e.GateApproved) -> State:
+    gate = state.gates.get(event.gate)
+    return with_gate(state, event.gate, approvals=(*gate.approvals, event.approver)) if gate else state
+
+
+@on(e.GateSnoozed)
+def _(state: State, event: e.GateSnoozed) -> State:
+    return with_gate(state, event.gate, snoozed_until=event.until, snoozed_by=event.by)
+
+
+@on(e.GateWoken)
+def _(state: State, event: e.GateWoken) -> State:
+    return with_gate(state, event.gate, snoozed_until=0, snoozed_by="", raised_at=state.at)
+
+
+@on(e.GateDelegated)
+def _(state: State, event: e.GateDelegated) -> State:
+    return with_gate(state, event.gate, to=event.to, to_because=event.because)
+
+
+@on(e.GateRaised)
+def _(state: State, event: e.GateRaised) -> State:
+    return with_gate(state, event.gate, raised=event.n, raised_at=state.at)
+
+
+@on(e.GateNoticed)
+def _(state: State, event: e.GateNoticed) -> State:
+    gate = state.gates.get(event.gate)
+    return with_gate(forget(state, gate.task, "tell-gate"), event.gate, noticed=event.n) if gate else state
+
+
+def with_gate(state: State, gate: GateId, **changes: Any) -> State:
+    """An open gate, changed; when it is not open, nothing."""
+    known = state.gates.get(gate)
+    return replace(state, gates=state.gates.set(gate, replace(known, **changes))) if known else state
+
+
+def remembered(state: State, gate: GateId, what: str) -> State:
+    """What became of a gate, for whoever comes too late."""
+    return replace(state, decided=(*state.decided, Decided(gate=gate, what=what, at=state.at))[-KEPT_DECIDED:])
 
 
 def with_stuck(state: State, attempt: AttemptId, **changes: Any) -> State:

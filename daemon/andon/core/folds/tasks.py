@@ -90,6 +90,6 @@ def leave_change(state: State, task: TaskId, *, resume: bool) -> State:
     known = state.tasks[task]
     return with_task(
         state, task, station="", work=None, previous=known.work or known.previous,
-        resume_previous=resume, claims=(), approved=Digest(""), consent=None, live=AttemptId(""), overtaken=0,
+        resume_previous=resume, claims=(), approved=Digest(""), approvals=(), consent=None, live=AttemptId(""), overtaken=0,
         reverts=TaskId(""),
     )

@@ -25,7 +25,8 @@ def advance(state: State, repo: Repository, landing: Landing) -> list[e.Event]:
     events: list[e.Event] = []
     for wanted in checks:
         if wanted.name not in known:
-            events += step(state, repo, landing, wanted, len(events))
+            planned = sum(isinstance(event, e.RunPlanned) for event in events)
+            events += step(state, repo, landing, wanted, planned)
     if events or len(known) < len(checks):
         return events
     open_ = [checked for checked in landing.checked if checked.result == "unevaluated"]

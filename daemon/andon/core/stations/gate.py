@@ -1,6 +1,6 @@
 """The gate station: asks a person when the policy says so, bound to exactly what the person is shown."""
 
-from andon.core import asks, ladder, money, review, walls
+from andon.core import approvals, asks, ladder, money, review, walls
 from andon.core.failure import fingerprint, packet_of, send_back
 from andon.core.policy import bound_of, classify
 from andon.core.queue import steer
@@ -29,23 +29,24 @@ def needed(state: State, task: Task, station: Station) -> tuple[bool, e.Risk, st
 def passed(state: State, task: Task, station: Station) -> bool:
     """Whether nobody has to decide, or somebody approved exactly this."""
     ask, _, _ = needed(state, task, station)
-    return not task.gate and (not ask or (bool(task.approved) and task.approved == bound_of(task)))
+    approved = bool(task.approved) and task.approved == bound_of(task) and approvals.stands(state, task)
+    return not task.gate and (not ask or approved)
 
 
 def advance(state: State, task: Task, station: Station, at: int) -> list[e.Event]:
     """Open the gate, or void one that asks about something that is gone."""
     gate = state.gates.get(task.gate)
     if gate is not None:
-        return review.void(task, gate)
+        return review.void(state, task, gate)
     _, risk, because = needed(state, task, station)
     return [review.of(state, task, risk=risk, because=because, told=walls.level_of(task))]
 
 
 def answered(state: State, gate: Gate, answer: i.AnswerGate, at: int) -> list[e.Event]:
     """What a person's answer brings about. The answer was checked before."""
-    events: list[e.Event] = [
-        e.GateAnswered(gate=gate.gate, option=answer.option, because=answer.because, bound=gate.bound, by=answer.by),
-    ]
+    if gate.kind == "review" and answer.option == "approve":
+        return approvals.approved(gate, answer)
+    events: list[e.Event] = [approvals.answer(gate, answer)]
     task = state.tasks[gate.task]
     if answer.option == "cancel" and gate.kind != "question":
         return [*events, *give_up(state, task, answer.because or gate.because)]

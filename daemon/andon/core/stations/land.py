@@ -36,7 +36,7 @@ def wait(state: State, task: Task, station: Station, at: int) -> list[e.Event]:
     (`advance`)."""
     gate = state.gates.get(task.gate)
     if gate is not None:
-        return review.void(task, gate)
+        return review.void(state, task, gate)
     because = walls.too_weak(state, task)
     return [review.of(state, task, risk="review", because=because, told=walls.level_of(task))] if because else []
 
