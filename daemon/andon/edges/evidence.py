@@ -2,6 +2,7 @@
 
 import platform
 import sys
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -15,15 +16,24 @@ PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 RESULTS = {"pass": "PASSED", "fail": "FAILED", "unevaluated": "WARNED"}
 
 
-def statement(effect: RunCheck, ran: CheckRan, seen: Exit | None) -> bytes:
+KEPT = {"junit": "passed-tests", "sarif": "findings", "cobertura": "coverage", "lcov": "coverage"}
+"""What a run keeps for runs on later trees, by the format of its report."""
+
+
+def statement(
+    effect: RunCheck, ran: CheckRan, seen: Exit | None, also: Sequence[Mapping[str, object]] = (),
+    figures: Sequence[tuple[str, int]] = (),
+) -> bytes:
     """The canonical JSON of the statement about one run. Subject is the commit and its tree.
 
     `isolation` is the level of the walls that the run really had, `isolationAsked` what the settings wanted.
+    `also` is what else it was configured with, `figures` what it measured.
     """
     configuration = [
         {"name": f"check {effect.check.name}", "digest": {"sha256": effect.definition}},
         *({"name": name, "digest": {"sha256": digest}} for name, digest in (("log", ran.log), ("report", ran.report)) if digest),
-        *([{"name": "passed-tests", "digest": {"sha256": ran.names}}] if ran.names else []),
+        *([{"name": KEPT.get(effect.check.report, "kept"), "digest": {"sha256": ran.names}}] if ran.names else []),
+        *([{"name": "compared-with", "digest": {"sha256": effect.base_names}}] if effect.base_names else []), *also,
     ]
     body = {
         "_type": STATEMENT,
@@ -35,7 +45,7 @@ def statement(effect: RunCheck, ran: CheckRan, seen: Exit | None) -> bytes:
             "lostTests": list(ran.lost_tests), "configuration": configuration, "command": effect.check.run,
             "exit": msgspec.to_builtins(seen)["code"] if seen else None, "milliseconds": round(ran.seconds * 1000),
             "isolation": shown(ran.walls), "isolationAsked": effect.walls.level, "checkout": effect.checkout.isolation,
-            "signed": False, "run": effect.run,
+            "signed": False, "run": effect.run, "figures": dict(figures), "base": effect.base,
             "environment": {"system": platform.platform(), "python": sys.version.split()[0], "machine": platform.machine()},
         },
     }
