@@ -53,8 +53,8 @@ def step(state: State, repo: Repository, landing: Landing, wanted: Check, planne
         return [told(landing, wanted, proof, state)]
     first = base_first(state, repo, wanted, definition, planned)
     return [*first, e.RunPlanned(
-        run=RunId(f"R{state.run_count + planned + len(first) + 1}"), repo=repo.repo, task=landing.task, purpose="landing", check=wanted.name,
-        definition=definition, commit=landing.candidate, tree=landing.tree, landing=landing.landing,
+        run=RunId(f"R{state.run_count + planned + len(first) + 1}"), repo=repo.repo, task=landing.task, purpose="landing",
+        check=wanted.name, definition=definition, commit=landing.candidate, tree=landing.tree, landing=landing.landing,
     )]
 
 
@@ -65,8 +65,8 @@ def base_first(state: State, repo: Repository, wanted: Check, definition: Digest
     if proof_key(repo.repo, repo.tree, definition) in state.proofs:
         return []
     return [e.RunPlanned(
-        run=RunId(f"R{state.run_count + planned + 1}"), repo=repo.repo, purpose="baseline", check=wanted.name, definition=definition,
-        commit=repo.trunk, tree=repo.tree,
+        run=RunId(f"R{state.run_count + planned + 1}"), repo=repo.repo, purpose="baseline", check=wanted.name,
+        definition=definition, commit=repo.trunk, tree=repo.tree,
     )]
 
 

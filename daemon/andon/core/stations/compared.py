@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from andon.core.state import Proof, State, Task
+from andon.core.state import Proof, Task
 from andon.schema.ids import Oid
 from andon.schema.settings import Check, Settings
 

@@ -2,8 +2,8 @@
 
 Theory of operation. A finding is *old* when the base has one that it can be: one finding of the base answers for one here. They
 are paired by fingerprints that the tool made, else by rule, path after renames, the line's own text and its neighbours; numbers of
-lines say nothing. Code that moved between files takes its findings along; the same defect planted a second time is new. Texts are kept as
-digests, so a record of findings holds no source.
+lines say nothing. Code that moved between files takes its findings along; the same defect planted a second time is new. Texts are
+kept as digests, so a record of findings holds no source.
 """
 
 import hashlib
