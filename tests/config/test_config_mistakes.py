@@ -303,7 +303,8 @@ def test_what_is_edited_has_to_be_sound_although_the_commit_still_judges(tmp_pat
 
 BAD_OVERRIDES = {
     "factory.wpi": ("3", "unknown key"), "factory.wip": ("0", "at least 1"), "wip": ("3", "unknown key"),
-    "checks.tests.report": ("pdf", "one of cobertura, exit, junit"), "policy.ship": ("docs", "must be an array"), "": ("1", "unknown key"),
+    "checks.tests.report": ("pdf", "one of cobertura, exit, junit"), "policy.ship": ("docs", "must be an array"),
+    "": ("1", "unknown key"),
 }
 
 
