@@ -139,7 +139,8 @@ def test_a_report_that_is_not_about_this_tree_is_unevaluated(tmp_path: Path, wha
 
 @pytest.mark.parametrize("text", [
     xml(), xml("/slot/a.py"), xml(sources="/slot"), xml(attributes='timestamp="1700000000100"'), xml(attributes='timestamp="0"'),
-    lcov(f"DA:2,1,{sum_of('b = 2')}"), lcov(f"VER:{'a' * 40}", "DA:2,1"), lcov(f"VER:{'f' * 40}", "DA:2,3"), lcov("DA:2,1", name="./a.py"),
+    lcov(f"DA:2,1,{sum_of('b = 2')}"), lcov(f"VER:{'a' * 40}", "DA:2,1"), lcov(f"VER:{'f' * 40}", "DA:2,3"),
+    lcov("DA:2,1", name="./a.py"),
 ])
 def test_a_report_of_this_tree_counts_however_it_names_its_files(tmp_path: Path, text: str) -> None:
     found = seen(tmp_path, text)
@@ -170,7 +171,8 @@ def test_a_share_is_never_rounded_up(tmp_path: Path) -> None:
 def test_changed_lines_are_counted_so_content_cannot_pass_for_a_header() -> None:
     diff = b"\n".join([
         b"diff --git a/x.py b/x.py", b"--- a/x.py", b"+++ b/x.py", b"@@ -3 +3,3 @@ f", b"--- a/y.py", b"++++ b/other.py",
-        b"+@@ -1 +900 @@", b"+last", b"\\ No newline at end of file", b"diff --git a/y b/y", b"--- a/y", b'+++ "b/t\\303\\251 \\"q\\".py"',
+        b"+@@ -1 +900 @@", b"+last", b"\\ No newline at end of file", b"diff --git a/y b/y", b"--- a/y",
+        b'+++ "b/t\\303\\251 \\"q\\".py"',
         b"@@ -0,0 +1 @@", b"+one", b"--- a/gone", b"+++ /dev/null", b"@@ -1,2 +0,0 @@", b"-a", b"-b", b""])
     found = added_in(diff)
     assert found == {"x.py": {3: b"+++ b/other.py", 4: b"@@ -1 +900 @@", 5: b"last"}, 't\u00e9 "q".py': {1: b"one"}}

@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import os
 import shlex
+import sys
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from andon.edges import beneath, enclose, evidence, jobs, report, salvage, unseen, withheld
+from andon.edges import beneath, bundled, enclose, evidence, jobs, report, salvage, unseen, withheld
 from andon.edges.baits import Place, place_of
 from andon.edges.grounds import dead_rules, grounds_of
 from andon.edges.process import MARKER
@@ -72,6 +73,8 @@ class Checks:
         A run that a killed daemon left behind was ended by `sweep`; it is simply run again.
         """
         withheld.name(effect.walls.secrets)
+        if effect.check.use:
+            return await self._scan(effect)
         if not effect.check.protect or not effect.base:
             return (await self._once(effect, ways)).ran
         first = await self._once(effect, ways, guarded=True)
@@ -79,7 +82,26 @@ class Checks:
             return joined(first, await self._once(effect, ways, earlier=first.ran.evidence))
         return first.ran
 
-    async def _once(self, effect: RunCheck, ways: Ways, *, guarded: bool = False, earlier: Digest = NOTHING) -> Once:
+    async def _scan(self, effect: RunCheck) -> CheckRan:
+        """A check that comes with the program: none of the change runs, so its setup does not either."""
+        try:
+            ready = await bundled.prepare(effect, self._layout.home)
+            level = await asyncio.to_thread(enclose.settled, effect.walls)
+        except Mistake as error:
+            return unproven(effect, error)
+        if ready.verdict is None:
+            checkout = msgspec.structs.replace(effect.checkout, setup=())
+            scan = msgspec.structs.replace(effect, checkout=checkout, walls=bundled.walls_of(effect.walls, ready.read))
+            return (await self._once(scan, nowhere, ready=ready)).ran
+        known = ready.verdict
+        dead = await bundled.dead(effect) if known.result == "pass" else ""
+        if dead:
+            known = msgspec.structs.replace(known, result="unevaluated", cause="dead-rule", because=dead)
+        ran = CheckRan(run=effect.run, result=known.result, because=known.because, cause=known.cause, walls=level)
+        return msgspec.structs.replace(ran, evidence=self._blobs.put(evidence.statement(effect, ran, None)))
+
+    async def _once(self, effect: RunCheck, ways: Ways, *, guarded: bool = False, earlier: Digest = NOTHING,
+                    ready: bundled.Prepared | None = None) -> Once:
         """One run; `guarded`: with the protected paths as the base has them, of which `earlier` is the statement."""
         folder: Path | None = None
         held = Protected(earlier=earlier)
@@ -92,14 +114,12 @@ class Checks:
                     if guarded:
                         held = await self._proving.protect(slot, effect.git_dir, effect.check.protect, effect.base, effect.commit)
                     folder = self._folder(effect)
-                    seen, box = await self._execute(effect, slot, folder, ways)
+                    seen, box = await self._execute(effect, slot, folder, ways, ready)
                     touched = await self._proving.tampered(slot)
                     subject = msgspec.structs.replace(effect, tree=held.tree or effect.tree)
-                    grounds = await grounds_of(subject, slot, folder, report_of(folder), self._blobs)
+                    grounds = await grounds_of(subject, slot, folder, report_of(folder), self._blobs, ready.told if ready else "")
             except Mistake as error:
-                told = f"{error.problem.what} {error.problem.where}".strip()[:500]
-                ran = CheckRan(run=effect.run, result="unevaluated", because=told, cause="storage", tail=str(error)[:TAIL_CHARS])
-                return Once(ran, held)
+                return Once(unproven(effect, error), held)
             point("run-check.ended")
             return Once(await asyncio.to_thread(self._conclude, effect, folder, seen, touched, box, grounds, held), held)
         finally:  # also of a run that nobody wants any more; should something still run there, the next start looks after it
@@ -129,14 +149,17 @@ class Checks:
             number += 1
         return self._layout.job(f"{effect.run}-{number}")
 
-    async def _execute(self, effect: RunCheck, slot: Path, folder: Path, ways: Ways) -> tuple[Exit, Sandbox | None]:
+    async def _execute(self, effect: RunCheck, slot: Path, folder: Path, ways: Ways, ready: bundled.Prepared | None,
+                       ) -> tuple[Exit, Sandbox | None]:
         job = job_of(effect, slot, folder)
         for name in ("tmp", REPORTS):
             (folder / name).mkdir(parents=True, exist_ok=True)
+        if ready is not None:
+            await asyncio.to_thread(beneath.write_whole, folder / REPORTS, bundled.ASKED, ready.asked)
         doors = await ways(folder.name)
         box, env = await asyncio.to_thread(
             enclose.check, effect.walls, job=folder, slot=slot, git_dir=effect.git_dir, env=job.env, doors=doors,
-            commands=(*effect.checkout.setup, effect.check.run), place=self._place(effect, folder),
+            commands=(*effect.checkout.setup, effect.check.run or shlex.quote(sys.executable)), place=self._place(effect, folder),
         )
         jobs.write_job(folder, msgspec.structs.replace(job, env=env, sandbox=box))
         ended = False
@@ -166,7 +189,7 @@ class Checks:
         if touched and found.result == "pass":
             because = f"the run changed {plural(len(touched), 'tracked file')}: {', '.join(touched[:3])}"
             found = msgspec.structs.replace(found, result="unevaluated", cause="tampered", because=because)
-        found = msgspec.structs.replace(found, because=held.told(found.because))
+        found = msgspec.structs.replace(found, because="; ".join(filter(None, (held.told(found.because), grounds.told))))
         if box is not None and found.result != "pass":
             found = self._missed(effect, box, found, log, seen)
         kept = found.kept or (b"[]" if effect.check.report == "junit" else b"")
@@ -213,6 +236,12 @@ def joined(first: Once, second: Once) -> CheckRan:
     )
 
 
+def unproven(effect: RunCheck, error: Mistake) -> CheckRan:
+    """A run that could not be made."""
+    told = f"{error.problem.what} {error.problem.where}".strip()[:500]
+    return CheckRan(run=effect.run, result="unevaluated", because=told, cause="storage", tail=str(error)[:TAIL_CHARS])
+
+
 def refused(effect: RunCheck, folder: Path) -> tuple[AccessSeen, ...]:
     """What its walls refused it, before its directory goes."""
     tally = Tally(AttemptId(effect.run), folder)
@@ -250,8 +279,10 @@ def job_of(effect: RunCheck, slot: Path, folder: Path) -> Job:
     lines.append(check.run.replace("{report}", shlex.quote(str(report_of(folder)))))
     env = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
     env |= {"PWD": str(slot), "TMPDIR": str(folder / "tmp"), MARKER: str(folder), "ANDON_RUN": effect.run, "TERM": "dumb"}
+    shell = ("/bin/sh", "-c", "\n".join(lines))
+    argv = bundled.argv(check.use, folder / REPORTS, report_of(folder)) if check.use else shell
     return Job(
-        name=effect.run, argv=("/bin/sh", "-c", "\n".join(lines)), cwd=str(slot), env=env, log=True,
+        name=effect.run, argv=argv, cwd=str(slot), env=env, log=True,
         seconds=check.minutes * 60.0, memory_mb=check.memory_mb, output_mb=check.output_mb,
     )
 

@@ -42,7 +42,8 @@ def statement(
         "predicate": {
             "result": RESULTS[ran.result], "andonResult": ran.result, "because": ran.because, "cause": ran.cause,
             "passed": ran.passed, "failed": ran.failed, "skipped": ran.skipped, "failedTests": list(ran.failing),
-            "lostTests": list(ran.lost_tests), "configuration": configuration, "command": effect.check.run,
+            "lostTests": list(ran.lost_tests), "configuration": configuration,
+            "command": effect.check.run or f"use {effect.check.use}",
             "exit": msgspec.to_builtins(seen)["code"] if seen else None, "milliseconds": round(ran.seconds * 1000),
             "isolation": shown(ran.walls), "isolationAsked": effect.walls.level, "checkout": effect.checkout.isolation,
             "signed": False, "run": effect.run, "figures": dict(figures), "base": effect.base,

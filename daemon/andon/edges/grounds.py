@@ -30,7 +30,7 @@ class Kept(Protocol):
         ...
 
 
-async def grounds_of(effect: RunCheck, slot: Path, folder: Path, left: Path, blobs: Kept) -> Grounds:
+async def grounds_of(effect: RunCheck, slot: Path, folder: Path, left: Path, blobs: Kept, told: str = "") -> Grounds:
     """What the report at `left`, of a run of `effect` in `slot`, is to be judged by. Raises Mistake when git cannot tell.
 
     The run began after its job was written to `folder`.
@@ -39,7 +39,8 @@ async def grounds_of(effect: RunCheck, slot: Path, folder: Path, left: Path, blo
     place = tuple(dict.fromkeys((str(slot), str(await asyncio.to_thread(slot.resolve)))))
     job = beneath.facts(folder, JOB)
     begun = job.st_mtime_ns if job else 0
-    known = Grounds(commit=effect.commit, tree=effect.tree, place=place, started=begun // 1_000_000, begun=begun)
+    known = Grounds(commit=effect.commit, tree=effect.tree, place=place, started=begun // 1_000_000, begun=begun,
+                    told=told)
     if check.report == "exit" and not check.inputs and not effect.rules:
         return known
     files = await touched.files_of(effect.git_dir, effect.tree)

@@ -38,6 +38,8 @@ class Grounds(msgspec.Struct, frozen=True, kw_only=True):
 
     commit: Oid = Oid("")
     tree: Oid = Oid("")
+    told: str = ""
+    """What belongs to whatever the run says: how old its data is."""
     place: tuple[str, ...] = ()
     """Paths by which a tool may name the checkout that it ran in."""
     started: int = 0
