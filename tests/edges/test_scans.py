@@ -17,6 +17,7 @@ from andon.edges.sandbox import reached
 from andon.scans import advisories, locks
 from andon.scans.locks import NPM, PYPI, Release
 from andon.schema.errors import Mistake
+from andon.schema.ids import Oid
 from andon.schema.settings import Check, Checkout
 from checkkit import Prover
 from checkoutkit import Floor, floor
@@ -68,27 +69,28 @@ async def test_what_is_no_new_secret_is_left_alone(tmp_path: Path, what: str) ->
 
 def allow_list(repo: Path, *names: str) -> str:
     """What detect-secrets itself writes of these files."""
-    done = subprocess.run((sys.executable, "-m", "detect_secrets", "scan", "--no-verify", "--all-files", *names), cwd=repo, check=True,
-                          capture_output=True, text=True, timeout=60)
+    program = (sys.executable, "-m", "detect_secrets", "scan", "--no-verify", "--all-files", *names)
+    done = subprocess.run(program, cwd=repo, check=True, capture_output=True, text=True, timeout=60)
     return done.stdout
 
 
 async def test_the_allow_list_of_the_base_holds_and_one_that_a_change_brings_does_not(tmp_path: Path) -> None:
     shop = floor(tmp_path, {"a.py": "x = 1\n"})
-    gitkit.write(shop.person, {"b.py": f"client = connect('{KEY}')\n"})
+    line = f"key = '{KEY}'\n"
+    gitkit.write(shop.person, {"b.py": line})
     allowed = allow_list(shop.person, "b.py")
     assert "AWS Access Key" in allowed
     base = shop.base
     own = gitkit.commit(shop.person, {".secrets.baseline": allowed}, "with a list of its own")
     assert (await Prover(shop).run(SECRETS, own, base)).result == "fail"
     gitkit.run(shop.person, "reset", "-q", "--hard", base)
-    base = gitkit.commit(shop.person, {".secrets.baseline": allowed}, "the list")
-    head = gitkit.commit(shop.person, {"b.py": f"client = connect('{KEY}')\n"}, "the finding")
+    base = Oid(gitkit.commit(shop.person, {".secrets.baseline": allowed}, "the list"))
+    head = gitkit.commit(shop.person, {"b.py": line}, "the finding")
     assert (await Prover(shop).run(SECRETS, head, base)).result == "pass"
     marked = json.loads(allowed)
     marked["results"]["b.py"][0]["is_secret"] = True
-    base = gitkit.commit(shop.person, {".secrets.baseline": json.dumps(marked), "b.py": None}, "a real one")
-    head = gitkit.commit(shop.person, {"b.py": f"client = connect('{KEY}')\n"}, "the finding")
+    base = Oid(gitkit.commit(shop.person, {".secrets.baseline": json.dumps(marked), "b.py": None}, "a real one"))
+    head = gitkit.commit(shop.person, {"b.py": line}, "the finding")
     assert (await Prover(shop).run(SECRETS, head, base)).result == "fail"
 
 
