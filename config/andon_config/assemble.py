@@ -29,6 +29,19 @@ TIED = ("model", "account", "approve", "upstream", "login", "write_back")
 """Keys that only make sense for one adapter: choosing another than lower layers did drops these too."""
 STATION_KEYS = {"agent": ("agent",), "checks": ("check", "watch"), "when": ("gate",), "hide": ("agent",), "read_only": ("agent",)}
 """Keys of a station that only some kinds have."""
+EXAMPLES = {
+    "junit": "pytest --junitxml={report}", "sarif": "ruff check --output-format sarif -o {report}",
+    "cobertura": "coverage run -m pytest && coverage xml -o {report}",
+    "lcov": "coverage run -m pytest && coverage lcov -o {report}",
+}
+"""A command that writes a report, by its format."""
+_COVERAGE = ('`report = "cobertura"` or `"lcov"`', ("cobertura", "lcov"))
+FITTING = {
+    "minimum_tests": ('`report = "junit"`', ("junit",)), "baseline": ('`report = "sarif"`', ("sarif",)),
+    "fail_on": ('`report = "sarif"`', ("sarif",)), "minimum": _COVERAGE, "minimum_changed": _COVERAGE,
+    "allow": ('`use = "secrets"`', ("secrets",)), "max_age_days": ('`use = "dependencies"`', ("dependencies",)),
+}
+"""Keys of a check that only some reports have, or only some checks that come with the program."""
 ORDER = ("default", "person", "repository", "command line")
 """Origins, later ones win."""
 
@@ -239,14 +252,45 @@ def _price(leaves: Leaves, agent: str, model: str, said: dict[str, Any]) -> sche
 
 def _check(leaves: Leaves, name: str, said: dict[str, Any]) -> dict[str, Any]:
     path: Path = ("checks", name)
+    if "use" in said:
+        return _bundled(leaves, name, said)
     if "run" not in said:
         raise blame(leaves, path, f"check `{name}` has no command", 'give it `run = "…"`')
     report = said.get("report", "exit")
+    _keys_fit(leaves, name, said, report)
     if report != "exit" and "{report}" not in said["run"]:
-        example = {"junit": "pytest --junitxml={report}", "sarif": "ruff check --output-format sarif -o {report}"}[report]
+        example = EXAMPLES[report]
         what = f"check `{name}` is read from a {report} report, but its command never names `{{report}}`"
         raise blame(leaves, (*path, "run"), what, f"let the command write to {{report}}, such as `{example}`")
     return said
+
+
+def _bundled(leaves: Leaves, name: str, said: dict[str, Any]) -> dict[str, Any]:
+    """A check that comes with the program: it has a command and a report of its own."""
+    use = said["use"]
+    own = ("run", "report", "protect", "own_too", "minimum_tests")
+    for key in own:
+        if key in said:
+            what = f"check `{name}` says both `use = \"{use}\"` and `{key}`, which the check that comes with the program decides"
+            raise blame(leaves, ("checks", name, key), what, f"remove `{key}`, or `use`")
+    if said.get("baseline") and use == "secrets":
+        what = f"check `{name}` looks at changed lines only, so it has no `baseline`"
+        raise blame(leaves, ("checks", name, "baseline"), what, "remove `baseline`")
+    report = "exit" if use == "rules" else "sarif"
+    _keys_fit(leaves, name, said, report)
+    return {**said, "run": "", "report": report}
+
+
+def _keys_fit(leaves: Leaves, name: str, said: dict[str, Any], report: str) -> None:
+    """A key that would say nothing is a mistake, not a wish that is passed over."""
+    use = said.get("use", "")
+    for key, (word, fits) in FITTING.items():
+        if key != "minimum_tests" and key in said and report not in fits and use not in fits:
+            what = f"check `{name}` has `{key}`, which only counts with {word}"
+            raise blame(leaves, ("checks", name, key), what, f"remove `{key}`")
+    if "own_too" in said and not said.get("protect"):
+        what = f"check `{name}` has `own_too`, which only counts with `protect`"
+        raise blame(leaves, ("checks", name, "own_too"), what, "name the protected paths, or remove it")
 
 
 def _station(

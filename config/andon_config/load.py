@@ -13,9 +13,9 @@ from msgspec import inspect
 
 from andon.schema.errors import Mistake
 from andon.schema.ids import Digest
-from andon.schema.settings import FactorySettings, Loaded, Origin, Settings
+from andon.schema.settings import Check, FactorySettings, Loaded, Origin, Settings
 from andon_config import assemble
-from andon_config.assemble import Keys, Leaf, Leaves
+from andon_config.assemble import FITTING, Keys, Leaf, Leaves
 from andon_config.faults import faults, type_at
 from andon_config.model import JUDGING, PERSONAL
 from andon_config.positions import Path as Dotted
@@ -184,7 +184,7 @@ def _implied(settings: Settings) -> Iterator[tuple[Keys, Any]]:
             if not isinstance(getattr(agent, key), dict):
                 yield ("agents", agent.name, key), getattr(agent, key)
     for check in settings.checks.values():
-        for key in _fields(check, () if check.report == "junit" else ("minimum_tests",)):
+        for key in _fields(check, _idle(check)):
             yield ("checks", check.name, key), getattr(check, key)
     for line in settings.lines.values():
         yield ("lines", line.name, "wip"), line.wip
@@ -194,6 +194,12 @@ def _implied(settings: Settings) -> Iterator[tuple[Keys, Any]]:
             own = {"agent": "agent", "check": "checks", "watch": "checks", "gate": "when"}.get(station.kind)
             if own:
                 yield ("stations", station.name, own), getattr(station, own)
+
+
+def _idle(check: Check) -> tuple[str, ...]:
+    """Keys of a check that say nothing of it."""
+    idle = [key for key, (_, fits) in FITTING.items() if check.report not in fits and check.use not in fits]
+    return (*idle, *(() if check.protect else ("own_too",)), *(("run", "report", "protect") if check.use else ("use",)))
 
 
 def _fields(value: msgspec.Struct, without: tuple[str, ...]) -> Iterator[str]:

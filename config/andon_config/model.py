@@ -34,6 +34,7 @@ Folder = Annotated[str, Meta(
 Variable = Annotated[str, Meta(pattern=rf"^[A-Za-z_][A-Za-z0-9_]*{END}", extra={"words": "the name of an environment variable"})]
 Minutes = Annotated[float, Meta(gt=0, le=10_080)]
 Limit = Annotated[int, Meta(ge=0, le=1_000)]
+Percent = Annotated[float, Meta(ge=0, le=100)]
 Dollars = Annotated[float, Meta(ge=0, le=1_000_000)]
 Line = Annotated[str, Meta(
     pattern=rf"^[^\x00-\x1f\x7f]{{0,200}}{END}", extra={"words": "a text of at most 200 characters on one line"},
@@ -147,8 +148,11 @@ class CheckTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     run: Command | UnsetType = UNSET
     """Shell command, run at the root of the checkout. {report} is the path of its report file."""
-    report: Literal["junit", "sarif", "exit"] | UnsetType = UNSET
-    """How the result is read: a JUnit report, a SARIF report, or the exit code alone."""
+    use: Literal["secrets", "dependencies", "rules"] | UnsetType = UNSET
+    """A check that comes with the program, instead of `run`: secrets in changed lines, pinned releases with known vulnerabilities,
+    or patterns of the settings that name no file."""
+    report: Literal["junit", "sarif", "cobertura", "lcov", "exit"] | UnsetType = UNSET
+    """How the result is read: a JUnit report, a SARIF report, coverage as Cobertura XML or LCOV, or the exit code alone."""
     minutes: Minutes | UnsetType = UNSET
     """Wall-clock limit; past it the result is unevaluated."""
     memory_mb: Annotated[int, Meta(ge=0, le=4_194_304)] | UnsetType = UNSET
@@ -157,6 +161,26 @@ class CheckTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """MB of output kept; past it the middle is dropped."""
     minimum_tests: Annotated[int, Meta(ge=1, le=10_000_000)] | UnsetType = UNSET
     """With junit: fewer executed tests than this is unevaluated, never a pass."""
+    stage: Annotated[int, Meta(ge=1, le=9)] | UnsetType = UNSET
+    """It starts once every check of lower stages is proven: cheap ones first."""
+    baseline: bool | UnsetType = UNSET
+    """With sarif: findings that the base of a change has too do not count; moved code is not new."""
+    fail_on: Literal["error", "warning", "note"] | UnsetType = UNSET
+    """With sarif: the least level of a finding that counts."""
+    minimum: Percent | UnsetType = UNSET
+    """With cobertura and lcov: percent of all lines that must be covered."""
+    minimum_changed: Percent | UnsetType = UNSET
+    """With cobertura and lcov: percent of the executable lines that a change touched which must be covered."""
+    inputs: Annotated[tuple[Glob, ...], Meta(max_length=200)] | UnsetType = UNSET
+    """Paths of the files that it judges. When none is there it is unevaluated; coverage must know each changed one."""
+    protect: Annotated[tuple[Glob, ...], Meta(max_length=200)] | UnsetType = UNSET
+    """Paths of what judges, such as `tests/**` or `pytest.ini`: a change is run with them as its base has them."""
+    own_too: bool | UnsetType = UNSET
+    """With protect: it must hold with the change's own version of these paths as well."""
+    allow: Folder | UnsetType = UNSET
+    """With use = "secrets": the file of findings known to be harmless, as detect-secrets writes it; read from the base."""
+    max_age_days: Annotated[int, Meta(ge=1, le=3_650)] | UnsetType = UNSET
+    """With use = "dependencies": older advisories are no evidence."""
 
 
 class LineTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

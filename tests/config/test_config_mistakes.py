@@ -113,7 +113,7 @@ WRONG: dict[str, tuple[str | bytes, str, str, str]] = {
     "a kind that comes later": (
         '[stations.s]\nkind = "verify"\n', "must be one of agent, check, gate, land, watch", "2", "known here: agent,",
     ),
-    "an unknown report": (f'{CHECK}report = "junti"\n', "must be one of exit, junit, sarif", "3", "did you mean `junit`?"),
+    "an unknown report": (f'{CHECK}report = "junti"\n', "one of cobertura, exit, junit, lcov, sarif", "3", "did you mean `junit`?"),
     "a report that nobody writes": (f'{CHECK}report = "junit"\n', "never names `{report}`", "2", "--junitxml={report}"),
     "a sarif that nobody writes": (f'{CHECK}report = "sarif"\n', "never names `{report}`", "2", "sarif -o {report}"),
     "a check without a command": ("[checks.tests]\nminutes = 3\n", "check `tests` has no command", "1", "give it `run"),
@@ -303,7 +303,8 @@ def test_what_is_edited_has_to_be_sound_although_the_commit_still_judges(tmp_pat
 
 BAD_OVERRIDES = {
     "factory.wpi": ("3", "unknown key"), "factory.wip": ("0", "at least 1"), "wip": ("3", "unknown key"),
-    "checks.tests.report": ("pdf", "one of exit, junit"), "policy.ship": ("docs", "must be an array"), "": ("1", "unknown key"),
+    "checks.tests.report": ("pdf", "one of cobertura, exit, junit"), "policy.ship": ("docs", "must be an array"),
+    "": ("1", "unknown key"),
 }
 
 

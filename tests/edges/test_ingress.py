@@ -12,7 +12,8 @@ import pytest
 from andon.edges.channels import Channels
 from andon.edges.check import tail_of
 from andon.edges.pane import PaneWatch, _without_secrets, cleaned
-from andon.edges.report import judge_exit, judge_junit, sarif_line
+from andon.edges.report import judge, judge_exit
+from andon.edges.reports.sarif import sarif_line
 from andon.edges.tmux import _records
 from andon.office import WITHHELD, Office, need_plain
 from andon.schema import inputs as i, wire
@@ -63,10 +64,10 @@ def test_a_title_comes_clean() -> None:
 def test_words_of_a_check_come_without_secrets(tmp_path: Path) -> None:
     case = '<testcase classname="c" name="{0}"><failure message="m">{0}</failure></testcase>'
     (tmp_path / "r").write_text(f'<testsuite name="q" tests="1" failures="1">{case.format(f"key {TOKEN}")}</testsuite>')
-    verdict = judge_junit(CHECK, Exit(code=1), tmp_path / "r")
+    verdict = judge(CHECK, Exit(code=1), tmp_path / "r")
     assert TOKEN not in repr(verdict) and "secret withheld" in verdict.told and "secret withheld" in verdict.failing[0]
     (tmp_path / "r").write_text(f"<{TOKEN}")
-    assert TOKEN not in repr(judge_junit(CHECK, Exit(code=1), tmp_path / "r"))
+    assert TOKEN not in repr(judge(CHECK, Exit(code=1), tmp_path / "r"))
     missing = judge_exit(CHECK, Exit(code=127, because="not-started", error=f"{TOKEN}{HOSTILE}: not found"))
     assert missing is not None and TOKEN not in missing.because and "\x1b" not in missing.because and "not found" in missing.because
     line = sarif_line({"ruleId": "X", "message": {"text": f"found {TOKEN}{HOSTILE}"}})

@@ -108,7 +108,7 @@ OURS: dict[str, tuple[set[str], str]] = {
 
 
 def modules() -> list[Path]:
-    return [*sorted((ROOT / "edges").glob("*.py")), *sorted(ROOT.glob("*.py"))]
+    return [*sorted((ROOT / "edges").rglob("*.py")), *sorted(ROOT.glob("*.py"))]
 
 
 def functions(path: Path) -> Iterator[tuple[str, ast.Call]]:

@@ -10,7 +10,7 @@ from andon.core.prompt import prompt_for, whole_prompt
 from andon.core.queue import reverts
 from andon.core.queue.standing import slots
 from andon.core.state import Attempt, Landing, Repository, Run, State, proof_key
-from andon.core.stations import check, land
+from andon.core.stations import check, compared, land
 from andon.schema import effects as f
 from andon.schema.events import Member
 from andon.schema.ids import Digest, Oid
@@ -162,19 +162,33 @@ def run_owes(state: State, run: Run, at: int) -> Iterator[f.Effect]:
     known = repo.settings.checks.get(run.check)
     if known is None or not repo.is_trusted or not due(state, run.run, "run-check", at):
         return
+    task, bare = state.tasks.get(run.task), compared.as_it_stands(known)
+    commit, base = base_of(state, repo, run)
     names = Digest("")
-    if run.purpose in ("change", "landing") and known.report == "junit":
-        task = state.tasks.get(run.task)
-        base = repo.tree if run.purpose != "change" else task.work.base_tree if task and task.work else Oid("")
-        if run.purpose == "change" and check.baseline_run(state, repo, base, run.definition) is not None:
+    if base and compared.base_run(known):
+        definition = check.definition_of(bare, repo.settings)
+        waits = run.purpose == "change" or known.baseline
+        if waits and check.baseline_run(state, repo, base, definition) is not None:
             return
-        proof = state.proofs.get(proof_key(run.repo, base, run.definition))
+        proof = state.proofs.get(proof_key(run.repo, base, definition))
         names = proof.names if proof else Digest("")
     yield f.RunCheck(
-        run=run.run, repo=run.repo, git_dir=repo.git_dir, commit=run.commit, tree=run.tree, check=known,
+        run=run.run, repo=run.repo, git_dir=repo.git_dir, commit=run.commit, tree=run.tree,
+        check=compared.of_change(known, task) if run.purpose == "change" else bare,
         definition=run.definition, checkout=repo.settings.checkout, base_names=names, landing=run.purpose == "landing",
-        slots=slots(state, repo), walls=repo.settings.sandbox,
+        slots=slots(state, repo), walls=repo.settings.sandbox, base=commit, base_tree=base,
+        rules=compared.rules_of(known, repo.settings),
     )
+
+
+def base_of(state: State, repo: Repository, run: Run) -> tuple[Oid, Oid]:
+    """Commit and tree that a run is held against; nothing for one that looks at a tree for itself."""
+    task = state.tasks.get(run.task)
+    if run.purpose == "landing":
+        return repo.trunk, repo.tree
+    if run.purpose == "change" and task is not None and task.work is not None:
+        return task.work.base, task.work.base_tree
+    return Oid(""), Oid("")
 
 
 def landing_owes(state: State, landing: Landing, at: int) -> Iterator[f.Effect]:

@@ -3,7 +3,7 @@
 import os
 import platform
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from math import ceil
 from typing import Any
 
@@ -18,16 +18,25 @@ from andon.schema.settings import Check
 RESULTS = {"pass": "PASSED", "fail": "FAILED", "unevaluated": "WARNED"}
 
 
-def statement(effect: RunCheck, ran: CheckRan, seen: Exit | None, variables: Iterable[str] = ()) -> bytes:
+KEPT = {"junit": "passed-tests", "sarif": "findings", "cobertura": "coverage", "lcov": "coverage"}
+"""What a run keeps for runs on later trees, by the format of its report."""
+
+
+def statement(
+    effect: RunCheck, ran: CheckRan, seen: Exit | None, variables: Iterable[str] = (), also: Sequence[Mapping[str, object]] = (),
+    figures: Sequence[tuple[str, int]] = (),
+) -> bytes:
     """The canonical JSON of the statement about one run, without secrets. Subject is the commit and its tree.
 
     `isolation` is the level of the walls that the run really had, `isolationAsked` what the settings wanted. `variables`:
     names of those that the run got of the daemon's own environment, where they are set.
+    `also` is what else it was configured with, `figures` what it measured.
     """
     configuration = [
         {"name": f"check {effect.check.name}", "digest": {"sha256": effect.definition}},
         *({"name": name, "digest": {"sha256": digest}} for name, digest in (("log", ran.log), ("report", ran.report)) if digest),
-        *([{"name": "passed-tests", "digest": {"sha256": ran.names}}] if ran.names else []),
+        *([{"name": KEPT.get(effect.check.report, "kept"), "digest": {"sha256": ran.names}}] if ran.names else []),
+        *([{"name": "compared-with", "digest": {"sha256": effect.base_names}}] if effect.base_names else []), *also,
     ]
     body = {
         "_type": STATEMENT,
@@ -36,10 +45,12 @@ def statement(effect: RunCheck, ran: CheckRan, seen: Exit | None, variables: Ite
         "predicate": {
             "result": RESULTS[ran.result], "andonResult": ran.result, "because": ran.because, "cause": ran.cause,
             "passed": ran.passed, "failed": ran.failed, "skipped": ran.skipped, "failedTests": list(ran.failing),
-            "lostTests": list(ran.lost_tests), "configuration": configuration, "command": effect.check.run,
+            "lostTests": list(ran.lost_tests), "configuration": configuration,
+            "command": effect.check.run or f"use {effect.check.use}",
             **({} if seen is None or seen.code is None else {"exit": seen.code}), "milliseconds": round(ran.seconds * 1000),
             "isolation": shown(ran.walls), "isolationAsked": effect.walls.level, "checkout": effect.checkout.isolation,
-            "run": effect.run, "setup": list(effect.checkout.setup), "limits": _limits(effect.check),
+            "run": effect.run, "figures": dict(figures), "base": effect.base,
+            "setup": list(effect.checkout.setup), "limits": _limits(effect.check),
             "environment": environment(variables),
         },
     }

@@ -18,6 +18,7 @@ from pathlib import Path
 from andon.edges import marker, salvage
 from andon.edges.git import git, held, make_git_dir
 from andon.edges.marker import Marker
+from andon.edges.protected import Protected, compose
 from andon.schema.errors import Mistake
 from andon.schema.faults import point
 from andon.schema.ids import Oid, RepoId
@@ -107,7 +108,15 @@ class Proving:
         """The tracked files of a slot that are not as they were checked out."""
         seen = await git("status", "--porcelain", "-z", "--untracked-files=no", "--no-renames", "--ignore-submodules=all",
                          git_dir=_aside(path), work_tree=path)
-        return tuple(sorted(item[3:] for item in seen.items))
+        return tuple(sorted(item[3:] for item in seen.items if item[1] != " "))
+
+    async def protect(self, path: Path, git_dir: Path | str, globs: tuple[str, ...], base: Oid, commit: Oid) -> Protected:
+        """Put the protected paths of `base` into a slot that holds `commit`; the slot is as it should be again at its next use."""
+        made = await compose(Path(git_dir), _aside(path), globs, base, commit)
+        await git("read-tree", "--reset", "-u", made.tree, git_dir=_aside(path), work_tree=path)
+        await asyncio.to_thread(shutil.copy2, _aside(path) / "index", path / ".git" / "index")
+        point("proving.protected")
+        return made
 
     async def _ready(self, path: Path, common: Path, commit: Oid, tree: Oid, keep: tuple[str, ...], hold: int) -> None:
         await asyncio.to_thread(_unlock, path)

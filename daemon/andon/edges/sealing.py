@@ -35,7 +35,7 @@ BLOB_BYTES = 256 * 1024
 """What is larger stays in the local store; the statements name it all the same."""
 BLOBS = 400
 """Blobs of one seal that go into the repository."""
-_FILES = ("log", "report", "passed-tests")
+_FILES = ("log", "report", "passed-tests", "findings", "coverage", "kept")
 """Names in a check's `configuration` that are blobs of ours."""
 
 

@@ -209,6 +209,11 @@ class RunCheck(Effect, frozen=True, kw_only=True, tag="run-check"):
     slots: int = 1
     """Check runs at once in this repository."""
     walls: Walls = Walls()
+    base: Oid = Oid("")
+    """The commit that a change or a landing is compared with; empty: the tree is looked at for itself."""
+    base_tree: Oid = Oid("")
+    rules: tuple[tuple[str, str], ...] = ()
+    """Where a glob of the settings stands, and the glob: each must name a file of the tree."""
 
     @property
     def key(self) -> str:

@@ -16,6 +16,9 @@ Lights = Literal["on", "dim", "dark"]
 Threshold = Literal["none", "stop", "review", "ship"]
 """From which risk on; `none`: never, `ship`: always."""
 
+STAGE = 5
+"""The stage of a check that names none."""
+
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
     """A command whose result the daemon believes because the daemon ran it."""
@@ -24,7 +27,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     run: str
     """Shell command, run by `sh -c` at the root of a clean checkout. `{report}` is the path of its report file."""
     report: str = "exit"
-    """How to read the result: `junit` (XML report), `sarif` (fails on any result of level error) or `exit` (exit code alone)."""
+    """How to read the result: `junit` (XML report), `sarif` (fails on findings of the levels of `fail_on`), `cobertura` or `lcov`
+    (coverage) or `exit` (exit code alone)."""
     minutes: float = 30.0
     """Wall-clock limit; past it the result is unevaluated."""
     memory_mb: int = 4096
@@ -33,6 +37,28 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of output kept; past it the middle is dropped and the log says so."""
     minimum_tests: int = 1
     """With `junit`: fewer executed tests than this is unevaluated, never a pass."""
+    use: str = ""
+    """A check that comes with the program, instead of `run`: `secrets`, `dependencies` or `rules`."""
+    stage: int = STAGE
+    """1 to 9: it starts once every check of the stages before is proven."""
+    baseline: bool = False
+    """With `sarif`: findings that the base of a change has too do not count."""
+    fail_on: str = "error"
+    """With `sarif`: the least level of a finding that counts: `error`, `warning` or `note`."""
+    minimum: float = 0.0
+    """With coverage: percent of all lines that must be covered."""
+    minimum_changed: float = 0.0
+    """With coverage: percent of the executable lines that a change touched which must be covered."""
+    inputs: tuple[str, ...] = ()
+    """Globs of the files that it judges. When none is in the tree it is unevaluated; coverage must know each changed one."""
+    protect: tuple[str, ...] = ()
+    """Globs of what judges: a change is run with these paths as its base has them."""
+    own_too: bool = True
+    """With `protect`: it must hold with the change's own version of these paths as well."""
+    allow: str = ".secrets.baseline"
+    """With `use = "secrets"`: the file of findings that are known to be harmless, read from the base."""
+    max_age_days: int = 30
+    """With `use = "dependencies"`: older advisories are no evidence."""
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):
@@ -337,7 +363,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def commands(self) -> tuple[str, ...]:
         """Every shell command and argv that these settings would run, and where they publish: what a person trusts. The order is
         fixed, and settings that publish nothing say nothing of it."""
-        told = [f"check {check.name}: {check.run}" for _, check in sorted(self.checks.items())]
+        told = [f"check {check.name}: {check.run or f'use {check.use}'}" for _, check in sorted(self.checks.items())]
         told += [f"setup: {command}" for command in self.checkout.setup]
         told += [f"teardown: {command}" for command in self.checkout.teardown]
         told += [f"agent {agent.name}: {' '.join((agent.use, *agent.command, *agent.args))}"

@@ -4,9 +4,9 @@ from andon.core import walls
 from andon.core.queue.facts import Checked, Landing
 from andon.core.queue.standing import checks_for, keys, outcome_of, settled
 from andon.core.state import Proof, Repository, Run, State, proof_key
-from andon.core.stations import check
+from andon.core.stations import check, compared
 from andon.schema import events as e, inputs as i
-from andon.schema.ids import RunId
+from andon.schema.ids import Digest, Oid, RunId
 from andon.schema.settings import Check
 
 
@@ -23,12 +23,15 @@ def advance(state: State, repo: Repository, landing: Landing) -> list[e.Event]:
     if failed:
         return [judged(landing, "fail", failed)]
     events: list[e.Event] = []
-    for wanted in checks:
-        if wanted.name not in known:
-            planned = sum(isinstance(event, e.RunPlanned) for event in events)
-            events += step(state, repo, landing, wanted, planned)
-    if events or len(known) < len(checks):
-        return events
+    for group in compared.staged(checks):
+        for wanted in group:
+            if wanted.name not in known:
+                planned = sum(isinstance(event, e.RunPlanned) for event in events)
+                events += step(state, repo, landing, wanted, planned)
+        if any(wanted.name not in known for wanted in group):
+            return events
+        if any(known[wanted.name].result == "unevaluated" for wanted in group):
+            break  # what is heavier starts once all that is cheaper holds
     open_ = [checked for checked in landing.checked if checked.result == "unevaluated"]
     return [judged(landing, "unevaluated", open_) if open_ else judged(landing, "pass", list(landing.checked))]
 
@@ -45,13 +48,26 @@ def step(state: State, repo: Repository, landing: Landing, wanted: Check, planne
     """What is known of one check on this tree, or a run of it; empty while one is under way."""
     if any(run.landing == landing.landing and run.check == wanted.name for run in state.runs.values()):
         return []
-    definition = check.definition_of(wanted, repo.settings)
+    definition = check.definition_of(compared.as_it_stands(wanted), repo.settings)
     proof = None if repeats(state, repo, landing, wanted) else usable(state, repo, landing, wanted)
     if proof is not None:
         return [told(landing, wanted, proof, state)]
+    first = base_first(state, repo, wanted, definition, planned)
+    return [*first, e.RunPlanned(
+        run=RunId(f"R{state.run_count + planned + len(first) + 1}"), repo=repo.repo, task=landing.task, purpose="landing",
+        check=wanted.name, definition=definition, commit=landing.candidate, tree=landing.tree, landing=landing.landing,
+    )]
+
+
+def base_first(state: State, repo: Repository, wanted: Check, definition: Digest, planned: int) -> list[e.Event]:
+    """A run of the target as it is, where its findings are what those of the merged tree are compared with, and are not known."""
+    if not wanted.baseline or check.baseline_run(state, repo, repo.tree, definition) is not None:
+        return []
+    if proof_key(repo.repo, repo.tree, definition) in state.proofs:
+        return []
     return [e.RunPlanned(
-        run=RunId(f"R{state.run_count + planned + 1}"), repo=repo.repo, task=landing.task, purpose="landing", check=wanted.name,
-        definition=definition, commit=landing.candidate, tree=landing.tree, landing=landing.landing,
+        run=RunId(f"R{state.run_count + planned + 1}"), repo=repo.repo, purpose="baseline", check=wanted.name,
+        definition=definition, commit=repo.trunk, tree=repo.tree,
     )]
 
 
@@ -64,8 +80,11 @@ def repeats(state: State, repo: Repository, landing: Landing, wanted: Check) -> 
 
 def usable(state: State, repo: Repository, landing: Landing, wanted: Check) -> Proof | None:
     """A known yes or no for exactly this tree."""
-    proof = state.proofs.get(proof_key(repo.repo, landing.tree, check.definition_of(wanted, repo.settings)))
-    return proof if proof is not None and proof.result != "unevaluated" and walls.as_good(state, repo.repo, proof) else None
+    bare = compared.as_it_stands(wanted)
+    proof = state.proofs.get(proof_key(repo.repo, landing.tree, check.definition_of(bare, repo.settings)))
+    if proof is None or not compared.comparable(bare, proof, repo.tree):
+        return None
+    return proof if proof.result != "unevaluated" and walls.as_good(state, repo.repo, proof) else None
 
 
 def told(landing: Landing, wanted: Check, proof: Proof, state: State) -> e.LandingChecked:
@@ -99,10 +118,19 @@ def ran(state: State, landing: Landing, run: Run, seen: i.CheckRan) -> list[e.Ev
     )]
 
 
+def base_of(state: State, run: Run) -> Oid:
+    """The tree that a run is held against, as its proof remembers it."""
+    task = state.tasks.get(run.task)
+    return task.work.base_tree if task and task.work and run.purpose == "change" else Oid("")
+
+
 def flaked(state: State, run: Run, seen: i.CheckRan) -> list[e.Event]:
     """That this tree was told the opposite of before; a run that was not evaluated tells nothing."""
     known = state.proofs.get(proof_key(run.repo, run.tree, run.definition))
     if known is None or "unevaluated" in (known.result, seen.result) or known.result == seen.result:
+        return []
+    wanted = state.repos[run.repo].settings.checks.get(run.check)
+    if wanted is not None and not compared.comparable(compared.as_it_stands(wanted), known, base_of(state, run)):
         return []
     tests = known.failing if known.result == "fail" else seen.failing
     landing = state.landings.get(run.landing)

@@ -10,12 +10,16 @@ from andon.core import walls
 from andon.core.assertions import claims_tests
 from andon.core.failure import fingerprint, gate_id, packet_of, send_back
 from andon.core.state import RERUNS, Claim, Proof, Repository, Run, State, Task, proof_key
+from andon.core.stations import compared
 from andon.schema import events as e, inputs as i, proofs
 from andon.schema.ids import Digest, Oid, RunId
 from andon.schema.sentences import plural
-from andon.schema.settings import Check, Settings, Station
+from andon.schema.settings import STAGE, Check, Settings, Station
 
-FINAL_CAUSES = ("missing-tool", "zero-tests", "unreadable-report", "setup", "memory", "proof")
+FINAL_CAUSES = (
+    "missing-tool", "zero-tests", "unreadable-report", "setup", "memory", "proof", "stale-report", "other-commit", "dead-rule",
+    "empty-selection", "zero-lines", "files-missing", "no-data", "old-data",
+)
 """Causes of an unevaluated run that a second run would only repeat."""
 SAID = "tests pass"
 """What an agent may assert and a check may refute."""
@@ -47,7 +51,9 @@ def digest_of(told: bytes) -> Digest:
 def definition_of(check: Check, settings: Settings) -> Digest:
     """The digest of everything that defines a run besides the tree."""
     ours = (proofs.FORMAT,) if proofs.COMMAND in check.run else ()
-    told = msgspec.json.encode((check, settings.checkout.setup, settings.checkout.keep, *ours), order="deterministic")
+    what = msgspec.structs.replace(check, stage=STAGE)  # when it starts is no part of what it is
+    also = (rules,) if (rules := compared.rules_of(check, settings)) else ()
+    told = msgspec.json.encode((what, settings.checkout.setup, settings.checkout.keep, *ours, *also), order="deterministic")
     return digest_of(told)
 
 
@@ -97,9 +103,19 @@ def claim_for(subject: Subject, check: Check) -> Claim | None:
 
 def want(state: State, subject: Subject, checks: Sequence[Check], at: int) -> list[e.Event]:
     """The events that bring the proof of a subject forward by one step."""
-    task, settings = subject.task, state.repos[subject.task.repo].settings
+    task = subject.task
     if not checks:
         return [] if task.gate else [ask(state, task, subject.commit, "no check is configured, so nothing can be proven")]
+    for group in compared.staged(checks):
+        events = want_stage(state, subject, group, at)
+        if events or not all_proven(subject, group):  # what is heavier starts once all that is cheaper holds
+            return events
+    return []
+
+
+def want_stage(state: State, subject: Subject, checks: Sequence[Check], at: int) -> list[e.Event]:
+    """The same for the checks of one stage."""
+    task, settings = subject.task, state.repos[subject.task.repo].settings
     events: list[e.Event] = []
     waiting, open_claims = False, []
     for check in checks:
@@ -109,7 +125,7 @@ def want(state: State, subject: Subject, checks: Sequence[Check], at: int) -> li
         if in_flight(state, subject, check):
             waiting = True
             continue
-        proof = usable_proof(state, subject, check, definition_of(check, settings))
+        proof = usable_proof(state, subject, check, definition_of(compared.of_change(check, task), settings))
         if proof is not None:
             events.append(judge(subject, check, proof))
         elif claim is not None and task.rerun >= RERUNS:
@@ -149,18 +165,21 @@ def usable_proof(state: State, subject: Subject, check: Check, definition: Diges
     proof = state.proofs.get(proof_key(subject.task.repo, subject.tree, definition))
     if proof is None or proof.result == "unevaluated" or not walls.as_good(state, subject.task.repo, proof):
         return None
-    compared = check.report != "junit" or subject.task.may_remove_tests or proof.base_tree == subject.base_tree
-    return proof if compared else None
+    if not compared.comparable(check, proof, subject.base_tree):
+        return None
+    same_tests = check.report != "junit" or subject.task.may_remove_tests or proof.base_tree == subject.base_tree
+    return proof if same_tests else None
 
 
 def plan(state: State, subject: Subject, check: Check) -> list[e.Event]:
     """One run of the check, and before it one of the base when its tests are not known yet."""
     repo = state.repos[subject.task.repo]
-    definition = definition_of(check, repo.settings)
+    definition = definition_of(compared.of_change(check, subject.task), repo.settings)
+    of_base = definition_of(compared.as_it_stands(check), repo.settings)
     events: list[e.Event] = []
-    if needs_baseline(state, repo, subject, check, definition):
+    if needs_baseline(state, repo, subject, check, of_base):
         events.append(e.RunPlanned(
-            run=RunId(f"R{state.run_count + 1}"), repo=repo.repo, purpose="baseline", check=check.name, definition=definition,
+            run=RunId(f"R{state.run_count + 1}"), repo=repo.repo, purpose="baseline", check=check.name, definition=of_base,
             commit=subject.base, tree=subject.base_tree,
         ))
     events.append(e.RunPlanned(
@@ -172,7 +191,7 @@ def plan(state: State, subject: Subject, check: Check) -> list[e.Event]:
 
 def needs_baseline(state: State, repo: Repository, subject: Subject, check: Check, definition: Digest) -> bool:
     """Whether the tests that pass on the base are still unknown and matter."""
-    if check.report != "junit" or subject.task.may_remove_tests:
+    if not compared.base_run(check) or (check.report == "junit" and subject.task.may_remove_tests):
         return False
     known = proof_key(repo.repo, subject.base_tree, definition) in state.proofs
     return not known and baseline_run(state, repo, subject.base_tree, definition) is None
@@ -244,7 +263,7 @@ def stale_because(state: State, run: Run) -> str:
     """Why a run is no longer wanted; empty when it is."""
     settings = state.repos[run.repo].settings
     known = settings.checks.get(run.check)
-    if known is None or definition_of(known, settings) != run.definition:
+    if known is None or run.definition not in {definition_of(one, settings) for one in (known, compared.as_it_stands(known))}:
         return f"check {run.check} was redefined before it ran"
     if run.purpose == "landing":
         landing = state.landings.get(run.landing)

@@ -12,7 +12,7 @@ from andon.core.failure import gate_id
 from andon.core.queue import steer
 from andon.core.queue.facts import Landed, Watched
 from andon.core.state import Proof, Repository, State, Task, cord_key, proof_key
-from andon.core.stations import check
+from andon.core.stations import check, compared
 from andon.schema import events as e
 from andon.schema.ids import Oid, RunId
 from andon.schema.settings import Check, Station
@@ -89,7 +89,7 @@ def find_out(state: State, repo: Repository, wanted: Check) -> list[e.Event]:
 
 def known(state: State, repo: Repository, wanted: Check, tree: Oid) -> tuple[Proof | None, Watched]:
     """What is known of a check on a tree."""
-    proof = state.proofs.get(proof_key(repo.repo, tree, check.definition_of(wanted, repo.settings)))
+    proof = state.proofs.get(proof_key(repo.repo, tree, check.definition_of(compared.as_it_stands(wanted), repo.settings)))
     seen = (one for one in repo.queue.watched if (one.check, one.tree) == (wanted.name, tree))
     return proof, next(seen, Watched(check=wanted.name, tree=tree))
 
@@ -98,7 +98,7 @@ def run_of(state: State, repo: Repository, wanted: Check, commit: Oid, tree: Oid
     """One run on a commit of the target."""
     return e.RunPlanned(
         run=RunId(f"R{state.run_count + 1}"), repo=repo.repo, purpose="watch", check=wanted.name, commit=commit, tree=tree,
-        definition=check.definition_of(wanted, repo.settings),
+        definition=check.definition_of(compared.as_it_stands(wanted), repo.settings),
     )
 
 
