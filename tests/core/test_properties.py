@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import UnionType
-from typing import Any, cast, get_args
+from typing import Any, Literal, cast, get_args, get_origin
 
 import msgspec
 import pytest
@@ -210,6 +210,10 @@ class Guess:
         if isinstance(wanted, UnionType):
             first = get_args(wanted)[0]
             return None if issubclass(first, msgspec.Struct) else self.plain(first)
+        if get_origin(wanted) is Literal:
+            return self.random.choice(get_args(wanted))
+        if isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
+            return wanted(**{field.name: self.plain(field.type) for field in msgspec.structs.fields(wanted) if field.required})
         if getattr(wanted, "__origin__", None) is tuple:
             each = get_args(wanted)
             return tuple(map(self.plain, each if each[-1] is not ... else each[:1] * self.random.randrange(3)))
