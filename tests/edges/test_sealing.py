@@ -260,6 +260,16 @@ async def test_who_moves_the_ref_without_the_lock_makes_the_seal_start_again_and
     assert {Path(path).stem for path in at_work.files() if path.startswith("bundles/")} == {first.bundle, second.bundle}
 
 
+async def test_a_lock_that_a_killed_git_left_on_the_ref_is_cleared(at_work: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence_ref, "WRITES", 1)
+    monkeypatch.setattr(sealing, "WRITES", 1)
+    await at_work.seal(at_work.parts(1))
+    left = at_work.repo / ".git" / f"{EVIDENCE_REF}.lock"
+    left.touch()
+    os.utime(left, (1, 1))
+    assert (await at_work.seal(at_work.parts(2))).bundle and not left.exists()
+
+
 async def test_a_ref_that_never_stands_still_is_a_clear_error(at_work: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     async def refused(ref: evidence_ref.Evidence, what: evidence_ref.Import) -> bool:
         return False
