@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from andon.edges.dsse import decode, verified
 from andon.edges.keys import keyid_of, public_of
 from andon.schema import events as e
 from andon.schema.evidence import readable
@@ -67,8 +68,10 @@ def test_evidence_states_the_isolation_that_was_reached(plant: Factory, tmp_path
     assert statement["_type"] == "https://in-toto.io/Statement/v1"
     assert statement["predicate"]["isolation"] == "none" and statement["predicate"]["checkout"] == "worktree"
     assert statement["subject"][0]["digest"]["gitTree"]
-    trusted = {keyid_of(public_of(line)) for line in json.loads(plant.layout.trust.read_text())["verifier"]}
-    assert set(statement["signedBy"]) <= trusted
+    (line,) = json.loads(plant.layout.trust.read_text())["verifier"]
+    public = public_of(line)
+    assert verified(decode(plant.layout.blob(run.evidence).read_bytes()), keyid_of(public), public)
+    assert statement["predicate"]["environment"]["variables"] and statement["predicate"]["limits"]["seconds"] > 0
 
 
 def test_what_a_killed_daemon_left_of_an_attempts_scratch_goes_at_the_next_start(plant: Factory, tmp_path: Path) -> None:

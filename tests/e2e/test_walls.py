@@ -59,6 +59,7 @@ def test_an_agent_sees_nothing_of_the_machine_but_its_own(plant: Factory, tmp_pa
     secret.write_text("the person's own\n")
     repo = plant.register(path)
     tries = [f"cat {secret}", f"cat {plant.layout.home}/ledger.db", f"cat {plant.layout.jobs}/T1.1/job.json",
+             f"cat {plant.layout.keys}/daemon",
              "grep -q . ~/.ssh/id_rsa", f"git -C {path} update-ref refs/heads/main HEAD",
              "test $(ls /proc | grep -c '^[0-9]') -gt 40",
              f"grep -q . {path}/README.md"]
@@ -74,7 +75,7 @@ def test_an_agent_sees_nothing_of_the_machine_but_its_own(plant: Factory, tmp_pa
 def test_the_code_under_test_reaches_nothing_either_and_the_evidence_says_so(plant: Factory, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("the person's own\n")
-    tried = f"! cat {secret} && ! cat {plant.layout.home}/ledger.db"
+    tried = f"! cat {secret} && ! cat {plant.layout.home}/ledger.db && ! cat {plant.layout.keys}/verifier"
     path = project(tmp_path / "repo", f'{STRICT}[checks.walls]\nrun = "{tried}"\n')
     repo = plant.register(path)
     task = job(plant, repo, "echo x > made/n0")

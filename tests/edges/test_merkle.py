@@ -82,6 +82,7 @@ def test_each_leaf_is_proven_by_the_standards_own_path_and_nothing_else_is(leave
     assert merkle.included(leaves[at], at, size, proof, root)
     assert not merkle.included(leaves[at] + b"x", at, size, proof, root)
     assert not merkle.included(leaves[at], at, size, (*proof, root), root)
+    assert not merkle.included(leaves[at], at, 4 * size, proof, root)
     assert not merkle.included(leaves[at], size, size, proof, root) and not merkle.included(leaves[at], -1, size, proof, root)
     if proof:
         n = data.draw(st.integers(0, len(proof) - 1))

@@ -186,6 +186,7 @@ async def test_a_repository_that_moved_still_knows_its_seals(at_work: Shop, tmp_
     at_work.repo.rename(tmp_path / "moved")
     moved = Shop(at_work.layout.home, tmp_path / "moved")
     assert await moved.seal(moved.parts()) == sealed
+    assert len(gitkit.run(moved.repo, "rev-list", EVIDENCE_REF).splitlines()) == 1
 
 
 async def test_a_bundle_that_is_gone_or_forged_is_made_anew(at_work: Shop, tmp_path: Path) -> None:
@@ -193,8 +194,8 @@ async def test_a_bundle_that_is_gone_or_forged_is_made_anew(at_work: Shop, tmp_p
     sealed = await at_work.seal(parts)
     seal = next(path for path in at_work.files() if path.startswith("seals/"))
     stranger = Keys.load(tmp_path / "stranger")
-    lines = [stranger.daemon.sign(one.payload) for one in at_work.bundle(sealed)]
-    forged = sealing.file_of(lines)
+    honest = at_work.blobs.get(sealed.bundle).splitlines()
+    forged = sealing.file_of([*honest[:-1], stranger.daemon.sign(decode(honest[-1]).payload)])
     weak = at_work.parts(evidence=at_work.ran(run="R2"))
     older = (await at_work.seal(weak)).bundle
     for content in (b"", b"0" * 64, b"../../../etc/passwd", digest_of(forged).encode(), older.encode()):
@@ -257,6 +258,16 @@ async def test_who_moves_the_ref_without_the_lock_makes_the_seal_start_again_and
     kept = gitkit.run(at_work.repo, "rev-list", EVIDENCE_REF).splitlines()
     assert moved[0] in kept and len(kept) == 3
     assert {Path(path).stem for path in at_work.files() if path.startswith("bundles/")} == {first.bundle, second.bundle}
+
+
+async def test_a_lock_that_a_killed_git_left_on_the_ref_is_cleared(at_work: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence_ref, "WRITES", 1)
+    monkeypatch.setattr(sealing, "WRITES", 1)
+    await at_work.seal(at_work.parts(1))
+    left = at_work.repo / ".git" / f"{EVIDENCE_REF}.lock"
+    left.touch()
+    os.utime(left, (1, 1))
+    assert (await at_work.seal(at_work.parts(2))).bundle and not left.exists()
 
 
 async def test_a_ref_that_never_stands_still_is_a_clear_error(at_work: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,7 +112,7 @@ def _wanted(place: Place) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...
             yield f"~/{name}", files, tuple(f"{root}/{name}" for root in roots), "folder" if files else "file"
     for path in SYSTEM:
         yield path, (), (path,), "file"
-    for name in ("ledger.db", "blobs", "gateway") if place.state else ():
+    for name in ("ledger.db", "blobs", "gateway", "keys") if place.state else ():
         yield f"the factory's {name}", (), (f"{place.state}/{name}",), "closed"
     for name in REPOSITORY if place.repository else ():
         yield f"{place.repository}/{name}", (), (f"{place.repository}/{name}",), "closed"

@@ -19,8 +19,6 @@ from andon.schema.ids import Oid
 
 WRITES = 8
 """How often a write is tried when others write too."""
-FILE_BYTES = 64 * 2**20
-"""Of one file that is read back."""
 _ABSENT = (b"missing", b"ambiguous")
 
 

@@ -134,8 +134,8 @@ def _in_git(digest: str) -> str:
 
 def _bundle(parts: ChangeParts, blobs: Store, keys: Keys, checkpoint: bytes) -> tuple[Sealed, dict[str, bytes]]:
     """What is to be kept of a change, by its path, with the name of it. The verdict is the bundle's last line."""
-    tests = [_envelope(blobs, one.evidence, f"the claim {one.claim}") for one in _ran(parts.claims)]
-    approvals = [_envelope(blobs, one, "an approval") for one in dict.fromkeys(parts.approvals)]
+    tests = [_envelope(parts, blobs, one.evidence, f"the claim {one.claim}") for one in _ran(parts.claims)]
+    approvals = [_envelope(parts, blobs, one, "an approval") for one in dict.fromkeys(parts.approvals)]
     for line in tests:
         _refuse_foreign(line, parts, TEST_RESULT, keys.verifier.signed, tree_alone=True)
     for line in approvals:
@@ -181,13 +181,13 @@ def _configuration(statement: Mapping[str, Any]) -> list[Digest]:
     return [Digest(one["digest"]["sha256"]) for one in listed if one["name"] in _FILES]
 
 
-def _envelope(blobs: Store, digest: Digest, what: str) -> bytes:
+def _envelope(parts: ChangeParts, blobs: Store, digest: Digest, what: str) -> bytes:
     line = blobs.get(digest)
     try:
         dsse.decode(line)
     except Mistake as error:
         raise Mistake(f"What {what} rests on was never signed, or is damaged: it cannot be sealed.", where=f"blob {digest[:12]}",
-                      mend="Let it be proven or decided again: `andon retry TASK`.") from error
+                      mend=f"Let it be proven or decided again: `andon retry {parts.task}`.") from error
     return line
 
 
@@ -202,7 +202,7 @@ def _refuse_foreign(line: bytes, parts: ChangeParts, wanted: str, signed: Callab
     why = why or ("" if signed(envelope) else "its signature is not of a key of this factory")
     if why:
         raise Mistake(f"This evidence does not belong to {parts.task}: {why}.", where=f"blob {dsse.digest_of(line)[:12]}",
-                      mend="Let it be proven or decided again: `andon retry TASK`.")
+                      mend=f"Let it be proven or decided again: `andon retry {parts.task}`.")
 
 
 def _about(envelope: dsse.Envelope) -> dict[str, Any]:
