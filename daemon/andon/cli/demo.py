@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
-from andon.cli import codes, out
+from andon.cli import codes, demo_operator, out
 from andon.cli.demo_driver import Driver
 from andon.cli.demo_recheck import recheck
 from andon.client import Client, connect
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     os.environ["ANDON_CONFIG_HOME"] = str(place / "config")
     home = layout(place / "factory")
     (place / "config").mkdir(exist_ok=True)
-    (place / "config" / "andon.toml").write_text(SETTINGS)
+    (place / "config" / "andon.toml").write_text(SETTINGS + demo_operator.make(place / "config"))
     repo, specs = make_repository(place, bundled=args.bundled, speed=args.speed)
     plain = args.no_tui or not (sys.stdout.isatty() and sys.stdin.isatty())
     try:

@@ -5,12 +5,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from andon import signing
 from andon.cli.out import clean, state_word
 from andon.client import Client, connect
 from andon.schema import inputs, wire
 from andon.schema.errors import Mistake
 from andon.schema.layout import Layout
-from andon.schema.views import GateView, TaskView
+from andon.schema.views import FactoryView, GateView, TaskView
 
 if TYPE_CHECKING:
     from andon.schema.ids import GateId, TaskId
@@ -49,7 +50,8 @@ class Driver:
                 while not self.left.is_set() and time.monotonic() < end:
                     views = client.views()
                     self._tasks([view for view in views if isinstance(view, TaskView)])
-                    self._answer(client, [view for view in views if isinstance(view, GateView)])
+                    factory = next((view for view in views if isinstance(view, FactoryView)), None)
+                    self._answer(client, [view for view in views if isinstance(view, GateView)], factory)
                     if self.over():
                         return
                     self.left.wait(POLL_S)
@@ -68,8 +70,8 @@ class Driver:
                 self._tell(line_of(task))
             self.seen[task.task] = task
 
-    def _answer(self, client: Client, gates: list[GateView]) -> None:
-        """Answer gates that have waited long enough, as shown."""
+    def _answer(self, client: Client, gates: list[GateView], factory: FactoryView | None) -> None:
+        """Answer gates that have waited long enough, as shown, signed by the demo's own person."""
         now = time.monotonic()
         for gate in gates:
             if gate.gate not in self._gates:
@@ -81,7 +83,10 @@ class Driver:
                 continue
             option, because = answer_for(gate)
             try:
-                client.ask(wire.Do(command=inputs.AnswerGate(gate=gate.gate, option=option, because=because, bound=gate.bound)))
+                signature = signing.sign(factory.operator, factory.operators, gate, option) \
+                    if factory and signing.signs(factory.operator, gate) else None
+                client.ask(wire.Do(command=inputs.AnswerGate(
+                    gate=gate.gate, option=option, because=because, bound=gate.bound, signature=signature)))
             except Mistake:
                 continue  # the person was quicker, or the change is another one now: the next look tells
             self.answered.append((gate, option))
