@@ -122,10 +122,10 @@ class Member:
                 raise Refused("a bundle cannot hold a landing record")
             # a run on another commit of the very same tree is as good: a tree is what a check sees
             if one.kind != CHECKPOINT and (one.tree != self.head.tree or (one.kind != TEST and one.commit != self.change)):
-                raise Refused(f"a {WORD[one.kind]} is about {one.commit[:12]}, and not about the change {self.change[:12]}")
+                raise Refused(f"{WORD[one.kind]} is about {one.commit[:12]}, and not about the change {self.change[:12]}")
         for kind in (SUMMARY, CHECKPOINT, RUN):
             if sum(one.kind == kind for one in self.found) != 1:
-                raise Refused(f"the bundle has not exactly one {WORD[kind]}")
+                raise Refused(f"the bundle has not exactly one of its kind: {WORD[kind]}")
         self.tests = {one.digest: one for one in self.found if one.kind == TEST}
         self.checkpoint = next(one for one in self.found if one.kind == CHECKPOINT)
         by = sorted({f"{one.by} {one.key.replace('SHA256:', '')[:10]}" for one in self.found})

@@ -247,16 +247,18 @@ class Case:
         return f"{self.candidate.tree[:12]} is what git makes of the parents"
 
     def _parents(self, how: str, member: Member, before: str) -> None:
+        """Between where the target stood and the member's commit is what its way of landing puts there, and nothing else."""
         landed = member.commit
         if how == "merge" and landed.parents != [before, member.change]:
             raise Refused(f"{landed.oid[:12]} is not the merge of {before[:12]} with the change {member.change[:12]}")
-        for _ in range(REPLAYED if how == "rebase" else 1):
-            if how != "merge" and landed.trailers.get("Change") != [member.change]:
-                raise Refused(f"{landed.oid[:12]} does not name the change {member.change[:12]}")
-            if landed.parents[:1] == [before]:
-                break
-            landed = self.repository.commit((landed.parents or [""])[0])
-        if landed.parents[:1] != [before] or (how != "merge" and len(landed.parents) != 1):
+        for n in range(0 if how == "merge" else REPLAYED if how == "rebase" else 1):
+            if len(landed.parents) != 1 or landed.trailers.get("Change") != [member.change]:
+                raise Refused(f"{landed.oid[:12]} is not one of the commits of the change {member.change[:12]}")
+            if landed.parents == [before]:
+                return
+            if how == "rebase" and n < REPLAYED - 1:
+                landed = self.repository.commit(landed.parents[0])
+        if how != "merge":
             raise Refused(f"{member.commit.oid[:12]} does not stand on {before[:12]}: something else came between")
 
     def _same(self, how: str, before: str, member: Member) -> None:
