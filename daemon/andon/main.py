@@ -27,6 +27,7 @@ from andon.edges import daemon_log, salvage, upgrade, withheld
 from andon.edges.blobs import Blobs
 from andon.edges.clock import Clock
 from andon.edges.gateway import Gateway
+from andon.edges.keys import Keys
 from andon.edges.lock import Lock
 from andon.edges.machine import Machine
 from andon.edges.notify import Manager
@@ -36,6 +37,7 @@ from andon.edges.sandbox import reached
 from andon.edges.server import Server
 from andon.edges.store import Store
 from andon.edges.tmux import Tmux
+from andon.edges.trust import write_trust
 from andon.edges.watch import Watch
 from andon.eyes import Eyes
 from andon.forecasting import Forecasting
@@ -158,6 +160,12 @@ class Daemon:
         elif done.unsaved:
             log.warning("from release %s without a backup: %s", done.release or "unknown", done.unsaved)
 
+    def _sign_in(self) -> Keys:
+        """The factory's own keys, and the trust file that names them."""
+        keys = Keys.load(self._layout.keys)
+        write_trust(self._layout, keys)
+        return keys
+
     async def _serve(self, store: Store, state: State, tmux: Tmux) -> None:
         """Wire everything, run until asked to leave, drain, and raise Left, which ends exactly the tasks of the group."""
         layout, watch = self._layout, Watch()
@@ -168,13 +176,14 @@ class Daemon:
         from andon_config.load import load_person
         from andon_config.rules import load_rules
 
+        keys = await asyncio.to_thread(self._sign_in)
         async with asyncio.TaskGroup() as group:
             loop = Loop(store, state, Clock(state.at), group, lambda changed, gone: server.publish(changed, gone))
             blobs, proving = Blobs(layout), Proving(layout)
             supervisor, gateway = Supervisor(loop, layout, group, adapter_for, load_rules), Gateway(layout)
             steering = Steering(layout, tmux, supervisor.channels, lambda: supervisor.rules, supervisor.adapter_of)
             tools = Tools(adapter_for=adapter_for, hook=hook_argv(), verbs=VERBS)
-            performer = Performer(layout, blobs, tmux, proving, tools, loop.give, watch, steering, gateway)
+            performer = Performer(layout, blobs, tmux, proving, tools, loop.give, watch, steering, gateway, keys)
             office = Office(layout, loop, blobs, tmux, group, version(), load_repository, load_person, self.leave)
             eyes = Eyes(layout, loop, office, performer, watch)
             server = Server(layout, office, inherited=self._manager.socket_at(layout.socket))

@@ -37,6 +37,7 @@ from andon.edges.baits import place_of
 from andon.edges.blobs import Blobs
 from andon.edges.check import Checks
 from andon.edges.git import git
+from andon.edges.keys import Keys
 from andon.edges.proving import Proving
 from andon.edges.sandbox import nests
 from andon.edges.surroundings import attempt_env
@@ -103,10 +104,10 @@ class Performer:
     """The hands of one daemon."""
 
     def __init__(self, layout: Layout, blobs: Blobs, tmux: Tmux, proving: Proving, tools: Tools, emit: Emit,
-                 watch: Watch, steering: Steering, gateway: Address) -> None:
+                 watch: Watch, steering: Steering, gateway: Address, keys: Keys) -> None:
         self._layout, self._blobs, self._tmux, self._tools, self._emit = layout, blobs, tmux, tools, emit
         self._watch, self._gateway = watch, gateway
-        self.checks = Checks(layout, proving, blobs)
+        self.checks = Checks(layout, proving, blobs, keys.verifier)
         self._ground: Reached | None = None
         """What the machine was last told to give."""
         self._git = asyncio.Semaphore(GIT_AT_ONCE)

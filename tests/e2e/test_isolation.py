@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from andon.edges.keys import keyid_of, public_of
 from andon.schema import events as e
+from andon.schema.evidence import readable
 from factory import Factory, factory, git, small_repo
 
 
@@ -61,10 +63,12 @@ def test_evidence_states_the_isolation_that_was_reached(plant: Factory, tmp_path
     prepared = [row.event for row in plant.events() if isinstance(row.event, e.CheckoutPrepared)]
     assert [event.isolation for event in prepared] == ["worktree"]
     run = next(row.event for row in plant.events() if isinstance(row.event, e.RunFinished))
-    statement = json.loads(plant.blob(run.evidence))
+    statement = json.loads(readable(plant.blob(run.evidence)))
     assert statement["_type"] == "https://in-toto.io/Statement/v1"
     assert statement["predicate"]["isolation"] == "none" and statement["predicate"]["checkout"] == "worktree"
     assert statement["subject"][0]["digest"]["gitTree"]
+    trusted = {keyid_of(public_of(line)) for line in json.loads(plant.layout.trust.read_text())["verifier"]}
+    assert set(statement["signedBy"]) <= trusted
 
 
 def test_what_a_killed_daemon_left_of_an_attempts_scratch_goes_at_the_next_start(plant: Factory, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from andon.edges.blobs import Blobs
 from andon.edges.check import Checks
+from andon.edges.keys import Keys
 from andon.edges.proving import Proving
 from andon.schema import events as e, inputs as i, wire
 from andon.schema.effects import RunCheck
@@ -187,7 +188,8 @@ def test_the_check_sees_the_merged_tree_and_not_that_of_the_target(plant: Factor
 
 
 async def test_a_run_that_nobody_wants_any_more_is_gone_before_another_has_its_place(shop: Floor) -> None:
-    checks, seen = Checks(shop.layout, Proving(shop.layout), Blobs(shop.layout)), shop.layout.home / "seen"
+    checks = Checks(shop.layout, Proving(shop.layout), Blobs(shop.layout), Keys.load(shop.layout.keys).verifier)
+    seen = shop.layout.home / "seen"
     stubborn = f"trap 'sleep 0.3; echo last words >> late.txt; exit 1' TERM; echo $$ > {seen}; while :; do sleep 0.05; done"
     one = RunCheck(run=RunId("R1"), repo=REPO, git_dir=str(shop.git_dir), commit=shop.base, tree=Oid(tree(shop.person, shop.base)),
                    check=Check(name="c", run=stubborn), definition=Digest("d"), checkout=Checkout(), walls=Walls(level="none"))

@@ -8,6 +8,7 @@ import pytest
 
 from andon.edges.sandbox import reached
 from andon.schema import events as e, wire
+from andon.schema.evidence import readable
 from e2e.test_queue import job, project
 from factory import Factory, factory, git
 from wholekit import cli
@@ -80,7 +81,7 @@ def test_the_code_under_test_reaches_nothing_either_and_the_evidence_says_so(pla
     plant.until_state(task, "done", "failed", "waiting", deadline=60)
     assert plant.task(task).state == "done"
     runs = [row.event for row in plant.events() if isinstance(row.event, e.RunFinished) and row.event.result == "pass"]
-    assert runs and all('"isolation":"strict"' in plant.blob(run.evidence) for run in runs)
+    assert runs and all('"isolation": "strict"' in readable(plant.blob(run.evidence)) for run in runs)
 
 
 def test_setup_and_teardown_of_a_checkout_that_an_agent_filled_reach_nothing_either(plant: Factory, tmp_path: Path) -> None:

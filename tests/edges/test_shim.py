@@ -18,6 +18,7 @@ import pytest
 from andon.edges import jobs, process, sandbox, shim, shim_files
 from andon.edges.blobs import Blobs
 from andon.edges.check import Checks
+from andon.edges.keys import Keys
 from andon.edges.proving import Proving
 from andon.schema import jobs as names
 from andon.schema.effects import RunCheck
@@ -377,7 +378,7 @@ def test_what_was_killed_at_the_time_limit_counts_up_to_its_end(job: Path) -> No
 
 async def test_a_check_run_tells_the_processor_time_of_its_setup_and_its_command(tmp_path: Path) -> None:
     shop = floor(tmp_path, {"a.txt": "a\n"})
-    checks = Checks(shop.layout, Proving(shop.layout), Blobs(shop.layout))
+    checks = Checks(shop.layout, Proving(shop.layout), Blobs(shop.layout), Keys.load(shop.layout.keys).verifier)
     burn = f"'{PYTHON}' -S -c '{BURN.format(0.2)}'"
     ran = await checks.run(RunCheck(
         run=RunId("R1"), repo=REPO, git_dir=str(shop.git_dir), commit=shop.base, tree=Oid(tree(shop.person, shop.base)),

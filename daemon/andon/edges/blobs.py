@@ -70,6 +70,13 @@ class Blobs:
         """Whether there is a blob of this name. Says nothing about its content."""
         return self._path(digest).is_file()
 
+    def size(self, digest: Digest) -> int:
+        """Bytes of a blob by its name alone; -1 when there is none."""
+        try:
+            return self._path(digest).stat().st_size
+        except FileNotFoundError:
+            return -1
+
     def drop(self, digest: Digest, seen: float) -> bool:
         """Take a blob away that nobody put since its file time was `seen`; whether it is gone. Only `retention` asks for this."""
         path = self._path(digest)

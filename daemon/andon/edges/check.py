@@ -13,6 +13,7 @@ import msgspec
 
 from andon.edges import beneath, enclose, evidence, jobs, report, salvage, unseen, withheld
 from andon.edges.baits import Place, place_of
+from andon.edges.keys import Signer
 from andon.edges.process import MARKER
 from andon.edges.proving import Proving
 from andon.edges.tried import Tally
@@ -51,8 +52,8 @@ class Shelf(Protocol):
 class Checks:
     """Check runs of one daemon."""
 
-    def __init__(self, layout: Layout, proving: Proving, blobs: Shelf) -> None:
-        self._layout, self._proving, self._blobs = layout, proving, blobs
+    def __init__(self, layout: Layout, proving: Proving, blobs: Shelf, verifier: Signer) -> None:
+        self._layout, self._proving, self._blobs, self._verifier = layout, proving, blobs, verifier
 
     async def run(self, effect: RunCheck, ways: Ways = nowhere) -> CheckRan:
         """Prove one check; `ways` gives what leads out of its walls.
@@ -130,7 +131,7 @@ class Checks:
 
     def _conclude(self, effect: RunCheck, folder: Path, seen: Exit, touched: tuple[str, ...],
                   box: Sandbox | None) -> CheckRan:
-        """Read report and log, keep them as blobs, and write the statement."""
+        """Read report and log, keep them as blobs, and sign what they say."""
         found = report.judge(effect.check, seen, report_of(folder))
         if touched and found.result == "pass":
             because = f"the run changed {plural(len(touched), 'tracked file')}: {', '.join(touched[:3])}"
@@ -146,7 +147,8 @@ class Checks:
             report=self._keep_report(folder), lost_tests=self._lost(effect, found.names), tail=tail_of(found.told, log),
             walls=jobs.walls_of(folder, box), refused=refused(effect, folder),
         )
-        ran = msgspec.structs.replace(ran, evidence=self._blobs.put(evidence.statement(effect, ran, seen)))
+        line = self._verifier.sign(evidence.statement(effect, ran, seen, PASSED_ON))
+        ran = msgspec.structs.replace(ran, evidence=self._blobs.put(line))
         point("run-check.concluded")
         return ran
 

@@ -64,6 +64,21 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
         return self.config / "andon.toml"
 
     @property
+    def keys(self) -> Path:
+        """The factory's own keys and its name in checkpoints, 0700."""
+        return self.home / "keys"
+
+    @property
+    def trust(self) -> Path:
+        """What who verifies our evidence needs beside the repository."""
+        return self.home / "trust.json"
+
+    @property
+    def allowed_signers(self) -> Path:
+        """The people whose SSH keys decide, as OpenSSH has it."""
+        return self.config / "allowed_signers"
+
+    @property
     def jobs(self) -> Path:
         """One directory a job, an attempt's or a check run's: token, exit, messages, log."""
         return self.home / "jobs"

@@ -4,6 +4,7 @@ from textual.app import ComposeResult
 from textual.containers import Container
 
 from andon.schema.errors import Mistake
+from andon.schema.evidence import readable
 from andon.schema.ids import Digest, TaskId
 from andon.schema.views import AttemptDetail, Moment, TaskDetail, TaskView
 from andon.schema.wire import GetTask, TaskIs
@@ -174,7 +175,7 @@ class TaskScreen(CardFace):
             self.run_worker(self._open(*found), exit_on_error=False)
 
     async def _open(self, name: str, digest: Digest) -> None:
-        text = await self.desk.blob(digest)
+        text = readable(await self.desk.blob(digest))
         self.desk.show_text(f"{self.id_of_task} · {name}", text, diff=name == "diff")
 
     def do_diff(self) -> None:
