@@ -238,6 +238,11 @@ class Lab:
 
     def record(self, onto: str, tip: str, how: str, members: list[Body], files: dict[str, bytes], proven: str = "") -> None:
         """The landing record and all files go under the evidence's ref."""
+        self.put(self.recorded(onto, tip, how, members, files, proven))
+
+    def recorded(self, onto: str, tip: str, how: str, members: list[Body], files: dict[str, bytes], proven: str = "",
+                 ) -> dict[str, bytes]:
+        """The files of a landing, its record among them."""
         merged = gitkit.tree(self.repo, tip)
         runs = [line for check in self.checks if (line := self.test(check, tip, proven or merged, files, "merged"))]
         body = {"landing": f"L{len(members)}", "target": "main", "onto": onto, "how": how, "tree": merged, "members": members,
@@ -245,7 +250,7 @@ class Lab:
         self.rows.append(sha(tip.encode()))
         lines = [self.told("landing", tip, merged, body), *runs, self.checkpoint()[1]]
         files[f"landings/{tip[:2]}/{tip}.jsonl"] = b"".join(line + b"\n" for line in lines if line)
-        self.put(self.forge_files(files))
+        return self.forge_files(files)
 
     def put(self, files: Mapping[str, bytes | None]) -> None:
         """Add, replace or (None) remove files under the evidence's ref."""

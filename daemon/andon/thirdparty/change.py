@@ -50,8 +50,8 @@ class Member:
             raise Refused("a member of the landing names no change or no bundle")
         self.commit = case.repository.commit(take(said, str, "commit"))
         if case.repository.object(self.change)[0] != "commit":
-            raise Unevaluated(f"the change {self.change[:12]} of {self.task} is not here; squashed and replayed, it is no part of the"
-                              " target's history")
+            raise Unevaluated(f"the change {self.change[:12]} of {self.task} is not here: landed as other commits, it is no part of"
+                              " the target's history")
         self.head = case.repository.commit(self.change)
         self.tests: dict[str, Envelope] = {}
         self.found: list[Envelope] = []
