@@ -115,6 +115,19 @@ async def test_it_works_with_no_daemon_no_settings_and_no_checkout_in_a_fresh_cl
     assert not (tmp_path / "nobody").exists()
 
 
+@pytest.mark.parametrize("how", ["merge", "squash", "rebase"])
+async def test_a_fresh_clone_with_the_evidence_has_all_that_is_needed(
+    how: str, at_work: Shop, capsys: Caps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await landed(at_work, 1, 2, how=how)
+    andon(capsys, "verify", "--write-trust", str(tmp_path / "trust.json"))
+    gitkit.run(tmp_path, "clone", "-q", "--no-local", "--single-branch", str(at_work.repo), "clone")
+    gitkit.run(tmp_path / "clone", "fetch", "-q", "origin", "refs/andon/evidence:refs/andon/evidence")
+    monkeypatch.setenv("ANDON_HOME", str(tmp_path / "nobody"))
+    ran = andon(capsys, "verify", "--all", "--repository", str(tmp_path / "clone"), "--trust", str(tmp_path / "trust.json"))
+    assert ran.code == codes.OK and "1 holds" in ran.out, ran
+
+
 async def test_a_trust_file_is_never_written_over_another_file_and_must_be_there(
     at_work: Shop, capsys: Caps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -38,6 +38,8 @@ CLOCKS_S = 300
 """So far may two clocks be apart."""
 FILES = 2_000
 """Files that one check run may name."""
+KEPT_FILES = ("log", "report", "passed-tests", "findings", "coverage", "kept")
+"""What of a run's `configuration` is a file that is kept; the rest names definitions and trees."""
 
 
 class Member:
@@ -259,7 +261,7 @@ class Member:
     def _files(self) -> str:
         """Each log, report and list that a check run names is here with its hash."""
         named = {(str(item.get("name")), take(item, str, "digest", "sha256")) for one in self.tests.values()
-                 for item in take(one.body, list, "configuration")[:FILES] if not str(item.get("name")).startswith("check ")}
+                 for item in take(one.body, list, "configuration")[:FILES] if item.get("name") in KEPT_FILES}
         missing = [f"{name} {digest[:12]}" for name, digest in sorted(named) if self.evidence.blob(digest) is None]
         if missing:
             raise Unevaluated(f"{len(missing)} of {len(named)} named files are missing here: {', '.join(missing[:4])}")
