@@ -113,6 +113,23 @@ def test_a_longer_ledger_and_a_plain_commit_between_harm_no_honest_landing(lab: 
     assert verdicts(lab) == [HOLDS, HUMAN, HOLDS]
 
 
+def test_what_landed_before_there_was_evidence_is_not_listed_but_between_landings_it_is_refused(lab: Lab) -> None:
+    old = "Land T7: old\n\nAndon-Task: T7\nAndon-Change: " + "0" * 40
+    gitkit.commit(lab.repo, {"old.txt": "x\n"}, old)
+    lab.land(lab.work("T2", {"c.txt": "c\n"}))
+    assert verdicts(lab) == [HOLDS]
+    gitkit.commit(lab.repo, {"old.txt": "y\n"}, old)
+    lab.land(lab.work("T3", {"d.txt": "d\n"}))
+    assert verdicts(lab) == [HOLDS, REFUSED, HOLDS]
+
+
+def test_a_landing_whose_evidence_was_removed_stays_in_the_list_as_refused(lab: Lab) -> None:
+    lab.land(work(lab))
+    lab.put({path: None for path in lab.paths()})
+    lab.put({"blobs/x": b"x"})
+    assert verdicts(lab) == [REFUSED]
+
+
 def test_a_change_of_class_stop_holds_with_the_persons_and_roles_that_the_policy_names(lab: Lab) -> None:
     lab.risk, lab.approvers = "stop", ("ana", "ben")
     lab.policy["policy"] |= {"stop_keys": 2, "stop_roles": ["maintainer"]}

@@ -123,12 +123,14 @@ class Evidence:
                 break
             found = self.guarded(oid)
             waiting.append(found)
-            if found.verdict != HUMAN or stop:
+            if found.points[0].name == "commit":
+                yield from waiting
+                break
+            commit = self.repository.commit(oid)
+            if stop or found.landing or commit.trailers.get("Bundle"):  # what is older than all evidence is not listed
                 yield from waiting
                 waiting = []
-            if found.points[0].name == "commit":
-                break
-            parents = self.repository.commit(oid).parents[:1]
+            parents = commit.parents[:1]
             whole = found.onto and found.verdict != REFUSED
             oid = found.onto if whole else (parents or [""])[0]
 
