@@ -366,7 +366,7 @@ def approval_with_the_nonce_of_another_gate(lab: Lab) -> None:
     lab.land(work(lab), lab.work("T2", {"c.txt": "c\n"}))
 
 
-@way("approval", "is not of the time between the work and its landing")
+@way("approval", "is older than the work that it approves")
 def approval_from_before_the_work(lab: Lab) -> None:
     lab.edits["approval-ana"] = predicate(time=moment(time.time() - 86_400))
     lab.land(work(lab))
@@ -611,8 +611,7 @@ GUARDS: dict[str, tuple[Guard, ...]] = {
     "approval_of_another_diff": (off('take(body, str, "shown", "diffSha256") != self.diff'),),
     "approval_of_another_summary": (off('take(body, str, "shown", "summarySha256") != self.verdict["shown"]'),),
     "approval_with_the_nonce_of_another_gate": (off("self.evidence.nonces.setdefault(nonce, self.change) != self.change"),),
-    "approval_from_before_the_work": (
-        off("not at or at > self.commit.at + CLOCKS_S or at + CLOCKS_S < moment(str(end))"),),
+    "approval_from_before_the_work": (off("not at or at + CLOCKS_S < moment(str(end))"),),
     "approval_without_a_nonce": (off('not take(body, str, "gate") or not re.fullmatch(r"[0-9A-Za-z_-]{16,128}", nonce)'),),
     "stop_with_a_recorded_approval": (off("not signed", doubled=True),),
     "stop_approved_by_another_role": (

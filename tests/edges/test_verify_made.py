@@ -95,7 +95,7 @@ async def test_what_the_product_seals_and_lands_holds(how: str, green: bool, at_
     ran = andon(capsys, "verify", "--all", "--json", "--against-ledger")
     assert ran.code == codes.OK, ran
     assert verdicts(ran.out) == ["holds", "holds"]
-    assert [point["result"] for point in json.loads(ran.out)["more"]] == ["holds"]
+    assert [point["result"] for point in json.loads(ran.out)["more"]] == ["holds", "holds"]
     each = gitkit.run(at_work.repo, "log", "--format=%H", "-E", "--grep=^Andon-Change:", "main").split()
     assert {andon(capsys, "verify", oid).code for oid in each} == {codes.OK}
     one = andon(capsys, "verify", "T1")
@@ -227,9 +227,11 @@ async def test_a_bundle_names_what_is_lacking_on_its_first_page(at_work: Shop, c
     tip = await landed(at_work, 2)
     gitkit.run(at_work.repo, "reset", "-q", "--hard", first)
     ran = andon(capsys, "audit", "--out", str(tmp_path / "a.tar.gz"))
-    assert ran.code == codes.OK and "1 recorded landing" in ran.err
+    assert ran.code == codes.NOT_EVALUATED and "1 recorded landing" in ran.err
+    own = andon(capsys, "verify", "--all")
+    assert own.code == codes.NOT_EVALUATED and "it is behind, or was moved back" in own.out
     gaps = (unpacked(tmp_path / "a.tar.gz", tmp_path) / "REPORT.md").read_text().split("## Landings")[0]
-    assert f"`{tip[:12]}` has a landing record, and this target lacks it" in gaps
+    assert f"`{tip[:12]}` is recorded as landed here, and this target lacks it" in gaps
 
 
 async def test_a_bundle_since_a_commit_or_a_day_holds_what_landed_after_it(at_work: Shop, capsys: Caps, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def _gaps(reports: Sequence[Report], lost: Sequence[str], left: int) -> Iterator
     if not reports:
         yield "**Nothing** with evidence lies in this range."
     for name in lost:
-        yield f"`{name[:12]}` has a landing record, and this target lacks it: it was moved back, or that is of another target."
+        yield f"`{name[:12]}` is recorded as landed here, and this target lacks it: it is behind, or it was moved back."
     for report in reports:
         for point in report.points if report.verdict != HUMAN else ():
             if point.result != HOLDS and not point.because.startswith("it rests on"):

@@ -59,6 +59,8 @@ class Evidence:
         """Of the approvals that were seen: about which change."""
         self.named: set[str] = set()
         """Files that were looked for."""
+        self.targets: set[str] = set()
+        """Of the landings that were seen."""
         self._brought: dict[str, str] | None = None
 
     def file(self, folder: str, name: str, ending: str = "") -> bytes | None:
@@ -104,6 +106,24 @@ class Evidence:
             return Report(oid, HUMAN, [Point("landing", REFUSED, told)], at=commit.at)
         return Case(self, commit).report()
 
+    def lost(self) -> list[str]:
+        """Landings on the targets that were seen which the branch does not hold: it is behind, or it was moved back."""
+        held, found = self._held(self.tip), list[str]()
+        for name in self.recorded():
+            lines = (self.file("landings", name, ".jsonl") or b"").split(b"\n") if name not in held else []
+            for line in lines:
+                try:
+                    one = open_envelope(line, self.trust)
+                except (Refused, Unevaluated):
+                    continue
+                if one.kind == LANDING and one.commit == name and one.body.get("target") in self.targets:
+                    found.append(name)
+        return found
+
+    def _held(self, tip: str) -> set[str]:
+        """Everything that a commit holds."""
+        return set(self.repository.run("rev-list", tip, limit=2**30)[1].decode().split())
+
     def guarded(self, oid: str) -> Report:
         """`verify`, where a hole in the repository is a result and no error: the point `commit`."""
         try:
@@ -118,8 +138,9 @@ class Evidence:
         oid, waiting, stop = self.tip, list[Report](), self.repository.resolve(since)[0] if since else ""
         if since and not stop:
             raise Unevaluated(f"{clean(since)} is no commit of this repository")
+        older = self._held(stop) if stop else set[str]()
         for _ in range(COMMITS):
-            if not oid or oid == stop:
+            if not oid or oid in older:
                 break
             found = self.guarded(oid)
             waiting.append(found)
@@ -208,6 +229,10 @@ class Case:
             raise Refused("the landing record names no members, or not where they were put")
         self.members = [Member(self, one) for one in members]
         self.record = record.body
+        self.evidence.targets.add(take(record.body, str, "target"))
+        itself = next((member for member in self.members if member.change == self.asked.oid), None)
+        if itself is not None:
+            raise Refused(f"this is the change of {itself.task} itself; it landed as {itself.commit.oid[:12]}")
         if self.asked.oid not in {name, *(member.commit.oid for member in self.members)} and not self._replayed():
             raise Refused("the landing record does not name this commit")
         return f"{self.record['landing']} on {take(record.body, str, 'target')}, {len(members)} change(s), by {self.record['how']}"
