@@ -3,9 +3,9 @@
 import ast
 import base64
 import json
+import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -278,15 +278,15 @@ def test_the_script_says_what_the_command_says(landed: Lab, tmp_path: Path) -> N
 # --- what it costs --------------------------------------------------------------------------------------------------------------
 
 
-def test_an_honest_landing_is_verified_in_half_a_second_with_few_processes(landed: Lab) -> None:
+def test_an_honest_landing_is_verified_in_half_a_second_of_work_with_few_processes(landed: Lab) -> None:
     best = 9.0
     for _ in range(3):
-        begun = time.perf_counter()
+        begun = sum(os.times()[:4])  # ours and that of every git: what others do on this machine does not count
         repository = Repository(landed.repo)
         report = Evidence(repository, Trust.read(landed.trust_file)).verify(gitkit.ref(landed.repo, "HEAD"))
         repository.close()
-        best = min(best, time.perf_counter() - begun)
-        assert report.verdict == HOLDS and repository.processes <= 7
+        best = min(best, sum(os.times()[:4]) - begun)
+        assert report.verdict == HOLDS and repository.processes <= 5
     assert best < 0.5
 
 

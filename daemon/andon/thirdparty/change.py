@@ -200,7 +200,8 @@ class Member:
         if len(bases) != 1 or not OID.fullmatch(bases[0]):
             raise Refused("the agent run does not name one base")
         for newer, what in ((self.change, "the change does not descend from"), (onto, "the target never had")):
-            code = self.repository.run("merge-base", "--is-ancestor", bases[0], newer)[0]
+            near = bases[0] in (newer, *(self.repository.commit(newer).parents if newer else ()))
+            code = 0 if near else self.repository.run("merge-base", "--is-ancestor", bases[0], newer)[0]
             if code != 0:
                 raise (Refused if code == 1 else Unevaluated)(f"{what} the base {bases[0][:12]} of the diff that was shown")
         code, data = self.repository.run(*DIFF, bases[0], self.change, "--", limit=DIFF_LIMIT)
