@@ -1,4 +1,4 @@
-"""Makes landings with signed evidence in real repositories, honest ones and others: the maker's own hand, independent of the product's."""
+"""Makes landings with signed evidence in real repositories, honest ones and others, by a hand of its own beside the product's."""
 
 import base64
 import hashlib
@@ -104,7 +104,8 @@ class Lab:
         self.keys: dict[str, Key | Person] = {}
         self.checks: tuple[str, ...] = ("tests", "lint")
         self.required: tuple[str, ...] = ("tests", "lint")
-        self.risk, self.approvers = "review", ("ana",)
+        self.risk = "review"
+        self.approvers: tuple[str, ...] = ("ana",)
         self.forge: Callable[[list[bytes]], list[bytes]] = list
         self.forge_files: Callable[[dict[str, bytes]], dict[str, bytes]] = dict
         self.trailers: Callable[[list[str]], list[str]] = list
@@ -129,7 +130,8 @@ class Lab:
     def trust(self) -> Body:
         lines = [f'{name} namespaces="andon-approval@v1" {self.people[name].public}' for name in ("ana", "ben")]
         return {"version": 1, "origin": self.origin, "daemon": [self.daemon.line], "verifier": [self.verifier.line],
-                "operators": "\n".join(lines) + "\n", "roles": {"ana": ["maintainer"], "ben": ["maintainer", "security"]}, "policies": []}
+                "operators": "\n".join(lines) + "\n", "policies": [],
+                "roles": {"ana": ["maintainer"], "ben": ["maintainer", "security"]}}
 
     def write_trust(self, **changed: Any) -> None:
         self.trust_file.write_text(json.dumps(self.trust() | changed))
@@ -196,16 +198,18 @@ class Lab:
         for who in self.approvers:
             self.keys.setdefault(f"approval-{who}", self.people[who])
             approvals.append(self.told("approval", change.commit, change.tree, {
-                "decision": "approve", "gate": f"G-{change.task}", "nonce": self.nonce or sha(change.task.encode())[:32], "approver": who,
-                "role": "maintainer", "time": moment(time.time() - 5), "shown": {"diffSha256": diff, "summarySha256": sha(shown)},
+                "decision": "approve", "gate": f"G-{change.task}", "nonce": self.nonce or sha(change.task.encode())[:32],
+                "approver": who, "role": "maintainer", "time": moment(time.time() - 5),
+                "shown": {"diffSha256": diff, "summarySha256": sha(shown)},
             }, f"approval-{who}"))
         ledger, point = self.checkpoint()
         lines = [line for line in (*tests, run, *approvals, point) if line]
         summary = self.told("summary", change.commit, change.tree, {
-            "inputAttestations": [{"digest": {"sha256": sha(line)}} for line in lines], "policy": {"digest": {"sha256": sha(policy)}},
-            "verificationResult": "PASSED", "andon": {
-                "task": change.task, "attempt": f"{change.task}.1", "change": change.commit, "risk": self.risk, "because": "it says so",
-                "required": list(self.required), "shown": sha(shown), "walls": "strict"}})
+            "inputAttestations": [{"digest": {"sha256": sha(line)}} for line in lines],
+            "policy": {"digest": {"sha256": sha(policy)}}, "verificationResult": "PASSED",
+            "andon": {
+                "task": change.task, "attempt": f"{change.task}.1", "change": change.commit, "risk": self.risk,
+                "because": "it says so", "required": list(self.required), "shown": sha(shown), "walls": "strict"}})
         lines = self.forge([*lines, *([summary] if summary else [])])
         bundle = b"".join(line + b"\n" for line in lines)
         files[f"bundles/{sha(bundle)[:2]}/{sha(bundle)}.jsonl"] = bundle
@@ -234,6 +238,11 @@ class Lab:
 
     def record(self, onto: str, tip: str, how: str, members: list[Body], files: dict[str, bytes], proven: str = "") -> None:
         """The landing record and all files go under the evidence's ref."""
+        self.put(self.recorded(onto, tip, how, members, files, proven))
+
+    def recorded(self, onto: str, tip: str, how: str, members: list[Body], files: dict[str, bytes], proven: str = "",
+                 ) -> dict[str, bytes]:
+        """The files of a landing, its record among them."""
         merged = gitkit.tree(self.repo, tip)
         runs = [line for check in self.checks if (line := self.test(check, tip, proven or merged, files, "merged"))]
         body = {"landing": f"L{len(members)}", "target": "main", "onto": onto, "how": how, "tree": merged, "members": members,
@@ -241,12 +250,13 @@ class Lab:
         self.rows.append(sha(tip.encode()))
         lines = [self.told("landing", tip, merged, body), *runs, self.checkpoint()[1]]
         files[f"landings/{tip[:2]}/{tip}.jsonl"] = b"".join(line + b"\n" for line in lines if line)
-        self.put(self.forge_files(files))
+        return self.forge_files(files)
 
     def put(self, files: Mapping[str, bytes | None]) -> None:
         """Add, replace or (None) remove files under the evidence's ref."""
         old = gitkit.ref(self.repo, "refs/andon/evidence")
-        stream = [b"commit refs/andon/evidence\ncommitter A <a@b> 1 +0000\ndata 1\nx\n", *([b"from %s\n" % old.encode()] if old else [])]
+        stream = [b"commit refs/andon/evidence\ncommitter A <a@b> 1 +0000\ndata 1\nx\n"]
+        stream += [b"from %s\n" % old.encode()] if old else []
         for path, data in files.items():
             stream.append(b"D %s\n" % path.encode() if data is None else b"M 100644 inline %s\ndata %d\n%s\n" % (
                 path.encode(), len(data), data))

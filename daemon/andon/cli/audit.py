@@ -73,7 +73,7 @@ def _write(args: argparse.Namespace, evidence: Evidence, trust: Path) -> int:
         raise Mistake("an audit is never written over another file", where=str(to), mend="name another with --out")
     since = _since(evidence, args.since)
     reports = list(evidence.landings(since))
-    lost = _lost(evidence)
+    lost = evidence.lost()
     data = archive(evidence, reports, since, _target(evidence, args.branch), trust.read_bytes(), lost)
     try:
         with to.open("xb") as file:
@@ -81,6 +81,7 @@ def _write(args: argparse.Namespace, evidence: Evidence, trust: Path) -> int:
     except OSError as error:
         raise Mistake(f"the audit cannot be written: {error.strerror}", where=str(to), mend="name another with --out") from error
     code = command.code_of(reports, True) if reports else codes.NOT_EVALUATED
+    code = codes.NOT_EVALUATED if lost and code == codes.OK else code
     if args.json:
         print(json.dumps({"file": str(to), "sha256": sha256(data), "code": code, "reports": [one.as_json() for one in reports]}))
     else:
@@ -176,9 +177,3 @@ def _target(evidence: Evidence, branch: str) -> str:
         said = evidence.repository.run("symbolic-ref", "--quiet", "--short", "HEAD", cwd=evidence.repository.place)[1]
         name = said.decode(errors="replace").strip()
     return name if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/-]*", name) and ".." not in name else "target"
-
-
-def _lost(evidence: Evidence) -> list[str]:
-    """Commits that have a landing record and that the target does not hold: it was moved back, or they are of another target."""
-    held = set(evidence.repository.run("rev-list", evidence.tip)[1].decode().split())
-    return [name for name in evidence.recorded() if name not in held]

@@ -20,7 +20,8 @@ def markdown(reports: Sequence[Report], said: Mapping[str, Any], trust: Trust, a
     lines += [f"- {gap}" for gap in gaps[:NAMED]] or ["None was found."]
     lines += [f"- and {len(gaps) - NAMED} more, which `python3 verify.py` lists"] if len(gaps) > NAMED else []
     lines += ["", "## Landings, the newest first", "",
-              "| when | task | what | asked by | class | approved by | walls | result | commit |", "|---|---|---|---|---|---|---|---|---|",
+              "| when | task | what | asked by | class | approved by | walls | result | commit |",
+              "|---|---|---|---|---|---|---|---|---|",
               *(row for report in reports for row in _rows(report))]
     lines += ["", "## How to check this", "",
               "`python3 verify.py` in this folder says the same, from git, ssh-keygen and trust.json alone.",
@@ -42,7 +43,7 @@ def _range(said: Mapping[str, Any], trust: Trust, at: int) -> list[str]:
     begin = f"after `{said['since'][:12]}`" if said["since"] else "from the first landing with evidence"
     return [f"- Range: {begin} up to `{said['tip'][:12]}` of {_day(at)}", f"- Factory: `{cell(trust.origin)}`",
             f"- Keys: daemon {_keys(trust, 'daemon')}; verifier {_keys(trust, 'verifier')}",
-            f"- Policies: {', '.join(f'`{one[:12]}`' for one in trust.policies) or 'any: none is pinned'}"]
+            f"- Policies pinned: {', '.join(f'`{one[:12]}`' for one in trust.policies) or 'none'}"]
 
 
 def _keys(trust: Trust, role: str) -> str:
@@ -60,7 +61,7 @@ def _gaps(reports: Sequence[Report], lost: Sequence[str], left: int) -> Iterator
     if not reports:
         yield "**Nothing** with evidence lies in this range."
     for name in lost:
-        yield f"`{name[:12]}` has a landing record, and this target lacks it: it was moved back, or that is of another target."
+        yield f"`{name[:12]}` is recorded as landed here, and this target lacks it: it is behind, or it was moved back."
     for report in reports:
         for point in report.points if report.verdict != HUMAN else ():
             if point.result != HOLDS and not point.because.startswith("it rests on"):

@@ -27,6 +27,8 @@ class Import(msgspec.Struct, frozen=True, kw_only=True):
 
     message: str
     files: Mapping[str, bytes]
+    holds: tuple[str, ...] = ()
+    """Commits that are to come along with the evidence: further parents of its commit."""
 
 
 class Evidence:
@@ -95,6 +97,7 @@ def _stream(tip: Oid | None, what: Import) -> bytes:
         b"feature done\ncommit %s\ncommitter %s <%s> %d +0000\ndata %d\n%s\n"
         % (EVIDENCE_REF.encode(), NAME.encode(), EMAIL.encode(), int(time.time()), len(message), message),
         b"from %s\n" % tip.encode() if tip else b"",
+        *(b"merge %s\n" % oid.encode() for oid in what.holds),
     ]
     parts += [b"M 100644 inline %s\ndata %d\n%s\n" % (path.encode(), len(data), data) for path, data in what.files.items()]
     return b"".join((*parts, b"\ndone\n"))

@@ -80,6 +80,9 @@ async def seal_change(parts: ChangeParts, blobs: Store, keys: Keys, checkpoints:
 async def record_landing(parts: LandingParts, blobs: Store, keys: Keys, checkpoints: Checkpoints) -> None:
     """Sign what landed, and keep it with what was proven about the merged tree. Recorded once, whoever asks again.
 
+    Changes that landed as other commits are no part of the target's history: the record keeps their own, for who makes the merge
+    again in a clone.
+
     A run whose envelope is not there or is unsigned is named, and missing: who verifies sees that. Raises Mistake when the
     repository cannot be written.
     """
@@ -94,7 +97,8 @@ async def record_landing(parts: LandingParts, blobs: Store, keys: Keys, checkpoi
             files = await asyncio.to_thread(_files_of, runs, blobs)
             point("landing-record.made")
             files[path] = file_of([keys.daemon.sign(statement), *runs, at])
-            if await ref.write(Import(message=f"Record landing {parts.landing}", files=files)):
+            own = () if parts.how == "merge" else tuple(dict.fromkeys(member.change for member in parts.members))
+            if await ref.write(Import(message=f"Record landing {parts.landing}", files=files, holds=own)):
                 point("landing-record.written")
                 return
     raise busy(parts.git_dir)

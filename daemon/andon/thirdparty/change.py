@@ -38,6 +38,8 @@ CLOCKS_S = 300
 """So far may two clocks be apart."""
 FILES = 2_000
 """Files that one check run may name."""
+KEPT_FILES = ("log", "report", "passed-tests", "findings", "coverage", "kept")
+"""What of a run's `configuration` is a file that is kept; the rest names definitions and trees."""
 
 
 class Member:
@@ -50,8 +52,8 @@ class Member:
             raise Refused("a member of the landing names no change or no bundle")
         self.commit = case.repository.commit(take(said, str, "commit"))
         if case.repository.object(self.change)[0] != "commit":
-            raise Unevaluated(f"the change {self.change[:12]} of {self.task} is not here; squashed and replayed, it is no part of the"
-                              " target's history")
+            raise Unevaluated(f"the change {self.change[:12]} of {self.task} is not here: landed as other commits, it is no part of"
+                              " the target's history")
         self.head = case.repository.commit(self.change)
         self.tests: dict[str, Envelope] = {}
         self.found: list[Envelope] = []
@@ -122,10 +124,10 @@ class Member:
                 raise Refused("a bundle cannot hold a landing record")
             # a run on another commit of the very same tree is as good: a tree is what a check sees
             if one.kind != CHECKPOINT and (one.tree != self.head.tree or (one.kind != TEST and one.commit != self.change)):
-                raise Refused(f"a {WORD[one.kind]} is about {one.commit[:12]}, and not about the change {self.change[:12]}")
+                raise Refused(f"{WORD[one.kind]} is about {one.commit[:12]}, and not about the change {self.change[:12]}")
         for kind in (SUMMARY, CHECKPOINT, RUN):
             if sum(one.kind == kind for one in self.found) != 1:
-                raise Refused(f"the bundle has not exactly one {WORD[kind]}")
+                raise Refused(f"the bundle has not exactly one of its kind: {WORD[kind]}")
         self.tests = {one.digest: one for one in self.found if one.kind == TEST}
         self.checkpoint = next(one for one in self.found if one.kind == CHECKPOINT)
         by = sorted({f"{one.by} {one.key.replace('SHA256:', '')[:10]}" for one in self.found})
@@ -198,7 +200,8 @@ class Member:
         if len(bases) != 1 or not OID.fullmatch(bases[0]):
             raise Refused("the agent run does not name one base")
         for newer, what in ((self.change, "the change does not descend from"), (onto, "the target never had")):
-            code = self.repository.run("merge-base", "--is-ancestor", bases[0], newer)[0]
+            near = bases[0] in (newer, *(self.repository.commit(newer).parents if newer else ()))
+            code = 0 if near else self.repository.run("merge-base", "--is-ancestor", bases[0], newer)[0]
             if code != 0:
                 raise (Refused if code == 1 else Unevaluated)(f"{what} the base {bases[0][:12]} of the diff that was shown")
         code, data = self.repository.run(*DIFF, bases[0], self.change, "--", limit=DIFF_LIMIT)
@@ -217,23 +220,31 @@ class Member:
             self._approved(one)
         if len({(one.body["gate"], one.body["nonce"]) for one in given}) > 1:
             raise Refused("the approvals are of different gates")
-        roles, keys = stop_terms(self.policy)
-        signed = {one.key: one for one in given if one.by != "daemon"}
-        if risk == "stop" and not signed:
-            raise Refused("a change of class stop needs a person's own signature, and there is none")
-        if risk == "stop" and roles and not all(one.body["role"] in roles for one in signed.values()):
-            raise Refused(f"a change of class stop needs one of the roles {', '.join(sorted(roles))}")
-        if risk == "stop" and min(len(signed), len({one.by for one in signed.values()})) < keys:
-            raise Refused(f"a change of class stop needs {keys} different persons' keys, and has {len(signed)}")
-        told = [f"{one.body['approver']} as {one.body['role']}" + " (recorded, not signed)" * (one.by == "daemon") for one in given]
+        if risk == "stop":
+            self._stopped(given)
+        told = [f"{one.body['approver']} as {one.body['role'] or 'nobody in particular'}"
+                + " (recorded, not signed)" * (one.by == "daemon") for one in given]
         return f"class {risk}: {', '.join(told) or 'the policy asks nobody'}"
+
+    def _stopped(self, given: list[Envelope]) -> None:
+        """A change of class stop has signatures in every role that the policy names, of as many persons' keys as it asks for."""
+        roles, keys = stop_terms(self.policy)
+        signed = [one for one in given if one.by != "daemon"]
+        if not signed:
+            raise Refused("a change of class stop needs a person's own signature, and there is none")
+        lacking = roles - {str(one.body["role"]) for one in signed}
+        if lacking:
+            raise Refused(f"a change of class stop needs a signature in the role {', '.join(sorted(lacking))}")
+        count = min(len({one.key for one in signed}), len({one.by for one in signed}))
+        if count < keys:
+            raise Refused(f"a change of class stop needs {keys} different persons' keys, and has {count}")
 
     def _approved(self, one: Envelope) -> None:
         body, who = one.body, take(one.body, str, "approver")
         role, nonce, at = take(body, str, "role"), take(body, str, "nonce"), moment(take(body, str, "time"))
         if take(body, str, "decision").lower() not in ("approve", "approved"):
             raise Refused(f"{who} did not approve, but said {body['decision']}")
-        if one.by != "daemon" and role not in self.case.trust.roles.get(who, []):
+        if one.by != "daemon" and role and role not in self.case.trust.roles.get(who, []):
             raise Refused(f"the trust file does not give {who} the role {role}")
         if take(body, str, "shown", "summarySha256") != self.verdict["shown"]:
             raise Refused(f"{who} approved another summary than the one that landed")
@@ -245,13 +256,13 @@ class Member:
             raise Refused(f"the approval by {who} was given for another change already")
         ended = next((run.body for run in self.found if run.kind == RUN), {})
         end = take(ended, dict, "runDetails", "metadata").get("finishedOn", "")
-        if not at or at > self.commit.at + CLOCKS_S or at + CLOCKS_S < moment(str(end)):
-            raise Refused(f"the approval by {who} is not of the time between the work and its landing")
+        if not at or at + CLOCKS_S < moment(str(end)):
+            raise Refused(f"the approval by {who} is older than the work that it approves")
 
     def _files(self) -> str:
         """Each log, report and list that a check run names is here with its hash."""
         named = {(str(item.get("name")), take(item, str, "digest", "sha256")) for one in self.tests.values()
-                 for item in take(one.body, list, "configuration")[:FILES] if not str(item.get("name")).startswith("check ")}
+                 for item in take(one.body, list, "configuration")[:FILES] if item.get("name") in KEPT_FILES}
         missing = [f"{name} {digest[:12]}" for name, digest in sorted(named) if self.evidence.blob(digest) is None]
         if missing:
             raise Unevaluated(f"{len(missing)} of {len(named)} named files are missing here: {', '.join(missing[:4])}")
@@ -288,8 +299,10 @@ def asks(policy: dict[str, Any], risk: str) -> bool:
 
 
 def stop_terms(policy: dict[str, Any]) -> tuple[set[str], int]:
-    """Who may let a change of class stop through (empty: any role that the trust file gives), and how many keys that takes."""
+    """The roles that must sign for a change of class stop, and how many different keys."""
     said = policy.get("policy")
     said = said if isinstance(said, dict) else {}
-    roles, keys = said.get("roles", []), said.get("keys", 1)
-    return {str(role) for role in roles} if isinstance(roles, list) else set(), keys if type(keys) is int and keys > 0 else 1
+    roles, keys = said.get("stop_roles", []), said.get("stop_keys", 1)
+    if not isinstance(roles, list) or type(keys) is not int:
+        raise Refused("the policy does not say who may let a change of class stop through")
+    return {str(role) for role in roles}, max(1, keys, len(roles))

@@ -17,14 +17,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .landing import HOLDS, HUMAN, REFUSED, UNEVALUATED, Evidence
+from .landing import HOLDS, HUMAN, REFUSED, UNEVALUATED, Evidence, Point
 from .objects import GIT_ENV, Repository
 from .signed import Refused, Trust, Unevaluated, clean, read_json, sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from .landing import Point, Report
+    from .landing import Report
 
 OK, NOT_SO, MISTAKE, NOT_EVALUATED = 0, 1, 2, 5
 TASK = re.compile(r"[Tt][1-9]\d{0,8}")
@@ -118,9 +118,18 @@ def examine(args: argparse.Namespace, evidence: Evidence, after: Callable[[], li
     if not evidence.tip:
         raise Unevaluated(f"{clean(args.branch)} is no commit of this repository")
     if args.all:
-        return show(evidence.landings(args.since), every=True, as_json=args.json, after=after)
+        return show(evidence.landings(args.since), every=True, as_json=args.json, after=lambda: [_history(evidence), *after()])
     wanted = [oid for name in args.names or ["HEAD"] for oid in commits_of(evidence, name)]
     return show((evidence.guarded(oid) for oid in wanted), every=False, as_json=args.json, after=after)
+
+
+def _history(evidence: Evidence) -> Point:
+    """Whether the branch holds what was recorded as landed on it."""
+    lost = evidence.lost()
+    if not lost:
+        return Point("history", HOLDS, "every landing that is recorded for this target is in it")
+    named = ", ".join(name[:12] for name in lost[:4])
+    return Point("history", UNEVALUATED, f"{len(lost)} recorded as landed and not here ({named}): it is behind, or was moved back")
 
 
 def unpacked(here: Path, into: Path) -> dict[str, str]:

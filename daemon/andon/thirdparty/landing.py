@@ -59,6 +59,8 @@ class Evidence:
         """Of the approvals that were seen: about which change."""
         self.named: set[str] = set()
         """Files that were looked for."""
+        self.targets: set[str] = set()
+        """Of the landings that were seen."""
         self._brought: dict[str, str] | None = None
 
     def file(self, folder: str, name: str, ending: str = "") -> bytes | None:
@@ -86,9 +88,9 @@ class Evidence:
             for name in self.recorded():
                 first = re.match(rb'\{"payload":"([A-Za-z0-9+/]+)', self.file("landings", name, ".jsonl") or b"")
                 said = base64.b64decode(first[1][:len(first[1]) // 4 * 4]) if first else b""
-                for member in re.findall(rb'"commit":"([0-9a-f]{40,64})"', said):
+                for member in re.findall(rb'"(?:commit|change)":"([0-9a-f]{40,64})"', said):
                     self._brought.setdefault(member.decode(), name)
-        return self._brought.get(oid, "")
+        return self._brought.get(oid) or self._brought.get(self.repository.commit(oid).trailers.get("Change", [""])[-1], "")
 
     def recorded(self) -> list[str]:
         """The commits that have a landing record, wherever they are."""
@@ -104,6 +106,24 @@ class Evidence:
             return Report(oid, HUMAN, [Point("landing", REFUSED, told)], at=commit.at)
         return Case(self, commit).report()
 
+    def lost(self) -> list[str]:
+        """Landings on the targets that were seen which the branch does not hold: it is behind, or it was moved back."""
+        held, found = self._held(self.tip), list[str]()
+        for name in self.recorded():
+            lines = (self.file("landings", name, ".jsonl") or b"").split(b"\n") if name not in held else []
+            for line in lines:
+                try:
+                    one = open_envelope(line, self.trust)
+                except (Refused, Unevaluated):
+                    continue
+                if one.kind == LANDING and one.commit == name and one.body.get("target") in self.targets:
+                    found.append(name)
+        return found
+
+    def _held(self, tip: str) -> set[str]:
+        """Everything that a commit holds."""
+        return set(self.repository.run("rev-list", tip, limit=2**30)[1].decode().split())
+
     def guarded(self, oid: str) -> Report:
         """`verify`, where a hole in the repository is a result and no error: the point `commit`."""
         try:
@@ -118,17 +138,20 @@ class Evidence:
         oid, waiting, stop = self.tip, list[Report](), self.repository.resolve(since)[0] if since else ""
         if since and not stop:
             raise Unevaluated(f"{clean(since)} is no commit of this repository")
+        older = self._held(stop) if stop else set[str]()
         for _ in range(COMMITS):
-            if not oid or oid == stop:
+            if not oid or oid in older:
                 break
             found = self.guarded(oid)
             waiting.append(found)
-            if found.verdict != HUMAN or stop:
+            if found.points[0].name == "commit":
+                yield from waiting
+                break
+            commit = self.repository.commit(oid)
+            if stop or found.landing or commit.trailers.get("Bundle"):  # what is older than all evidence is not listed
                 yield from waiting
                 waiting = []
-            if found.points[0].name == "commit":
-                break
-            parents = self.repository.commit(oid).parents[:1]
+            parents = commit.parents[:1]
             whole = found.onto and found.verdict != REFUSED
             oid = found.onto if whole else (parents or [""])[0]
 
@@ -206,9 +229,25 @@ class Case:
             raise Refused("the landing record names no members, or not where they were put")
         self.members = [Member(self, one) for one in members]
         self.record = record.body
-        if self.asked.oid not in {name, *(member.commit.oid for member in self.members)}:
+        self.evidence.targets.add(take(record.body, str, "target"))
+        itself = next((member for member in self.members if member.change == self.asked.oid), None)
+        if itself is not None:
+            raise Refused(f"this is the change of {itself.task} itself; it landed as {itself.commit.oid[:12]}")
+        if self.asked.oid not in {name, *(member.commit.oid for member in self.members)} and not self._replayed():
             raise Refused("the landing record does not name this commit")
         return f"{self.record['landing']} on {take(record.body, str, 'target')}, {len(members)} change(s), by {self.record['how']}"
+
+    def _replayed(self) -> bool:
+        """Whether the commit that was asked about is one of those of which a replayed change consists."""
+        for member in self.members if self.record["how"] == "rebase" else ():
+            at = member.commit
+            for _ in range(REPLAYED):
+                if at.oid == self.asked.oid:
+                    return True
+                if at.oid in self.stood(member) or len(at.parents) != 1:
+                    break
+                at = self.repository.commit(at.parents[0])
+        return False
 
     def _proof(self) -> str:
         """The tree that landed is one on which everything that any member demands was seen to pass."""
@@ -247,16 +286,18 @@ class Case:
         return f"{self.candidate.tree[:12]} is what git makes of the parents"
 
     def _parents(self, how: str, member: Member, before: str) -> None:
+        """Between where the target stood and the member's commit is what its way of landing puts there, and nothing else."""
         landed = member.commit
         if how == "merge" and landed.parents != [before, member.change]:
             raise Refused(f"{landed.oid[:12]} is not the merge of {before[:12]} with the change {member.change[:12]}")
-        for _ in range(REPLAYED if how == "rebase" else 1):
-            if how != "merge" and landed.trailers.get("Change") != [member.change]:
-                raise Refused(f"{landed.oid[:12]} does not name the change {member.change[:12]}")
-            if landed.parents[:1] == [before]:
-                break
-            landed = self.repository.commit((landed.parents or [""])[0])
-        if landed.parents[:1] != [before] or (how != "merge" and len(landed.parents) != 1):
+        for n in range(0 if how == "merge" else REPLAYED if how == "rebase" else 1):
+            if len(landed.parents) != 1 or landed.trailers.get("Change") != [member.change]:
+                raise Refused(f"{landed.oid[:12]} is not one of the commits of the change {member.change[:12]}")
+            if landed.parents == [before]:
+                return
+            if how == "rebase" and n < REPLAYED - 1:
+                landed = self.repository.commit(landed.parents[0])
+        if how != "merge":
             raise Refused(f"{member.commit.oid[:12]} does not stand on {before[:12]}: something else came between")
 
     def _same(self, how: str, before: str, member: Member) -> None:

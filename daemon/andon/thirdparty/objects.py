@@ -69,6 +69,14 @@ class Repository:
         self.room, self.place, self.processes = Path(self._temp.name), place, 0
         self._batch: subprocess.Popen[bytes] | None = None
         self._read: dict[str, tuple[str, bytes]] = {}
+        try:
+            self._lay(place)
+        except Unevaluated:
+            self.close()
+            raise
+
+    def _lay(self, place: Path) -> None:
+        """Make the directory in which git works."""
         if not place.is_dir():
             raise Unevaluated(f"{place} is not a directory")
         said = self.run("rev-parse", "--path-format=absolute", "--show-object-format", "--git-path", "objects", cwd=place)[1]

@@ -25,8 +25,8 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 TEST, RUN = "https://in-toto.io/attestation/test-result/v0.1", "https://slsa.dev/provenance/v1"
 APPROVAL, SUMMARY = "https://andon.dev/attestation/human-approval/v1", "https://slsa.dev/verification_summary/v1"
 CHECKPOINT, LANDING = "https://andon.dev/attestation/ledger-checkpoint/v1", "https://andon.dev/attestation/landing/v1"
-WORD = {TEST: "check run", RUN: "agent run", APPROVAL: "approval", SUMMARY: "verification summary", CHECKPOINT: "checkpoint",
-        LANDING: "landing record"}
+WORD = {TEST: "a check run", RUN: "an agent run", APPROVAL: "an approval", SUMMARY: "a verification summary",
+        CHECKPOINT: "a checkpoint", LANDING: "a landing record"}
 ROLE = {TEST: "verifier", RUN: "daemon", SUMMARY: "daemon", CHECKPOINT: "daemon", LANDING: "daemon"}
 LINE_LIMIT = 16 * 2**20
 """Bytes of one envelope."""
@@ -250,7 +250,7 @@ def open_envelope(line: bytes, trust: Trust) -> Envelope:
     by, key = _signer(trust, kind, body, payload, keyid, sig)
     commit, tree = (names.get("sha256", ""), "") if kind == CHECKPOINT else (names.get("gitCommit", ""), names.get("gitTree", ""))
     if kind != CHECKPOINT and not (OID.fullmatch(str(commit)) and OID.fullmatch(str(tree))):
-        raise Refused(f"the subject of a {WORD[kind]} is no commit and tree")
+        raise Refused(f"the subject of {WORD[kind]} is no commit and tree")
     return Envelope(sha256(line), kind, str(commit), str(tree), body, sha256(payload), key, by)
 
 
@@ -264,9 +264,9 @@ def _signer(trust: Trust, kind: str, body: dict[str, Any], payload: bytes, keyid
     if public is None:
         other = next((name for name, keys in trust.keys.items() if keyid in keys), "")
         who = f"the {other}'s key" if other else f"a key that the trust file does not name ({clean(keyid)[:12]})"
-        raise Refused(f"a {WORD[kind]} is signed with {who}; only the {role} may state it")
+        raise Refused(f"{WORD[kind]} is signed with {who}; only the {role} may state it")
     if not ed25519(public, pae(payload), sig):
-        raise Refused(f"the signature of a {WORD[kind]} does not hold")
+        raise Refused(f"the signature of {WORD[kind]} does not hold")
     return role, keyid
 
 
