@@ -184,8 +184,8 @@ def _gate(event: e.AnyEvent) -> str:
         case e.GateAnswered():
             return f"{who(event.by)} answered {event.gate} with {event.option}{tail(': ', event.because)}"
         case e.GateApproved():
-            role = f" as {event.approver.role}" if event.approver.role else ""
-            return f"{who(event.approver.name)} approved {event.gate}{role}, signed{tail(': ', event.because)}"
+            role = f" as {shorten(event.approver.role)}" if event.approver.role else ""
+            return f"{who(shorten(event.approver.name))} approved {event.gate}{role}, signed{tail(': ', event.because)}"
         case e.GateSnoozed():
             return f"{who(event.by)} snoozed {event.gate}{tail(': ', event.because)}"
         case e.GateWoken() if event.by:
@@ -193,7 +193,7 @@ def _gate(event: e.AnyEvent) -> str:
         case e.GateWoken():
             return f"{event.gate} comes back from its nap"
         case e.GateDelegated():
-            return f"{who(event.by)} left {event.gate} to {event.to or 'whoever comes'}{tail(': ', event.because)}"
+            return f"{who(event.by)} left {event.gate} to {shorten(event.to) or 'whoever comes'}{tail(': ', event.because)}"
         case e.GateRaised():
             return f"{event.gate} was not answered: it is told again ({plural(event.n, 'time')})"
         case e.GateNoticed():
