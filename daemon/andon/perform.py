@@ -119,6 +119,7 @@ class Performer:
             f.MirrorTarget: self.mirror, f.MakeRevert: self.revert, f.PublishTarget: publish.publish_target,
             f.LookAtWork: steering.look, f.EndSession: steering.end, f.AnswerAsk: steering.answer,
             f.DeliverMessage: steering.deliver, f.InterruptTurn: steering.interrupt, f.TellGate: routes.tell,
+            f.TellProblem: routes.tell_problem,
         }
 
     async def perform(self, effect: f.Effect) -> i.Input:

@@ -9,6 +9,7 @@ from andon.schema.approval import NAMESPACE
 from andon.schema.errors import Mistake
 from andon.signing import ssh_sign
 from signkit import allow, fingerprint, key, sign_for
+from wholekit import program
 
 
 @pytest.fixture
@@ -78,10 +79,13 @@ async def test_what_cannot_be_looked_at_is_an_error_with_a_mend_and_never_a_yes(
 async def test_a_program_that_says_yes_in_other_words_is_not_believed(tmp_path: Path, ana: Path) -> None:
     allow(tmp_path, ana=ana)
     fake = tmp_path / "keygen"
-    fake.write_text('#!/bin/sh\ncat > /dev/null\necho "all is well"\n')
-    fake.chmod(0o755)
-    with pytest.raises(Mistake, match="it said nothing that is known"):
-        await verify(tmp_path / "allowed_signers", "ana", b"payload", "sig", tool=str(fake))
+    good = f'Good "{NAMESPACE}" signature for %s with ED25519 key {fingerprint(ana)}'
+    for says, code in (("all is well", 0), (good % "ben", 0), (good % "ana", 1), (good.replace(NAMESPACE, "git") % "ana", 0)):
+        program(fake, f"cat > /dev/null\necho '{says}'\nexit {code}")
+        with pytest.raises(Mistake, match="no signature of ana"):
+            await verify(tmp_path / "allowed_signers", "ana", b"payload", "sig", tool=str(fake))
+    program(fake, f"cat > /dev/null\necho '{good % 'ana'}'")
+    assert await verify(tmp_path / "allowed_signers", "ana", b"payload", "sig", tool=str(fake)) == fingerprint(ana), "the control"
 
 
 def test_a_key_that_is_not_there_signs_nothing_and_says_so(tmp_path: Path, ana: Path) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from andon.edges.routes import tell
-from andon.schema.effects import TellGate
+from andon.edges.routes import tell, tell_problem
+from andon.schema.effects import TellGate, TellProblem
 from andon.schema.ids import GateId, RepoId, TaskId
 from andon.schema.inputs import GateTold
 from andon.schema.settings import Routes
@@ -75,3 +75,15 @@ async def test_a_program_that_reads_nothing_and_prints_much_does_no_harm(tmp_pat
 
 async def test_nobody_is_called_where_no_route_wants_the_gate() -> None:
     assert await tell(effect()) == GateTold(gate=GateId("G4"), n=0)
+
+
+async def test_a_problem_goes_the_same_ways(tmp_path: Path) -> None:
+    hook = program(tmp_path / "hook", f"cat > {tmp_path}/notice")
+    told = await tell_problem(TellProblem(
+        problem="disk", at=0, what="it is \x1b[1mfull", where="/", mend="make room", repo=RepoId(""), task=TaskId(""),
+        routes=Routes(command=(str(hook),)),
+    ))
+    assert told.told == ("command",) and told.problem_key == "disk"
+    notice = json.loads((tmp_path / "notice").read_text())
+    assert (notice["kind"], notice["what"], notice["mend"]) == ("problem", "it is full", "make room")
+    assert notice["key"] == "problem/disk/0"

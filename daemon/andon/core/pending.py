@@ -28,6 +28,7 @@ def pending(state: State, at: int) -> list[f.Effect]:
     for attempt in sorted(state.attempts.values(), key=lambda attempt: attempt.fence):
         owed += attempt_owes(state, attempt, at)
     owed += [deed for deed in gates.owes(state) if due(state, deed.task, "tell-gate", at)]
+    owed += gates.owes_problems(state, at)
     for run in sorted(state.runs.values(), key=lambda run: (run.purpose != "landing", int(run.run[1:]))):
         owed += run_owes(state, run, at)
     return owed

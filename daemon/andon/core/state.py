@@ -505,6 +505,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     cords: Map[str, Cord] = Map()
     """By `REPO/LINE`."""
     problems: Map[str, Trouble] = Map()
+    problems_told: tuple[tuple[str, int], ...] = ()
+    """Of which problems the person's routes told last, and when."""
     refusals: Map[AttemptId, tuple[Refusal, ...]] = Map()
     """What attempts were refused, in order of its first time; of the latest attempts."""
     tries: Map[str, Tries] = Map()

@@ -30,6 +30,9 @@ def _factory(event: e.AnyEvent) -> str:
             return f"the person's own settings changed: {plural(event.settings.wip, 'agent')} at work at once"
         case e.ProblemNoticed():
             return f"problem {event.key}: {shorten(event.what)}{tail(' · ', event.where)}"
+        case e.ProblemTold():
+            failed = f", not by {names(event.failed)}" if event.failed else ""
+            return f"problem {shorten(event.key)} was told by {names(event.told) or 'no route'}{failed}"
         case e.ProblemCleared() if event.by:
             return f"{who(event.by)} put problem {event.key} away"
         case e.ProblemCleared():

@@ -101,6 +101,12 @@ def _(state: State, event: e.GateNoticed) -> State:
     return with_gate(forget(state, gate.task, "tell-gate"), event.gate, noticed=event.n) if gate else state
 
 
+@on(e.ProblemTold)
+def _(state: State, event: e.ProblemTold) -> State:
+    others = tuple(one for one in state.problems_told if one[0] != event.key)
+    return replace(state, problems_told=(*others, (event.key, state.at))[-KEPT_DECIDED:])
+
+
 def with_gate(state: State, gate: GateId, **changes: Any) -> State:
     """An open gate, changed; when it is not open, nothing."""
     known = state.gates.get(gate)
