@@ -257,3 +257,14 @@ def test_a_batch_is_signed_one_by_one_and_goes_on_where_one_is_refused(plant: Fa
     log = json.loads(cli(plant, "gate", "log", "--json", "--by", "ana").out)
     assert {one["gate"] for one in log} == {first.gate, second.gate, third.gate}
     assert all(one["approvers"][0]["key"] == fingerprint(people.ana) and one["shown"] and one["answer"] == "approve" for one in log)
+
+
+def test_what_a_face_says_of_who_answers_an_agents_question_is_thrown_away(plant: Factory, tmp_path: Path) -> None:
+    task = plant.add(plant.register(small_repo(tmp_path / "repo")), "ask")
+    plant.until(lambda: plant.gate(task), what="the question")
+    gate = plant.gate(task)
+    assert gate is not None and gate.kind == "question"
+    forged = e.Approver(name="ana", key="SHA256:" + "a" * 43, envelope=Digest("e" * 64))
+    assert isinstance(sent(plant, i.AnswerGate(gate=gate.gate, option="answer", because="left", approver=forged)), wire.Done)
+    answer = next(row.event for row in plant.events() if isinstance(row.event, e.GateAnswered))
+    assert answer.approver is None and answer.approvals == ()

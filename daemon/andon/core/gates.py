@@ -91,7 +91,8 @@ def ticked(state: State, at: int) -> list[e.Event]:
 
 
 def rises_at(state: State, gate: Gate) -> int:
-    """When (unix milliseconds) a gate that takes no nap rises next; 0: it does not. One period after the last time, however long nobody was there."""
+    """When (unix milliseconds) a gate that takes no nap rises next; 0: it does not. A period after the last time, however long
+    nobody was there."""
     routes = state.factory.routes
     if not routes.escalate_minutes or gate.raised >= routes.escalate_times or not wanted(routes, gate):
         return 0
