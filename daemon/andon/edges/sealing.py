@@ -144,6 +144,8 @@ def _bundle(parts: ChangeParts, blobs: Store, keys: Keys, checkpoint: bytes) -> 
         _refuse_foreign(line, parts, TEST_RESULT, keys.verifier.signed, tree_alone=True)
     for line in approvals:
         _refuse_foreign(line, parts, APPROVAL, lambda _: True)
+    if parts.spoken is not None:
+        approvals.append(keys.daemon.sign(statements.spoken(parts, parts.spoken)))
     files = _files_of(tests, blobs)
     policy, spec, _ = (_text_blob(text, blobs, files) for text in (parts.policy, parts.spec, parts.shown))
     before = (*tests, keys.daemon.sign(statements.agent_run(parts, spec)), *approvals, keys.daemon.sign(checkpoint))
