@@ -111,7 +111,8 @@ async def read_evidence(git_dir: str, path: str) -> bytes | None:
 
 def key_of(parts: ChangeParts) -> Digest:
     """The name of a seal: sha256 of its parts in canonical JSON, wherever their repository lies."""
-    return dsse.digest_of(dsse.canonical(msgspec.to_builtins(msgspec.structs.replace(parts, git_dir=""))))
+    told = msgspec.to_builtins(msgspec.structs.replace(parts, git_dir=""))
+    return dsse.digest_of(dsse.canonical({name: value for name, value in told.items() if value is not None}))
 
 
 def file_of(lines: Sequence[bytes]) -> bytes:
