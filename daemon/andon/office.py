@@ -16,7 +16,7 @@ from andon.core.project import attempt_details, task_view
 from andon.core.queue.standing import landings_of
 from andon.core.schedule import busy_tasks
 from andon.core.state import Past, Repository, State, Task
-from andon.edges import operators, repository, salvage, withheld
+from andon.edges import operators, repository, salvage, trust, withheld
 from andon.edges.blobs import Blobs
 from andon.edges.pane import PaneWatch
 from andon.edges.repository import Diverged
@@ -249,6 +249,7 @@ class Office:
             settings = await asyncio.to_thread(self._load_person, self._layout.person_settings)
             signers = await asyncio.to_thread(operators.signers, self._layout.allowed_signers)
             settings = msgspec.structs.replace(settings, signers=signers)
+            await asyncio.to_thread(trust.tell_people, self._layout, settings.operators)
             need_plain(settings, str(self._layout.person_settings))
             self._loop.give(i.PersonSettingsSeen(settings=settings))
         except Mistake as mistake:
