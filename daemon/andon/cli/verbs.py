@@ -44,6 +44,7 @@ _TABLE = (
     ("explain", "Look", "why a session is shown as it is; judge a recorded stream; test the rules"),
     ("cost", "Look", "what was spent, by task, agent, account, line or day"),
     ("log", "Look", "what happened, from the ledger"),
+    ("lineage", "Look", "who asked, built, judged, approved and landed a change; holes are listed"),
     ("query", "Look", "ask the record: saved audit questions, or read-only SQL over documented views"),
     ("tail", "Look", "follow an agent's pane as text"),
     ("attach", "Look", "go into an agent's tmux session"),
