@@ -21,7 +21,7 @@ from andon.core.schedule import next_deadline, why
 from andon.core.state import State
 from andon.schema import events as e, inputs as i
 from andon.schema.errors import Problem
-from andon.schema.ids import AttemptId, Digest, Oid, TaskId
+from andon.schema.ids import AttemptId, Digest, Oid, RepoId, TaskId
 from andon.schema.jobs import Exit, Said
 from andon.schema.sandbox import LEVELS, Known, Reached
 from andon.schema.settings import FactorySettings, Policy
