@@ -90,7 +90,7 @@ def need_standing(layout: Layout, found: Plan) -> None:
         rows = answer(layout, "SELECT reverted_by FROM landed WHERE task = :task AND reverted_by <> ''", {"task": deed.task}).rows \
             if deed.kind == "revert" else []
         if rows:
-            raise Mistake(f"{deed.task} was taken back already: {rows[0][0]} landed.", where=found.step,
+            raise Mistake(f"{deed.task} was taken back already: {rows[0][0]!s} landed.", where=found.step,
                           mend=f"`andon lineage {deed.task}` tells what became of it.")
 
 
