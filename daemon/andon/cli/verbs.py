@@ -46,6 +46,7 @@ _TABLE = (
     ("cost", "Look", "what was spent, by task, agent, account, line or day"),
     ("prove", "Look", "what holds in a checkout, by name: API, help, schemas, build, journeys"),
     ("log", "Look", "what happened, from the ledger"),
+    ("lineage", "Look", "who asked, built, judged, approved and landed a change; holes are listed"),
     ("query", "Look", "ask the record: saved audit questions, or read-only SQL over documented views"),
     ("tail", "Look", "follow an agent's pane as text"),
     ("attach", "Look", "go into an agent's tmux session"),
