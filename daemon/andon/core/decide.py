@@ -8,7 +8,7 @@ State each time, so a lost or doubled input can only cost time.
 from collections.abc import Callable
 from typing import Any
 
-from andon.core import messages, money, race, refusals, resume, schedule, sessions, walls
+from andon.core import closing, messages, money, race, refusals, resume, schedule, sessions, walls
 from andon.core.evolve import fold
 from andon.core.failure import backoff_ms
 from andon.core.queue import clashes, hears, proving, reverts
@@ -104,6 +104,9 @@ def advance(state: State, task: Task, at: int) -> list[e.Event]:
     kind = KINDS.get(station.kind)
     if kind is None:
         return []
+    claimed = closing.advance(state, task, station, at)
+    if claimed is not None:
+        return claimed
     return go_on(state, task) if kind.passed(state, task, station) else kind.advance(state, task, station, at)
 
 

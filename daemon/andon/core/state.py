@@ -396,6 +396,8 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     lost_tests: tuple[str, ...]
     seq: int
     walls: Known = ""
+    at: int = 0
+    """When it was seen (unix milliseconds); 0: before this was kept."""
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True):
