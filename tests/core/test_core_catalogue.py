@@ -12,6 +12,7 @@ from andon.schema import effects as f, events as e, inputs as i
 from andon.schema.ids import AttemptId, Digest, RepoId, TaskId
 from andon.schema.jobs import Said
 from andon.schema.settings import Check, ClaimType, Line, Settings, Station
+from andon.schema.views import ClaimStep
 from core.sim import Sim, loaded, settings
 
 CHECKS = {name: Check(name=name, run=f"make {name}") for name in ("tests", "security", "api")}
@@ -229,7 +230,7 @@ def test_a_full_run_yields_each_step_in_order_with_its_producer(seed: int) -> No
     sim = Sim(seed=seed, **stations(build=("branch",), check=("unit", "security"), review=("sign-off",), land=("integration",)))
     sim.add()
     seen: list[tuple[str, ...]] = []
-    last = ()
+    last: tuple[ClaimStep, ...] = ()
     for _ in range(400):
         task = sim.state.tasks.get(T1)
         if task is None or task.over:
