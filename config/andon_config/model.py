@@ -311,6 +311,8 @@ class QueueTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """A change that waits may be overtaken by later ones this often; then it goes first."""
     flaky: Annotated[int, Meta(ge=0, le=1_000)] | UnsetType = UNSET
     """Flaky tests whose failure is excused at once; with more of them nothing is excused any more. 0: none ever is."""
+    flaky_passes: Annotated[int, Meta(ge=0, le=100_000)] | UnsetType = UNSET
+    """Passes in a row, on other trees, after which a flaky test leaves quarantine by itself; 0: only a person lets it out."""
     contracts: dict[Name, tuple[Glob, ...]] | UnsetType = UNSET
     """Groups of paths that belong together, by name: two changes that touch one group are told of each other."""
     revert: Literal["ask", "auto"] | UnsetType = UNSET

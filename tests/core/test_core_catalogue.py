@@ -8,11 +8,10 @@ import pytest
 from andon.core import catalogue
 from andon.core.pending import pending
 from andon.core.queue.standing import checks_of_line
-from andon.schema import effects as f, events as e, inputs as i
+from andon.schema import effects as f, events as e, inputs as i, views
 from andon.schema.ids import AttemptId, Digest, RepoId, TaskId
 from andon.schema.jobs import Said
 from andon.schema.settings import Check, ClaimType, Line, Settings, Station
-from andon.schema.views import ClaimStep
 from core.sim import Sim, loaded, settings
 
 CHECKS = {name: Check(name=name, run=f"make {name}") for name in ("tests", "security", "api")}
@@ -230,7 +229,7 @@ def test_a_full_run_yields_each_step_in_order_with_its_producer(seed: int) -> No
     sim = Sim(seed=seed, **stations(build=("branch",), check=("unit", "security"), review=("sign-off",), land=("integration",)))
     sim.add()
     seen: list[tuple[str, ...]] = []
-    last: tuple[ClaimStep, ...] = ()
+    last: tuple[views.ClaimStep, ...] = ()
     for _ in range(400):
         task = sim.state.tasks.get(T1)
         if task is None or task.over:

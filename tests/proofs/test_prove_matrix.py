@@ -31,7 +31,8 @@ TESTS = """\
 
     def test_of_nothing(): ...
     """
-PYTEST = ("env", "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1", sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml={junit}")
+PYTEST = ("env", "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1", sys.executable,
+          "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml={junit}")
 INI = "[pytest]\nmarkers =\n    requirement: what it shows\n"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from andon.core import closing, messages, money, race, refusals, resume, schedule, sessions, walls
 from andon.core.evolve import fold
 from andon.core.failure import backoff_ms
-from andon.core.queue import clashes, hears, proving, reverts
+from andon.core.queue import clashes, hears, proving, quarantine, reverts
 from andon.core.refuse import refuse
 from andon.core.state import Attempt, State, Task, line_of, station_of
 from andon.core.stations import agent, check, gate, land, watch
@@ -70,7 +70,7 @@ def follow(state: State, at: int, place: int) -> tuple[list[e.Event], int]:
     if place:
         return follow(state, at, 0)
     for repo in sorted(state.repos):
-        for ask in (land.advance, clashes.past, watch.advance):
+        for ask in (land.advance, clashes.past, watch.advance, quarantine.advance):
             events = ask(state, state.repos[repo], at)
             if events:
                 return events, 0

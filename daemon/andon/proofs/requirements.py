@@ -53,7 +53,8 @@ def _toml(path: Path, text: str) -> dict[str, Requirement]:
 def _markdown(path: Path, text: str, pattern: str) -> dict[str, Requirement]:
     """A heading, an entry of a list or a row of a table that begins with an id."""
     try:
-        line = re.compile(rf"^\s*(?:#+\s+|[-*+]\s+|\d+\.\s+|\|\s*)(?:\[.\]\s+)?[*_`\[]*({pattern})[*_`\]]*\s*[:.|)\u2013\u2014-]*\s*(.*)$")
+        line = re.compile(rf"^\s*(?:#+\s+|[-*+]\s+|\d+\.\s+|\|\s*)(?:\[.\]\s+)?[*_`\[]*({pattern})[*_`\]]*"
+                          r"\s*[:.|)\u2013\u2014-]*\s*(.*)$")
     except re.error as error:
         raise Mistake(f"`{pattern}` is no regular expression: {error}", where="--id", mend="correct it") from None
     found: dict[str, Requirement] = {}

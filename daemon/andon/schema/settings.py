@@ -202,6 +202,8 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     """A change that waits may be overtaken by later ones this often; then it goes first."""
     flaky: int = 10
     """Flaky tests whose failure is excused at once in this repository; with more of them nothing is excused any more."""
+    flaky_passes: int = 20
+    """Passes on other trees since it was last seen flaking after which a test leaves quarantine by itself; 0: never."""
     contracts: dict[str, tuple[str, ...]] = {}
     """Named groups of path globs that belong together: two changes that touch one group are told of each other."""
     revert: str = "ask"
