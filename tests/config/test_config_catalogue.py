@@ -85,3 +85,6 @@ def test_claims_are_taken_from_the_target_commit_as_all_that_judges(tmp_path: Pa
     path.write_text(SIGNED)
     loaded = load_repository(work=path, base=CHECKS, person=None)
     assert loaded.settings.claims == {} and any("[stations]" in note for note in loaded.notes)
+    path.write_text(SIGNED + '[claims.sign-off]\nproducer = "daemon"\nrequires = []\n')
+    loaded = load_repository(work=path, base=SIGNED, person=None)
+    assert loaded.settings.claims["sign-off"].producer == "station:review" and any("[claims]" in note for note in loaded.notes)

@@ -3,7 +3,9 @@
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
+from immutables import Map
 
 from andon.core import catalogue
 from andon.core.pending import pending
@@ -171,6 +173,22 @@ def test_a_claim_that_counts_for_hours_is_run_again_when_it_is_older_and_only_th
     [effect] = [one for one in pending(sim.state, sim.now) if isinstance(one, f.RunCheck)]
     events = sim.give(i.CheckRan(run=effect.run, result="pass", because="clean", names=Digest("n" * 64)))
     assert any(isinstance(event, e.TaskEntered) and event.station == "land" for event in events)
+
+
+def test_a_claim_that_rests_on_an_older_run_of_the_same_tree_is_as_old_as_that_run() -> None:
+    made = stations(review=("fresh",))
+    made["claims"]["fresh"] = ClaimType(name="fresh", producer="checks.security", fresh="hours", hours=24.0)
+    sim = Sim(**made)
+    sim.add()
+    until(sim, "review")
+    while not sim.state.gates:
+        assert sim.step()
+    older = {key: msgspec.structs.replace(proof, at=1) for key, proof in sim.state.proofs.items()}
+    sim.now += 25 * 3_600_000
+    judged = tuple(msgspec.structs.replace(claim, at=sim.now) for claim in sim.state.tasks[T1].claims)
+    task = msgspec.structs.replace(sim.state.tasks[T1], claims=judged)
+    sim.state = msgspec.structs.replace(sim.state, proofs=Map(older), tasks=sim.state.tasks.set(T1, task))
+    assert [stand[0] for _, stand in catalogue.open_at(sim.state, task, made["lines"]["build"].stations[2], sim.now)] == ["stale"]
 
 
 def test_an_agent_that_says_so_is_shown_as_asserted_and_closes_nothing() -> None:
