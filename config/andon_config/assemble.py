@@ -7,6 +7,7 @@ turned into `andon.schema.settings.Settings`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -14,12 +15,13 @@ import msgspec
 from andon.schema import settings as schema
 from andon.schema.errors import Mistake
 from andon.schema.facts import MEANING
+from andon_config import catalogue
 from andon_config.faults import nearest
 from andon_config.model import BudgetTable, SettingsFile, StationTable
 from andon_config.positions import Path
 from andon_config.source import Source, dotted
 
-NAMED = ("agents", "checks", "lines", "stations")
+NAMED = ("agents", "checks", "claims", "lines", "stations")
 """Sections that hold tables by name."""
 CHOICE = ("use", "command", "args")
 """Keys of an agent that belong together: choosing one of the first two drops what lower layers chose."""
@@ -121,9 +123,11 @@ def settings(leaves: Leaves) -> schema.Settings:
     if not lines:
         raise Mistake("no line is configured", where="[lines]", mend="name one: `[lines.build]` with `stations = […]`")
     _hidden(leaves, file, stations)
+    tables = [(name, given(table)) for name, table in _named(file.claims)]
+    claims = catalogue.assembled(partial(blame, leaves), tables, lines, checks)
     factory = {key: value for key, value in given(file.factory).items() if key in schema.Settings.__struct_fields__}
     return schema.Settings(
-        **factory, agents=agents, checks=checks, lines=lines, policy=_policy(given(file.policy)),
+        **factory, agents=agents, checks=checks, lines=lines, claims=claims, policy=_policy(given(file.policy)),
         budget=_budget(file.budget), retry=schema.Retry(**given(file.retry)), checkout=schema.Checkout(**given(file.checkout)),
         permissions=schema.Permissions(**given(file.permissions)), queue=_queue(leaves, given(file.queue)),
         sandbox=_sandbox(leaves, given(file.sandbox), given(file.checkout).get("isolation")),

@@ -516,6 +516,7 @@ publish = "pr"
 remote = "fork/me"
 drivers = ["npm-merge-driver", "ours"]
 structured = "propose"
+flaky_passes = 7
 [queue.contracts]
 api = ["openapi.yaml", "src/api/**"]
 """
@@ -526,7 +527,8 @@ SLOW = '[checks.slow]\nrun = "make slow"\n'
 def test_every_key_of_the_queue_reaches_the_settings(desk: Desk) -> None:
     assert desk.load(QUEUE).settings.queue == Queue(
         land="squash", history="green", confirm=2, overtake=0, flaky=3, revert="auto", publish="pr", remote="fork/me",
-        drivers=("npm-merge-driver", "ours"), structured="propose", contracts={"api": ("openapi.yaml", "src/api/**")})
+        drivers=("npm-merge-driver", "ours"), structured="propose", flaky_passes=7,
+        contracts={"api": ("openapi.yaml", "src/api/**")})
     assert set(msgspec.structs.asdict(Queue())) == {key.partition(" ")[0].strip("[]") for key in QUEUE.splitlines()
                                                     if " = " in key and not key.startswith("api")} | {"contracts"}
 
@@ -534,7 +536,7 @@ def test_every_key_of_the_queue_reaches_the_settings(desk: Desk) -> None:
 def test_each_value_of_the_queue_says_where_it_comes_from(desk: Desk) -> None:
     loaded = desk.load(QUEUE, person="[queue]\novertake = 9\n[queue.contracts]\ndb = ['schema.sql']\n")
     assert origin(loaded, "queue.overtake").where == f"{desk.work}:6"
-    assert origin(loaded, "queue.contracts.api").where == f"{desk.work}:14"
+    assert origin(loaded, "queue.contracts.api").where == f"{desk.work}:15"
     assert origin(loaded, "queue.contracts.db") == Origin(
         key="queue.contracts.db", value='["schema.sql"]', origin="person", where=f"{desk.own}:4")
     assert origin(desk.load(""), "queue.land").origin == "default"

@@ -69,6 +69,7 @@ def _made(path: Path, target: str, args: argparse.Namespace) -> bool:
 
 def _proposal(top: Path, target: str, agents: tuple[str, ...]) -> str:
     from andon_config.detect import detect
+    from andon_config.detect_proofs import proofs
     from andon_config.render import render
 
     if not agents:
@@ -77,7 +78,7 @@ def _proposal(top: Path, target: str, agents: tuple[str, ...]) -> str:
         found = installed()
         out.say("agent CLIs found: " + (", ".join(f"{one.adapter} ({one.binary})" for one in found) or "none"))
         agents = tuple(dict.fromkeys(one.adapter for one in found))
-    return render(detect(top), agents, target)
+    return render(detect(top), agents, target, proofs(top))
 
 
 def _register(client: Client, top: Path, *, yes: bool) -> int:

@@ -44,6 +44,7 @@ _TABLE = (
     ("why", "Look", "why a task does not run"),
     ("explain", "Look", "why a session is shown as it is; judge a recorded stream; test the rules"),
     ("cost", "Look", "what was spent, by task, agent, account, line or day"),
+    ("flaky", "Look", "tests in quarantine: the runs that disagreed, and when they come out"),
     ("prove", "Look", "what holds in a checkout, by name: API, help, schemas, build, journeys"),
     ("log", "Look", "what happened, from the ledger"),
     ("lineage", "Look", "who asked, built, judged, approved and landed a change; holes are listed"),

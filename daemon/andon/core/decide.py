@@ -10,6 +10,7 @@ from typing import Any
 
 from andon.core import (
     approvals,
+    closing,
     gates,
     messages,
     money,
@@ -25,7 +26,7 @@ from andon.core import (
 )
 from andon.core.evolve import fold
 from andon.core.failure import backoff_ms
-from andon.core.queue import clashes, hears, proving, reverts
+from andon.core.queue import clashes, hears, proving, quarantine, reverts
 from andon.core.refuse import refuse
 from andon.core.state import Attempt, State, Task, line_of, station_of
 from andon.core.stations import agent, check, gate, land, watch
@@ -91,7 +92,7 @@ def follow(state: State, at: int, place: int) -> tuple[list[e.Event], int]:
     if place:
         return follow(state, at, 0)
     for repo in sorted(state.repos):
-        for ask in (land.advance, clashes.past, watch.advance):
+        for ask in (land.advance, clashes.past, watch.advance, quarantine.advance):
             events = ask(state, state.repos[repo], at)
             if events:
                 return events, 0
@@ -125,6 +126,9 @@ def advance(state: State, task: Task, at: int) -> list[e.Event]:
     kind = KINDS.get(station.kind)
     if kind is None:
         return []
+    claimed = closing.advance(state, task, station, at)
+    if claimed is not None:
+        return claimed
     return go_on(state, task) if kind.passed(state, task, station) else kind.advance(state, task, station, at)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from andon.core import approvals, money, schedule, walls
+from andon.core import approvals, catalogue, money, schedule, walls
 from andon.core.queue.views import queue_views
 from andon.core.state import Attempt, Claim, Gate, Repository, Run, State, Task, cord_key, cord_of, station_of
 from andon.schema import views as v
@@ -129,7 +129,7 @@ def task_view(
         paths=task.paths, overlaps=tuple(schedule.overlaps(task, busy)) if not task.over else (), priority=task.priority,
         commit=work.commit if work else Oid(""), landed=task.landed, risk=gate.risk if gate and gate.kind == "review" else "",
         insertions=work.insertions if work else 0, deletions=work.deletions if work else 0, files=work.paths_total if work else 0,
-        walls=walls_view(task, attempt),
+        walls=walls_view(task, attempt), steps=catalogue.view(state, task),
     )
 
 

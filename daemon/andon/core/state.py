@@ -428,6 +428,8 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     walls: Known = ""
     evidence: Digest = Digest("")
     """Blob: the signed statement of the run."""
+    at: int = 0
+    """When it was seen (unix milliseconds); 0: before this was kept."""
 
 
 class Repository(msgspec.Struct, frozen=True, kw_only=True):

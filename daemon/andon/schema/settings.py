@@ -123,6 +123,23 @@ class Station(msgspec.Struct, frozen=True, kw_only=True):
     """For `agent`: paths that it does not see, beside those of `[sandbox]`."""
     read_only: tuple[str, ...] = ()
     """For `agent`: paths that it may read and not change, beside those of `[sandbox]`."""
+    claims: tuple[str, ...] = ()
+    """Names of `[claims]` that must be proven and fresh before it closes, beside what its kind asks for."""
+
+
+class ClaimType(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of claim: who produces it, what it rests on, how long it counts."""
+
+    name: str
+    producer: str
+    """`checks.NAME`; `station:NAME`; `daemon:work` (the change is kept), `daemon:scope` (it keeps to its paths), `daemon:merge`
+    (the merged tree is proven)."""
+    requires: tuple[str, ...] = ()
+    """Claims that must be proven as well."""
+    fresh: str = "tree"
+    """`tree`: as long as the change is the same; `target`: on a tree that holds the target as it is, which landing proves; `hours`:
+    for `hours`."""
+    hours: float = 0.0
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -267,6 +284,8 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     """A change that waits may be overtaken by later ones this often; then it goes first."""
     flaky: int = 10
     """Flaky tests whose failure is excused at once in this repository; with more of them nothing is excused any more."""
+    flaky_passes: int = 20
+    """Passes on other trees since it was last seen flaking after which a test leaves quarantine by itself; 0: never."""
     contracts: dict[str, tuple[str, ...]] = {}
     """Named groups of path globs that belong together: two changes that touch one group are told of each other."""
     revert: str = "ask"
@@ -351,6 +370,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     agents: dict[str, AgentSettings] = {}
     checks: dict[str, Check] = {}
     lines: dict[str, Line] = {}
+    claims: dict[str, ClaimType] = {}
+    """Those that stations ask for, and what they rest on."""
     policy: Policy = Policy()
     budget: Budget = Budget()
     retry: Retry = Retry()

@@ -47,6 +47,19 @@ class ClaimCell(msgspec.Struct, frozen=True, kw_only=True):
     """Blob: the statement that it rests on; empty: none is known."""
 
 
+class ClaimStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One claim that a station of the task's line asks for, in order."""
+
+    claim: str
+    station: str
+    """Where it is asked for first."""
+    producer: str
+    """Who produces it, as the settings say."""
+    status: ClaimStatus | Literal["open", "stale"]
+    """`open`: nobody produced it yet; `stale`: proven, and too long ago; `asserted`: an agent says so, which closes nothing."""
+    because: str = ""
+
+
 class FactoryView(View, frozen=True, kw_only=True, tag="factory"):
     """The daemon itself. Key `factory`."""
 
@@ -174,6 +187,8 @@ class TaskView(View, frozen=True, kw_only=True, tag="task"):
     files: int = 0
     walls: Shown = ""
     """The weakest walls that its change, or while there is none its agent, has had."""
+    steps: tuple[ClaimStep, ...] = ()
+    """What its line asks for by `[claims]`; empty where no station asks for any."""
 
     @property
     def key(self) -> str:
