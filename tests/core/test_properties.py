@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import UnionType
-from typing import Any, cast, get_args
+from typing import Any, Literal, cast, get_args, get_origin
 
 import msgspec
 import pytest
@@ -23,6 +23,7 @@ from andon.schema import events as e, inputs as i
 from andon.schema.errors import Problem
 from andon.schema.ids import AttemptId, Digest, Oid, TaskId
 from andon.schema.jobs import Exit, Said
+from andon.schema.notes import Attached, NoteRecord, Talk
 from andon.schema.sandbox import LEVELS, Known, Reached
 from andon.schema.settings import FactorySettings, Policy
 from andon.schema.signals import Verdict
@@ -200,6 +201,10 @@ class Guess:
         if isinstance(wanted, UnionType):
             first = get_args(wanted)[0]
             return None if issubclass(first, msgspec.Struct) else self.plain(first)
+        if get_origin(wanted) is Literal:
+            return self.random.choice(get_args(wanted))
+        if isinstance(wanted, type) and issubclass(wanted, Attached | NoteRecord | Talk):
+            return wanted(**{field.name: self.plain(field.type) for field in msgspec.structs.fields(wanted) if field.required})
         if getattr(wanted, "__origin__", None) is tuple:
             each = get_args(wanted)
             return tuple(map(self.plain, each if each[-1] is not ... else each[:1] * self.random.randrange(3)))

@@ -6,7 +6,6 @@ change, or several in a row, brought it to); its patch-id. Where trees or a patc
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -14,7 +13,6 @@ import msgspec
 from andon.edges import notes
 from andon.edges.git import common_lock, look
 from andon.edges.notes_formats import same
-from andon.edges.notes_ref import sweep
 from andon.schema.effects import RepairNotes
 from andon.schema.errors import Mistake
 from andon.schema.faults import point
@@ -85,7 +83,7 @@ class Index:
     def shaped(self, seen: Looked, patch: str) -> Found:
         """By what it does to the files."""
         chain = self._chain(seen)
-        if chain and not chain.vague:
+        if chain.records and not chain.vague:
             return chain
         fitting = self.by_patch.get(patch, []) if patch else []
         if changes := {(record.task, record.change) for record in fitting}:
@@ -220,7 +218,6 @@ async def repair(git_dir: str, target: str, kinds: Sequence[str], commits: Seque
     point("repair-notes.found")
     told = []
     async with common_lock(git_dir) as hold:
-        await sweep(Path(git_dir))
         for seen, found in rows:
             told.append(await _mend(git_dir, target, kinds, seen, found, index, hold))
     return told, index
