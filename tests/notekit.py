@@ -14,8 +14,9 @@ from gitkit import run
 def record(commit: str, before: str, change: str, number: int = 1, **more: object) -> NoteRecord:
     """What a factory knows of a landed change."""
     base: dict[str, object] = {
-        "version": 1, "task": TaskId(f"T{number}"), "attempt": AttemptId(f"T{number}.1"), "change": Oid(change), "repo": RepoId("shop"),
-        "commit": Oid(commit), "before": Oid(before), "at": 1_795_000_000_000 + number, "title": f"Say hello {number}",
+        "version": 1, "task": TaskId(f"T{number}"), "attempt": AttemptId(f"T{number}.1"), "change": Oid(change),
+        "repo": RepoId("shop"), "commit": Oid(commit), "before": Oid(before), "at": 1_795_000_000_000 + number,
+        "title": f"Say hello {number}",
         "spec": Digest("5b" * 32), "agent": "claude", "model": "opus", "summary": f"I said hello {number}.", "walls": "strict",
         "effort": Effort(turns=3, input_tokens=1200, output_tokens=340), "tools": {"Edit": 2, "Bash": 5},
         "transcript": Digest("7a" * 32), "transcript_bytes": 4096, "conversation": f"0f9c-{number}",

@@ -24,7 +24,8 @@ async def repaired(repo: Path, *commits: str, stored: tuple[NoteRecord, ...] = (
 async def found_again(repo: Path, made: NoteRecord, old: str, by: str) -> None:
     """Every new commit is looked at as the daemon does; the one that is the change bears its note."""
     new = run(repo, "rev-parse", "HEAD")
-    effect = RepairNotes(repo=RepoId("shop"), git_dir=str(repo / ".git"), target="main", old=Oid(old), new=Oid(new), refs=("andon",))
+    git_dir = str(repo / ".git")
+    effect = RepairNotes(repo=RepoId("shop"), git_dir=git_dir, target="main", old=Oid(old), new=Oid(new), refs=("andon",))
     told = await notes_repair.repair_move(effect, ())
     mine = [one for one in told.found if made.task in one.tasks and one.restored]
     assert [one.by for one in mine] == [by], told
