@@ -38,7 +38,7 @@ def _value(kind: object, word: str) -> object:
     if args and type(None) in args:
         return _value(args[0], word)
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return {}
+        return {field.encode_name: _value(field.type, word) for field in msgspec.structs.fields(kind) if field.required}
     simple: dict[object, object] = {str: word, int: 7, float: 1.5, bool: True}
     return simple[kind]
 

@@ -21,9 +21,9 @@ RECORD = NoteRecord(version=1, task=TaskId("T9"), change=Oid("c"), repo=R, commi
 NOTES = Provenance(notes=("andon", "ai"))
 
 
-def landed(tasks: int = 1, **changes: object) -> Sim:
+def landed(tasks: int = 1) -> Sim:
     """A factory whose first change has landed and has no notes yet."""
-    sim = Sim(provenance=NOTES, **changes)
+    sim = Sim(provenance=NOTES)
     for n in range(tasks):
         sim.add(f"task {n}")
     sim.until(f.WriteNotes)

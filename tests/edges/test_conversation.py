@@ -31,7 +31,9 @@ def place(tmp_path: Path, *hooks: dict[str, object]) -> tuple[Layout, Blobs, Pat
 def test_a_transcript_is_kept_without_its_secrets_and_tools_are_counted(tmp_path: Path) -> None:
     talk = tmp_path / "talk.jsonl"
     talk.write_text(json.dumps({"type": "user", "text": f"use {KEY}"}) + "\n" + json.dumps({"text": f"{KEY} again"}) + "\n")
-    used = [{"hook_event_name": "PreToolUse", "tool_name": name, "transcript_path": str(talk)} for name in ("Edit", "Bash", "Edit")]
+    used: list[dict[str, object]] = [
+        {"hook_event_name": "PreToolUse", "tool_name": name, "transcript_path": str(talk)} for name in ("Edit", "Bash", "Edit")
+    ]
     layout, blobs, _ = place(tmp_path, *used, {"hook_event_name": "PostToolUse", "tool_name": "Edit"})
     told = conversation.keep(layout, blobs, T)
     assert told is not None and told.tools == {"Edit": 2, "Bash": 1} and told.withheld == 2 and told.bytes == talk.stat().st_size
