@@ -26,7 +26,7 @@ from andon.schema.settings import (
     Permissions,
     Policy,
     Price,
-    Provenance,
+    ProvenanceSettings,
     Queue,
     Retry,
     Settings,
@@ -98,7 +98,7 @@ def test_without_any_file_the_default_line_and_the_vocabularys_defaults_hold() -
     )
     assert settings == Settings(
         agents={"default": AgentSettings(name="default", use="claude")}, lines={"build": Line(name="build", stations=stations)},
-        provenance=Provenance(notes=("andon",)),
+        provenance=ProvenanceSettings(notes=("andon",)),
     )
 
 

@@ -13,12 +13,12 @@ from andon.schema.errors import Problem
 from andon.schema.ids import AttemptId, Digest, LandingId, Oid, RepoId, TaskId
 from andon.schema.notes import Attached, NoteRecord, Talk
 from andon.schema.sentences import sentence
-from andon.schema.settings import Provenance
+from andon.schema.settings import ProvenanceSettings
 from core.sim import Sim, oid
 
 R = RepoId("r0")
 RECORD = NoteRecord(version=1, task=TaskId("T9"), change=Oid("c"), repo=R, commit=Oid("m"), landing=LandingId("L1"))
-NOTES = Provenance(notes=("andon", "ai"))
+NOTES = ProvenanceSettings(notes=("andon", "ai"))
 
 
 def landed(tasks: int = 1) -> Sim:

@@ -84,6 +84,8 @@ def test_a_note_that_was_taken_away_is_restored_and_every_copy_is_accounted_for(
     [one] = json.loads(told.out)["found"]
     assert (one["tasks"], one["by"], one["restored"], one["lacks"]) == ([task], "tree", ["note from note"], ["trailer"])
     assert json.loads(git(path, "notes", "--ref=andon", "show", "squashed"))["task"] == task
+    shown = cli(plant, "show", "HEAD", cwd=path)
+    assert shown.code == 0 and f"is {task}" in shown.out and "from git notes" in shown.out, "and `andon show` knows it too"
     trace = json.loads(cli(plant, "notes", "export", "main", "--format", "agent-trace", cwd=path).out)
     assert trace["version"] == "0.1.0" and trace["files"][0]["conversations"][0]["contributor"]["type"] == "ai"
 

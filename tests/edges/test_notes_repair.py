@@ -1,5 +1,8 @@
 """After squash, rebase, cherry-pick and amend by real git the record of a change is found again; what is vague is never guessed."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -200,3 +203,30 @@ async def test_a_range_whose_beginning_is_gone_is_looked_at_from_its_end(tmp_pat
     repo = make_repo(tmp_path / "shop", commits=3)
     found, _ = await notes_repair.range_of(str(repo / ".git"), run(repo, "rev-parse", "main"), "ab" * 20)
     assert len(found) == 3
+
+
+PROGRAM = """
+import asyncio, sys
+from andon.edges import notes_repair
+asyncio.run(notes_repair.repair(sys.argv[1], "main", ("andon", "shiftlog"), [sys.argv[2]], ()))
+"""
+
+
+def killed(repo: Path, one: str, fault: str) -> int:
+    """A repair in a process of its own that dies at this point; its exit code."""
+    root = Path(__file__).parents[2]
+    env = {**os.environ, "PYTHONPATH": str(root / "daemon"), "ANDON_FAULT": fault}
+    return subprocess.run((sys.executable, "-c", PROGRAM, str(repo / ".git"), one), env=env, timeout=60, check=False).returncode
+
+
+@pytest.mark.parametrize("fault", ["repair-notes.found", "notes.made", "notes.swapped", "notes.made:2", "repair-notes.attached"])
+async def test_a_repair_that_was_killed_is_whole_when_it_is_done_again(tmp_path: Path, fault: str) -> None:
+    repo = make_repo(tmp_path / "shop")
+    made = land(repo, 1)
+    await noted(repo, made)
+    squashed(repo, made, 1)
+    one = run(repo, "rev-parse", "HEAD")
+    assert killed(repo, one, fault) == -9, "the point was passed"
+    found, _ = await notes_repair.repair(str(repo / ".git"), "main", ("andon", "shiftlog"), [Oid(one)], ())
+    assert found[0].state in ("present", "attached", "partly") and found[0].tasks == ("T1",)
+    assert len(note(repo, one).splitlines()) == 1 and note(repo, one, "shiftlog") and run(repo, "fsck", "--strict") == ""

@@ -381,6 +381,22 @@ def _(view: View) -> Iterator[str]:
             yield f"{task} is not in {scene.target} as {commit[:12]}"
 
 
+@invariant("noted-once")
+def _(view: View) -> Iterator[str]:
+    """Each landed commit that was to have a note has it, with its change's record in it once."""
+    for row in of(view.rows, "notes.planned"):
+        record = row["record"]
+        note = git(view.scene.repo, "notes", "--ref=andon", "show", record["commit"], check=False)
+        found = [line for line in note.splitlines() if json.loads(line)["change"] == record["change"]]
+        if len(found) != 1:
+            yield f"{row['task']} has {len(found)} records in the note of {record['commit'][:12]}"
+    planned = {(row["task"], row["record"]["commit"]) for row in of(view.rows, "notes.planned")}
+    told = Counter((row["task"], row["commit"]) for row in of(view.rows, "notes.written"))
+    for key in sorted(planned | set(told)):
+        if told[key] != 1:
+            yield f"the note of {key[0]} was told {told[key]} times"
+
+
 @invariant("main-green")
 def _(view: View) -> Iterator[str]:
     """The check passes on a fresh clone of the target."""
@@ -416,6 +432,7 @@ def _(view: View) -> Iterator[str]:
     for name in ("head", "config", "hooks", "loose", "tracked", "dirty", "staged"):
         if after[name] != before[name]:
             yield f"{name} was {before[name]!r} and is {after[name]!r}"[:600]
+    after["refs"].pop("refs/notes/andon", None)
     if of(view.rows, "target.published"):  # a push moves what is known of the remote
         after["refs"] = {name: oid for name, oid in after["refs"].items() if not name.startswith("refs/remotes/")}
     if after["refs"] != {name: oid for name, oid in before["refs"].items() if name != branch}:

@@ -233,7 +233,7 @@ async def _mend(git_dir: str, target: str, kinds: Sequence[str], seen: Looked, f
     restored = list[str]()
     if "note" in lacks and "andon" in kinds:
         for record in found.records:
-            for kind in kinds:
+            for kind in sorted(kinds, key="andon".__eq__):  # ours last: by it a repair that was cut off knows what is done
                 await notes.attach(git_dir, kind, target, notes.plain(record), seen.commit, hold)
         known = any(same(record, other) for record in found.records for stands in index.noted.values() for other in stands)
         restored.append("note from note" if known else "note from store")
