@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from andon.schema import events as e
+from e2e.test_queue import job, project
 from factory import Factory, factory, git, small_repo
 from wholekit import assert_clear, cli
 
@@ -110,6 +111,21 @@ def test_two_repositories_exchange_their_notes_over_a_remote_and_neither_loses_o
         assert json.loads(git(place, "notes", "--ref=andon", "show", "main"))["task"] == task
     assert not git(path, "for-each-ref", "refs/andon/notes-of-remote")
     assert_clear(cli(plant, "notes", "sync", "--remote", "nowhere", cwd=path), 4, "nowhere cannot be read")
+
+
+def test_a_secret_in_a_transcript_is_withheld_in_the_store_and_its_count_stands_in_the_note(plant: Factory, tmp_path: Path) -> None:
+    key, talk = "ghp_" + "A1b2C3d4E5" * 4, tmp_path / "talk.jsonl"
+    path = project(tmp_path / "repo")
+    hook = {"at": 1, "source": "hook", "data": {"hook_event_name": "PreToolUse", "tool_name": "Edit", "transcript_path": str(talk)}}
+    script = (f"echo a > made/a\necho '{{\"text\": \"ghp_'A1b2C3d4E5A1b2C3d4E5A1b2C3d4E5A1b2C3d4E5'\"}}' > {talk}\n"
+              f"echo '{json.dumps(hook)}' > \"$ANDON_JOB/hooks.jsonl\"")
+    task = job(plant, plant.register(path), script)
+    plant.until_state(task, "done")
+    written(plant)
+    assert key in talk.read_text()
+    said = json.loads(git(path, "notes", "--ref=andon", "show", "main"))
+    assert said["withheld"] == 1 and said["tools"] == {"Edit": 1} and key not in plant.blob(said["transcript"])
+    assert "1 secret" in cli(plant, "notes", "show", "HEAD", cwd=path).out
 
 
 @pytest.mark.parametrize("fault", ["write-notes.intent", "notes.swapped", "write-notes.act"])

@@ -12,7 +12,7 @@ import msgspec
 
 from andon.edges import notes
 from andon.edges.git import common_lock, look
-from andon.edges.notes_formats import same
+from andon.edges.notes_formats import line_of, same
 from andon.schema.effects import RepairNotes
 from andon.schema.errors import Mistake
 from andon.schema.faults import point
@@ -23,6 +23,8 @@ from andon.schema.notes import Attached, NoteRecord
 COMMITS = 500
 """Commits that one repair looks at, the newest."""
 KEPT_FOUND = 200
+RECORD_BYTES = 16 * 1024
+"""A larger record of a note is none that we wrote: the ledger does not take it."""
 NOWHERE = Oid("")
 CHAIN = 100
 """Landed changes in a row that one squashed commit may be."""
@@ -205,7 +207,8 @@ def told_of(repo: RepoId, found: Sequence[Attached], index: Index, beyond: int, 
     """What a repair tells the ledger: what it found, and the records of notes that the ledger does not have."""
     stored = {(record.task, record.commit) for record in index.stored}
     new_ones = tuple((about, record) for about, records in index.noted.items() for record in records
-                     if record.repo == repo and (record.task, record.commit) not in stored)
+                     if record.repo == repo and (record.task, record.commit) not in stored
+                     and len(line_of(record)) <= RECORD_BYTES)
     return NotesRepaired(repo=repo, old=old, new=new, found=tuple(one for one in found if one.tasks)[:KEPT_FOUND],
                          looked=len(found), beyond=beyond, records=new_ones[:KEPT_FOUND])
 
