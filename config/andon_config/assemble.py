@@ -131,7 +131,7 @@ def settings(leaves: Leaves) -> schema.Settings:
         budget=_budget(file.budget), retry=schema.Retry(**given(file.retry)), checkout=schema.Checkout(**given(file.checkout)),
         permissions=schema.Permissions(**given(file.permissions)), queue=_queue(leaves, given(file.queue)),
         sandbox=_sandbox(leaves, given(file.sandbox), given(file.checkout).get("isolation")),
-        provenance=schema.Provenance(**given(file.provenance)),
+        provenance=schema.ProvenanceSettings(**given(file.provenance)),
     )
 
 

@@ -26,6 +26,7 @@ from andon.schema.settings import (
     Permissions,
     Policy,
     Price,
+    ProvenanceSettings,
     Queue,
     Retry,
     Settings,
@@ -98,6 +99,7 @@ def test_without_any_file_the_default_line_and_the_vocabularys_defaults_hold() -
     )
     assert settings == Settings(
         agents={"default": AgentSettings(name="default", use="claude")}, lines={"build": Line(name="build", stations=stations)},
+        provenance=ProvenanceSettings(notes=("andon",)),
     )
 
 

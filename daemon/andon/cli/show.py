@@ -158,6 +158,7 @@ def _named(repo: RepositoryView, name: str) -> str:
 
 def _provenance(found: Provenance) -> list[tuple[str, str]]:
     known = {"ledger": "from the ledger", "none": "",
+             "note": "from git notes, which anybody who writes here can write; `andon notes show` says by what",
              "trailer": "from the trailers of the commit's message alone, which anybody can write"}
     return [
         ("where", found.repo),

@@ -220,7 +220,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     """The head that was accepted."""
     landing: LandingId = LandingId("")
     title: str = ""
-    by: Literal["ledger", "trailer", "none"] = "none"
+    by: Literal["ledger", "trailer", "note", "none"] = "none"
     proven: Oid = Oid("")
     """The moved-to commit whose tree was proven with it."""
     landed_at: int = 0

@@ -350,7 +350,7 @@ class Walls(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(told)
 
 
-class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+class ProvenanceSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where it is written down what a landed commit is, beside its trailers and the ledger."""
 
     notes: tuple[NoteKind, ...] = ()
@@ -379,7 +379,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     permissions: Permissions = Permissions()
     queue: Queue = Queue()
     sandbox: Walls = Walls()
-    provenance: Provenance = Provenance()
+    provenance: ProvenanceSettings = ProvenanceSettings()
 
     def commands(self) -> tuple[str, ...]:
         """Every shell command and argv that these settings would run, and where they publish: what a person trusts. The order is
