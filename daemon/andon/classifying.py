@@ -21,7 +21,10 @@ from andon.schema.ids import AttemptId, Oid
 from andon.schema.settings import Policy
 from andon.schema.verdicts import Classified
 
-EMPTY_TREE = {40: "4b825dc642cb6eb9a060e54bf8d69288fbee4904", 64: "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321"}
+EMPTY_TREE = {
+    40: "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+    64: "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
+}
 PATHS = 500
 """Changed paths that the policy reads; the daemon reads as many."""
 
@@ -54,8 +57,18 @@ def of_diff(patch: bytes, policy: Policy, compare: Compare, owned: str = "") -> 
 
 def _work(facts: Facts, paths: tuple[str, ...], insertions: int, deletions: int) -> Work:
     none = Oid("")
-    return Work(attempt=AttemptId(""), commit=none, tree=none, base=none, base_tree=none, paths=paths[:PATHS], paths_total=len(paths),
-                insertions=insertions, deletions=deletions, facts=facts)
+    return Work(
+        attempt=AttemptId(""),
+        commit=none,
+        tree=none,
+        base=none,
+        base_tree=none,
+        paths=paths[:PATHS],
+        paths_total=len(paths),
+        insertions=insertions,
+        deletions=deletions,
+        facts=facts,
+    )
 
 
 def _with(git_dir: Path, make: Callable[[Path], Awaitable[Change]], policy: Policy, compare: Compare) -> Classified:
@@ -71,7 +84,9 @@ def _with(git_dir: Path, make: Callable[[Path], Awaitable[Change]], policy: Poli
 
 async def _classify(change: Change, policy: Policy, compare: Compare) -> Classified:
     facts = await read(change.common, change.base, change.head, watch_of(policy), compare)
-    numbers = await look(change.common, "diff", "--no-ext-diff", "--no-textconv", "--numstat", "-z", "--no-renames", change.base, change.head, "--")
+    numbers = await look(
+        change.common, "diff", "--no-ext-diff", "--no-textconv", "--numstat", "-z", "--no-renames", change.base, change.head, "--"
+    )
     rows = [row.split("\t", 2) for row in numbers.out.decode(errors="replace").split("\0") if row]
     added, gone = (sum(int(row[n]) for row in rows if row[n].isdigit()) for n in (0, 1))
     return classified(policy, _work(facts, tuple(sorted(row[2] for row in rows)), added, gone))
@@ -107,7 +122,11 @@ async def _commit(git_dir: Path, name: str) -> str:
 async def _must(git_dir: Path, name: str) -> str:
     found = await _commit(git_dir, name)
     if not found:
-        raise Mistake(f"git knows no commit `{name}` here", where=str(git_dir), mend="name a commit, a range A..B, a branch, or a task like T3")
+        raise Mistake(
+            f"git knows no commit `{name}` here",
+            where=str(git_dir),
+            mend="name a commit, a range A..B, a branch, or a task like T3",
+        )
     return found
 
 

@@ -36,6 +36,7 @@ from andon.edges import (
 from andon.edges.baits import place_of
 from andon.edges.blobs import Blobs
 from andon.edges.check import Checks
+from andon.edges.facts.gates import Compare, nobody
 from andon.edges.git import git
 from andon.edges.proving import Proving
 from andon.edges.sandbox import nests

@@ -18,8 +18,10 @@ TOLD = 4
 
 def watch_of(policy: Policy) -> Watch:
     """What an edge is to look for in a change, so that this policy can judge it."""
-    stop, review = (tuple(f"{name}:{pattern}" for pattern in patterns)
-                    for name, patterns in (("stop", policy.symbols.stop), ("review", policy.symbols.review)))
+    stop, review = (
+        tuple(f"{name}:{pattern}" for pattern in patterns)
+        for name, patterns in (("stop", policy.symbols.stop), ("review", policy.symbols.review))
+    )
     return Watch(symbols=(*stop, *review), data=policy.data)
 
 
@@ -62,7 +64,9 @@ def _paths(policy: Policy, work: Work) -> list[Finding]:
     unsaid: Finding | None = None
     for path in work.paths:
         if path == SETTINGS_FILE and work.facts is None:
-            found.append(Finding(risk="stop", rule="gate", path=path, because=f"{path} defines the checks and the policy themselves"))
+            found.append(
+                Finding(risk="stop", rule="gate", path=path, because=f"{path} defines the checks and the policy themselves")
+            )
         if matches(path, policy.stop):
             found.append(Finding(risk="stop", rule="stop", path=path, because=f"{path} is under [policy] stop"))
         elif matches(path, policy.review):
@@ -107,13 +111,19 @@ def _finding(policy: Policy, fact: Fact) -> Finding | None:
         return None
     where = f"{fact.path}:{fact.line}" if fact.path and fact.line else fact.path
     head = f"{where}: " if where else ""
-    said = f"{fact.name} owns {fact.path}, and [policy.owners] makes that {risk}" if fact.rule == "owner" else f"{head}{_sense(fact.rule)}{fact.what}"
+    said = (
+        f"{fact.name} owns {fact.path}, and [policy.owners] makes that {risk}"
+        if fact.rule == "owner"
+        else f"{head}{_sense(fact.rule)}{fact.what}"
+    )
     return Finding(risk=risk, rule=fact.rule, path=fact.path, line=fact.line, because=said, name=fact.name)
 
 
 def _sense(rule: Rule) -> str:
     """What a fact is about, where its own words do not say it."""
-    return {"loosens": "loosens what judges: ", "unclear": "may loosen what judges: ", "unread": "could not be read: "}.get(rule, "")
+    return {"loosens": "loosens what judges: ", "unclear": "may loosen what judges: ", "unread": "could not be read: "}.get(
+        rule, ""
+    )
 
 
 def class_of(policy: Policy, fact: Fact) -> Risk:
@@ -129,8 +139,12 @@ def _size(policy: Policy, work: Work) -> list[Finding]:
     lines = work.insertions + work.deletions
     size = policy.size
     found = []
-    for risk, limit, is_, unit in (("stop", size.stop_lines, lines, "lines"), ("review", size.review_lines, lines, "lines"),
-                                   ("stop", size.stop_files, work.paths_total, "files"), ("review", size.review_files, work.paths_total, "files")):
+    for risk, limit, is_, unit in (
+        ("stop", size.stop_lines, lines, "lines"),
+        ("review", size.review_lines, lines, "lines"),
+        ("stop", size.stop_files, work.paths_total, "files"),
+        ("review", size.review_files, work.paths_total, "files"),
+    ):
         if limit and is_ >= limit:
             said = f"{is_} {unit} changed; [policy.size] {risk}_{unit} is {limit}"
             found.append(Finding(risk=msgspec.convert(risk, Risk), rule="size", because=said))

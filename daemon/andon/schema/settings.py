@@ -10,7 +10,7 @@ from andon.schema.ids import Digest
 from andon.schema.sandbox import Asked, Level
 
 Lights = Literal["on", "dim", "dark"]
-"""`on`: a person sees every change; `dim`: what is of class ship lands by itself; `dark`: what is of class review too, stop never."""
+"""`on`: a person sees every change; `dim`: what is of class ship lands by itself; `dark`: what is of class review too."""
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
