@@ -36,7 +36,7 @@ def classified(policy: Policy, work: Work) -> Classified:
     found = [*_paths(policy, work), *_facts(policy, work), *_size(policy, work)]
     found.sort(key=lambda one: -RANK[one.risk])
     risk: Risk = found[0].risk if found else "ship"
-    return Classified(risk=risk, because=_because(risk, found), findings=tuple(found), reviewers=reviewers(work))
+    return Classified(risk=risk, because=because_of(risk, found), findings=tuple(found), reviewers=reviewers(work))
 
 
 def reviewers(work: Work) -> tuple[str, ...]:
@@ -50,7 +50,8 @@ def loosens(work: Work) -> tuple[Fact, ...]:
     return tuple(fact for fact in (work.facts.seen if work.facts else ()) if fact.rule in GATES)
 
 
-def _because(risk: Risk, found: list[Finding]) -> str:
+def because_of(risk: Risk, found: list[Finding]) -> str:
+    """The reasons of the winning class in one sentence."""
     top = list(dict.fromkeys(one.because for one in found if one.risk == risk))
     if not top:
         return "every changed path is under [policy] ship"
@@ -128,11 +129,17 @@ def _sense(rule: Rule) -> str:
 
 def class_of(policy: Policy, fact: Fact) -> Risk:
     """The class of one fact under a policy. No setting lowers what loosens a gate, or what could not be read."""
-    if fact.rule == "owner":
-        return policy.owners.get(fact.name, "ship")
-    known = MEANING[fact.rule][0]
-    asked = policy.classes.get(fact.rule, known)
-    return max(known, asked, key=RANK.__getitem__) if fact.rule in FIXED else asked
+    return policy.owners.get(fact.name, "ship") if fact.rule == "owner" else class_of_rule(policy, fact.rule)
+
+
+def class_of_rule(policy: Policy, rule: str) -> Risk:
+    """The class of a rule, the highest that it can have: what paths and size say included."""
+    by_path: dict[str, Risk] = {"stop": "stop", "review": "review", "unmatched": "review", "size": "stop"}
+    if rule in by_path:
+        return by_path[rule]
+    known = MEANING[rule][0]
+    asked = policy.classes.get(rule, known)
+    return max(known, asked, key=RANK.__getitem__) if rule in FIXED else asked
 
 
 def _size(policy: Policy, work: Work) -> list[Finding]:

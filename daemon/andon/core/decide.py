@@ -8,7 +8,7 @@ State each time, so a lost or doubled input can only cost time.
 from collections.abc import Callable
 from typing import Any
 
-from andon.core import messages, money, race, refusals, resume, schedule, sessions, walls
+from andon.core import lights, loosened, messages, money, race, refusals, resume, schedule, sessions, waivers, walls
 from andon.core.evolve import fold
 from andon.core.failure import backoff_ms
 from andon.core.queue import clashes, hears, proving, reverts
@@ -60,7 +60,10 @@ def follow(state: State, at: int, place: int) -> tuple[list[e.Event], int]:
 
     Going on from a place keeps a cascade over n tasks linear; whatever is decided last is decided after a whole round.
     """
-    stale = (check.stale_runs(state) or mended(state) or walls.told(state) or money.ticked(state, at)) if place == 0 else []
+    stale = (
+        waivers.over(state, at) or check.stale_runs(state) or mended(state) or walls.told(state) or lights.told(state, at)
+        or money.ticked(state, at)
+    ) if place == 0 else []
     if stale:
         return stale, 0
     for index in range(place, len(state.open)):
@@ -222,7 +225,7 @@ def repository_seen(state: State, given: i.RepositorySeen, at: int) -> list[e.Ev
     if known is None or (known.path, known.git_dir) != (given.path, given.git_dir):
         events.append(e.RepositoryRegistered(repo=given.repo, path=given.path, git_dir=given.git_dir, by=given.by))
     if known is None or known.digest != given.loaded.digest or known.notes != given.loaded.notes:
-        events.append(activated(given.repo, given))
+        events += [activated(given.repo, given), *(loosened.told(state, known, given.loaded) if known else [])]
     if known is None or known.trunk != given.target:
         landed = land.recognised(state, known, given.target, given.tree) if known else []
         events += landed or [e.TargetObserved(repo=given.repo, oid=given.target, tree=given.tree, by="start")]
@@ -246,7 +249,7 @@ def settings_seen(state: State, given: i.SettingsSeen, at: int) -> list[e.Event]
         return []
     events: list[e.Event] = clear(state, f"settings:{given.repo}")
     if repo.digest != given.loaded.digest or repo.notes != given.loaded.notes:
-        events.append(activated(given.repo, given))
+        events += [activated(given.repo, given), *loosened.told(state, repo, given.loaded)]
     trusted = repo.trusted == given.loaded.commands
     if not trusted and f"trust:{given.repo}" not in state.problems:
         events.append(e.ProblemNoticed(
@@ -492,5 +495,5 @@ HANDLERS: dict[type, Handler] = {
     i.EffectFailed: effect_failed, i.CheckoutReady: checkout_ready, i.SessionStarted: session_started,
     i.SessionEnded: session_ended, i.AgentSaid: said, i.StopDone: stop_done, i.SuspendDone: suspended, i.WorkRead: work_read,
     i.CheckoutGone: checkout_gone, i.CheckoutBack: checkout_back, i.AnswerGiven: answer_given, i.CheckRan: check_ran,
-    **hears.HANDLERS, **sessions.HANDLERS, **money.HANDLERS,
+    **hears.HANDLERS, **sessions.HANDLERS, **money.HANDLERS, **waivers.HANDLERS, **lights.HANDLERS,
 }

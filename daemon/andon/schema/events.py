@@ -67,6 +67,14 @@ from andon.schema.landing_events import (
     TargetPublished as TargetPublished,
     TargetRed as TargetRed,
 )
+from andon.schema.policy_events import (
+    AnyPolicyEvent as AnyPolicyEvent,
+    GateLoosened as GateLoosened,
+    LightsApproved as LightsApproved,
+    LightsDimmed as LightsDimmed,
+    WaiverEnded as WaiverEnded,
+    WaiverGranted as WaiverGranted,
+)
 from andon.schema.sandbox import Known, Reached
 from andon.schema.session_events import (
     AccessRefused as AccessRefused,
@@ -448,7 +456,7 @@ AnyEvent = (
     | RepositoryRegistered | SettingsActivated | CommandsTrusted | TargetObserved | TargetMirrored
     | TaskAdded | TaskEntered | TaskLanded | TaskDone | TaskFailed | TaskCancelled | TaskRetried | RetryScheduled
     | RunPlanned | RunFinished | ClaimJudged | GateOpened | GateAnswered | GateVoided | AnswerDelivered
-    | AnyAttemptEvent | AnyLandingEvent | AnySessionEvent
+    | AnyAttemptEvent | AnyLandingEvent | AnySessionEvent | AnyPolicyEvent
 )
 """The closed union of events. `msgspec.json.decode(data, type=AnyEvent)` reads a ledger row's `data`."""
 

@@ -31,6 +31,12 @@ from andon.schema.landing_inputs import (
     RevertMade as RevertMade,
     TargetSwapped as TargetSwapped,
 )
+from andon.schema.policy_inputs import (
+    AnyPolicyCommand as AnyPolicyCommand,
+    ApproveLights as ApproveLights,
+    EndWaiver as EndWaiver,
+    WaiveRule as WaiveRule,
+)
 from andon.schema.sandbox import Known, Reached
 from andon.schema.session_inputs import (
     AccessSeen as AccessSeen,
@@ -366,6 +372,7 @@ class CheckRan(Input, frozen=True, kw_only=True, tag="check-ran"):
 
 AnyCommand = (
     AddTask | AnswerGate | CancelTask | RetryTask | PullCord | ReleaseCord | TrustCommands | AnySessionCommand | AnyLandingCommand
+    | AnyPolicyCommand
 )
 """What may come over the operator's socket and goes to the core as it is."""
 
@@ -374,6 +381,6 @@ AnyInput = (
     | DaemonStarted | WallsLooked | DaemonStopping | Ticked | PersonSettingsSeen | RepositorySeen | SettingsSeen | SettingsBad
     | TargetSeen | TroubleSeen | TroubleGone
     | EffectFailed | CheckoutReady | SessionStarted | SessionEnded | AgentSaid | StopDone | SuspendDone | WorkRead
-    | CheckoutGone | CheckoutBack | AnswerGiven | CheckRan | AnyLandingInput | AnySessionInput
+    | CheckoutGone | CheckoutBack | AnswerGiven | CheckRan | AnyLandingInput | AnySessionInput | AnyPolicyCommand
 )
 """The closed union of inputs."""

@@ -6,7 +6,7 @@ interpreted. It still holds whatever bytes they wrote: a face puts it through `a
 
 from collections.abc import Callable
 
-from andon.schema import events as e, landing_sentences as landings, session_sentences as sessions
+from andon.schema import events as e, landing_sentences as landings, policy_events as policy, session_sentences as sessions
 from andon.schema.words import names, plural as plural, short, shorten as shorten, tail, who
 
 
@@ -199,6 +199,6 @@ _TELLERS: dict[str, Callable[[e.AnyEvent], str]] = {
     "queue": landings.queue, "entry": landings.queue, "clash": landings.clash,
     "session": sessions.session, "permission": sessions.permission, "message": sessions.message,
     "usage": sessions.money, "budget": sessions.money, "account": sessions.money, "machine": sessions.money, "race": sessions.money,
-    "login": sessions.money,
+    "login": sessions.money, "waiver": policy.sentence, "lights": policy.sentence, "policy": policy.sentence,
 }
 """By the first word of the kind."""

@@ -1,8 +1,8 @@
 """The gate station: asks a person when the policy says so, bound to exactly what the person is shown."""
 
-from andon.core import asks, ladder, money, review, walls
+from andon.core import asks, ladder, lights, money, review, waivers, walls
 from andon.core.failure import fingerprint, packet_of, send_back
-from andon.core.policy import bound_of, classify
+from andon.core.policy import bound_of
 from andon.core.queue import steer
 from andon.core.state import Gate, State, Task
 from andon.schema import events as e, inputs as i
@@ -13,15 +13,19 @@ def needed(state: State, task: Task, station: Station) -> tuple[bool, e.Risk, st
     """Whether a person must decide, the class of the change and the reason."""
     risk: e.Risk = "review"
     because = f"station {station.name} always asks"
-    if task.work is not None:
-        risk, because = classify(state.repos[task.repo].settings.policy, task.work)
+    known = waivers.judged(state, task)
+    if known is not None:
+        risk, because = known.risk, known.because
     weak = walls.below(state, task)
     if weak:
         because = weak if risk == "ship" else f"{because}; {weak}"
         risk = "review" if risk == "ship" else risk
     if risk == "stop":
         return True, risk, because
-    if station.when == "never":
+    shown = lights.of(state, state.repos[task.repo], task.line)
+    if shown == "on":
+        return True, risk, because
+    if station.when == "never" or (shown == "dark" and station.when == "policy"):
         return bool(weak), risk, because
     return station.when == "always" or risk != "ship", risk, because
 

@@ -8,20 +8,19 @@ names, in every language.
 
 import ast
 import re
-import tomllib
 import warnings
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from importlib import resources
 from itertools import pairwise
 
 from andon.edges.facts.patch import File, Line
 from andon.edges.facts.places import is_code, is_prose, is_test
+from andon.edges.facts.vocabulary import vocabulary
 from andon.schema.facts import Fact, Rule
 from andon.schema.globs import matches
 
-_SAID: dict[str, list[str]] = tomllib.loads((resources.files("andon.edges.facts") / "vocabulary.toml").read_text())
+_SAID = vocabulary()
 IMPORTS, STRONG = tuple(_SAID["imports"]), frozenset(_SAID["words"])
 PAIRS = frozenset(tuple(pair.split(" ")) for pair in _SAID["pairs"])
 CALLS = re.compile("|".join(_SAID["calls"]))

@@ -14,11 +14,19 @@ from typing import Any
 from andon.edges.facts.patch import File, Line
 from andon.edges.facts.places import kind_of_gate
 from andon.edges.facts.trees import FLOOR, LETTING, differences, sense_of
+from andon.edges.facts.vocabulary import vocabulary
 from andon.schema.errors import Mistake
 from andon.schema.facts import Fact, Rule
 
 Compare = Callable[[str, str], tuple[str, ...]]
 """Two texts of andon.toml -> what the second judges less. Mistake when one of them cannot be read."""
+
+
+def comment(path: str, line: Line) -> bool:
+    """Whether a line is empty or a comment of its file's own kind."""
+    if re.search(r"\.([cm]?[jt]sx?|json5?|jsonc|groovy|gradle)$|(^|/)(Jenkinsfile|Dangerfile)", path):
+        return bool(COMMENTS["//"].match(line.text))
+    return bool(COMMENTS[";" if re.search(r"\.(ini|cfg)$|rc$|flake8$", path) else "#"].match(line.text))
 
 
 def nobody(before: str, after: str) -> tuple[str, ...]:
@@ -89,15 +97,10 @@ NPM_KEYS = (
 RUN = re.compile(
     r"test|check|lint|ci|verify|audit|cover|type|valid|sec|scan|pre|post|e2e|spec|all|default|PHONY|format|build", re.I
 )
-COMMENT = re.compile(r"^\s*(#|//|;|--|\*|/\*|<!--|dnl\b|$)")
-TAME = re.compile(
-    r"continue-on-error:\s*true|allow[-_]failure|\|\|\s*(true|:|exit 0|echo)|--no-verify|set \+e|exit 0|if:\s*(false|\$\{\{ *false)"
-    r"|\bskip|--ignore"
-    r"|--exit-zero|--exit-code[ =]0|-k ['\"]?not |--deselect|xfail|--passWithNoTests|--no-fail|soft[-_]fail|\|\| ?return 0"
-    r"|warn-only|--allow-|--force\b"
-    r"|pull_request_target|permissions:\s*write-all|:\s*write\s*$|persist-credentials:\s*true|secrets:\s*inherit|--reruns|retries|timeout-minutes",
-    re.I,
-)
+COMMENTS = {"#": re.compile(r"^\s*(#|$)"), "//": re.compile(r"^\s*(//|$)"), ";": re.compile(r"^\s*([#;]|$)")}
+"""Lines that say nothing, by the sign that begins them."""
+TAME = re.compile("|".join(vocabulary()["tame"]), re.I)
+"""What makes a step of a pipeline, a hook or a target say yes whatever happens, or gives it more than it had."""
 PIN = re.compile(r"^\s*-?\s*(?:uses|image):\s*['\"]?([^@\s'\"]+)[@:]\S+")
 VALUE = re.compile(r"""^\s*-?\s*['"]?([\w.:/-]+)['"]?\s*(?:[:=])\s*(.*?)\s*[,;]?\s*$""")
 WORDS = re.compile(r"^\s*-?\s*(name|description):", re.I)
@@ -117,7 +120,7 @@ def seen(file: File, before: str, after: str, compare: Compare) -> Iterator[Fact
         return
     if not file.added and file.old_mode != file.new_mode:
         yield _fact("unclear", file, f"the mode of {file.path} went from {file.old_mode} to {file.new_mode}")
-    if kind != "ours" and file.lines and all(COMMENT.match(line.text) for line in file.lines) and not file.binary:
+    if kind != "ours" and file.lines and all(comment(file.path, line) for line in file.lines) and not file.binary:
         yield _fact("gate", file, "only comments and empty lines differ")
     elif kind == "ours":
         yield from _ours(file, before, after, compare)
@@ -155,7 +158,7 @@ def _ours(file: File, before: str, after: str, compare: Compare) -> Iterator[Fac
 def _workflow(file: File) -> Iterator[Fact]:
     """A pipeline: other pins of the same actions are harmless as such, everything else runs something else."""
     removed, added = (
-        [line for line in file.lines if line.added is side and not COMMENT.match(line.text)] for side in (False, True)
+        [line for line in file.lines if line.added is side and not comment(file.path, line)] for side in (False, True)
     )
     old, new = _pins(removed), _pins(added)
     rest = [line for line in (*removed, *added) if not PIN.match(line.text) and not WORDS.match(line.text)]
@@ -180,7 +183,7 @@ def _script(file: File, before: str, after: str) -> Iterator[Fact]:
     if (name.endswith("makefile") or name.endswith(".mk")) and not _called(file, before, after):
         yield _fact("gate", file, "targets changed, none of which a check is likely to call")
         return
-    lines = [line for line in file.lines if not COMMENT.match(line.text)]
+    lines = [line for line in file.lines if not comment(file.path, line)]
     tame = next((line for line in lines if line.added and TAME.search(line.text)), None)
     if tame is not None:
         yield _fact("loosens", file, f"it now has {_quoted(tame)}", tame)
@@ -197,7 +200,7 @@ def _script(file: File, before: str, after: str) -> Iterator[Fact]:
 def _called(file: File, before: str, after: str) -> bool:
     """Whether a changed line of a makefile stands outside of rules, or in a rule that looks like a check."""
     for line in file.lines:
-        if COMMENT.match(line.text):
+        if comment(file.path, line):
             continue
         above = (after if line.added else before).splitlines()[: line.number]
         target = ""
@@ -214,7 +217,7 @@ def _called(file: File, before: str, after: str) -> bool:
 
 def _config(file: File, before: str, after: str) -> Iterator[Fact]:
     if file.path.endswith("CODEOWNERS"):
-        first = next((line for line in file.lines if not COMMENT.match(line.text)), None)
+        first = next((line for line in file.lines if not comment(file.path, line)), None)
         gone = any(not line.added for line in file.lines)
         yield _fact(
             "loosens" if gone else "unclear",
@@ -268,7 +271,7 @@ def _by_lines(file: File, before: str, after: str) -> Iterator[Fact]:
         for side in (True, False)
     }
     for line in file.lines:
-        if COMMENT.match(line.text):
+        if comment(file.path, line):
             continue
         found = VALUE.match(line.text)
         key = found[1] if found else _key_above((after if line.added else before).splitlines(), line)
