@@ -17,11 +17,13 @@ from andon.core.state import (
     Refusal,
     Repository,
     Run,
+    Shipped,
     Spending,
     State,
     Task,
     Tries,
     Trouble,
+    Waiver,
 )
 from andon.schema.ids import AttemptId, GateId, LandingId, RepoId, RunId, TaskId
 from andon.schema.sandbox import Reached
@@ -69,6 +71,10 @@ class Image(msgspec.Struct, kw_only=True):
     days: dict[str, Spending]
     starts: tuple[int, ...]
     failing_starts: int
+    waivers: dict[str, Waiver] = {}
+    waiver_count: int = 0
+    shipped: dict[str, tuple[Shipped, ...]] = {}
+    dark: dict[str, bool] = {}
 
 
 def freeze(state: State) -> bytes:

@@ -4,7 +4,7 @@ from andon.core import asks, ladder, lights, money, review, waivers, walls
 from andon.core.failure import fingerprint, packet_of, send_back
 from andon.core.policy import bound_of
 from andon.core.queue import steer
-from andon.core.state import Gate, State, Task
+from andon.core.state import Gate, State, Task, station_of
 from andon.schema import events as e, inputs as i
 from andon.schema.settings import Station
 
@@ -97,3 +97,19 @@ def limit_answered(state: State, gate: Gate, answer: i.AnswerGate) -> list[e.Eve
         minutes = agent.minutes if agent else 30.0
         return [e.AttemptResumeAsked(attempt=attempt.attempt, minutes=minutes, by=answer.by)]
     return [e.AttemptStopAsked(attempt=attempt.attempt, because="stopped by a person at its time limit", by=answer.by)]
+
+
+def moot(state: State) -> list[e.Event]:
+    """Open reviews that nobody has to answer any more, because a waiver covers what they ask about."""
+    if not state.waivers:
+        return []
+    events: list[e.Event] = []
+    for gate in state.gates.values():
+        task = state.tasks.get(gate.task)
+        station = station_of(state, task) if task else None
+        if gate.kind != "review" or task is None or station is None or station.kind != "gate" or task.gate != gate.gate:
+            continue
+        ask, _, because = needed(state, task, station)
+        if not ask:
+            events.append(e.GateVoided(gate=gate.gate, because=f"nobody has to decide any more: {because}"[:600]))
+    return events
