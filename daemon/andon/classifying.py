@@ -43,7 +43,7 @@ def of_range(git_dir: Path, name: str, target: str, policy: Policy, compare: Com
 
 def of_worktree(top: Path, git_dir: Path, policy: Policy, compare: Compare) -> Classified:
     """The class of all that differs from HEAD in a checkout, committed or not, ignored files aside."""
-    return _with(git_dir, lambda common: _snapshot(top, common), policy, compare)
+    return _with(git_dir, lambda common: _snapshot(top, git_dir, common), policy, compare)
 
 
 def of_diff(patch: bytes, policy: Policy, compare: Compare, owned: str = "") -> Classified:
@@ -141,12 +141,13 @@ async def _parent(git_dir: Path, commit: str) -> str:
     return await _commit(git_dir, f"{commit}^1") or EMPTY_TREE[len(commit)]
 
 
-async def _snapshot(top: Path, common: Path) -> Change:
-    """HEAD and the tree of what lies in the checkout. No filter and no hook of the repository has a say."""
+async def _snapshot(top: Path, git_dir: Path, common: Path) -> Change:
+    """HEAD and the tree of what lies in the checkout. No filter and no hook of the repository has a say, nor has the person's own
+    list of ignored files."""
     base = await _head(top) or EMPTY_TREE[40]
-    index = common / "index"
+    index, ignored = common / "index", (("core.excludesFile", str(git_dir / "info" / "exclude")),)
     for words in (("read-tree", base), ("add", "-A", "--", ".")):
-        await git(*words, git_dir=common, work_tree=top, index=index, cwd=top)
+        await git(*words, git_dir=common, work_tree=top, index=index, cwd=top, config=ignored)
     tree = (await git("write-tree", git_dir=common, index=index)).text
     return Change(common, base, tree)
 

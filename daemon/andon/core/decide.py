@@ -61,8 +61,8 @@ def follow(state: State, at: int, place: int) -> tuple[list[e.Event], int]:
     Going on from a place keeps a cascade over n tasks linear; whatever is decided last is decided after a whole round.
     """
     stale = (
-        waivers.over(state, at) or gate.moot(state) or check.stale_runs(state) or mended(state) or walls.told(state) or lights.told(state, at)
-        or money.ticked(state, at)
+        waivers.over(state, at) or gate.moot(state) or check.stale_runs(state) or mended(state) or walls.told(state)
+        or lights.told(state, at) or money.ticked(state, at)
     ) if place == 0 else []
     if stale:
         return stale, 0

@@ -3,6 +3,7 @@
 import msgspec
 from immutables import Map
 
+from andon.core.aside import Shipped as Shipped, Waiver as Waiver
 from andon.core.queue.facts import Landing as Landing, Queue
 from andon.schema.events import ClaimStatus, FailureClass, Option, Result, Risk
 from andon.schema.facts import Facts
@@ -461,32 +462,6 @@ class Cord(msgspec.Struct, frozen=True, kw_only=True):
     at: int
 
 
-class Waiver(msgspec.Struct, frozen=True, kw_only=True):
-    """A rule that a person set aside."""
-
-    waiver: str
-    repo: RepoId
-    rule: str
-    task: TaskId = TaskId("")
-    paths: tuple[str, ...] = ()
-    until: int
-    because: str
-    by: str
-    at: int
-    signature: Digest = Digest("")
-
-
-class Shipped(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """A change that landed, as the figures of its line count it."""
-
-    task: TaskId
-    at: int
-    first: bool
-    """With its first attempt."""
-    escaped: bool = False
-    """It was taken back, or turned the target red, afterwards."""
-
-
 class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     """A noticed problem."""
 
@@ -572,12 +547,10 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     failing_starts: int = 0
     """Attempts in a row that ended within seconds of their start, over all agents."""
     waivers: Map[str, Waiver] = Map()
-    """Those that stand, by their id."""
     waiver_count: int = 0
     shipped: Map[str, tuple[Shipped, ...]] = Map()
-    """The latest landings by `REPO/LINE`, oldest first."""
     dark: Map[str, bool] = Map()
-    """By `REPO/LINE`: whether a signed approval to be dark stands."""
+    """By `REPO/LINE`, as the landings (oldest first) before it: whether a signed approval to be dark stands."""
 
 
 def proof_key(repo: RepoId, tree: Oid, definition: Digest) -> str:
