@@ -10,9 +10,14 @@ TOLD = 50
 
 
 def told(state: State, repo: Repository, loaded: Loaded) -> list[e.Event]:
-    """The event, and the problem when it was no approved change that brought it. Nothing when nothing got weaker."""
+    """The event, and the problem when it was no approved change that brought it; its end when the edit was taken back. Nothing when
+    nothing got weaker."""
     if not repo.digest or repo.digest == loaded.digest:
         return []
+    key = f"loosened:{repo.repo}"
+    known = state.problems.get(key)
+    if known is not None and known.where.endswith(loaded.digest[:12]):
+        return [e.ProblemCleared(key=key)]
     what = loosened(repo.settings, loaded.settings)[:TOLD]
     if not what:
         return []
@@ -21,8 +26,9 @@ def told(state: State, repo: Repository, loaded: Loaded) -> list[e.Event]:
     if task:
         return [event]
     return [event, e.ProblemNoticed(
-        key=f"loosened:{repo.repo}", repo=repo.repo, what=f"what judges {repo.repo} got weaker: {', '.join(what)}"[:600],
-        where="andon.toml, edited by hand", mend="if you meant it, put this away; if not, take the edit back",
+        key=key, repo=repo.repo, what=f"what judges {repo.repo} got weaker: {', '.join(what)}"[:600],
+        where=known.where if known else f"andon.toml, edited by hand; before it, the settings were {repo.digest[:12]}",
+        mend="if you meant it, put this away; if not, take the edit back",
     )]
 
 
