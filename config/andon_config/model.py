@@ -198,8 +198,8 @@ class LineTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     usd_day: Dollars | UnsetType = UNSET
     """What this line may spend a day; 0 for no limit of its own."""
     lights: Literal["on", "dim", "dark"] | UnsetType = UNSET
-    """on: a person sees every change; dim: what is of class ship lands by itself; dark: what is of class review too, stop never. Dark
-    counts only once it was earned and approved: `andon lights`."""
+    """on: a person sees every change; dim: what is of class ship lands by itself; dark: what is of class review too, stop never.
+    Dark counts only once it was earned and approved: `andon lights`."""
 
 
 class StationTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -245,7 +245,8 @@ Datum = Annotated[str, Meta(
     extra={"words": "a pattern for paths, such as `src/users/**`, or `line:` and at least three characters of a changed line"},
 )]
 Owner = Annotated[str, Meta(
-    pattern=rf"^(@[^\s@]+|[^\s@]+@[^\s@]+){END}", extra={"words": "an owner as CODEOWNERS names one: `@team/security` or an address"},
+    pattern=rf"^(@[^\s@]+|[^\s@]+@[^\s@]+){END}",
+    extra={"words": "an owner as CODEOWNERS names one: `@team/security` or an address"},
 )]
 Class = Literal["ship", "review", "stop"]
 

@@ -86,6 +86,14 @@ from andon.schema.notes_events import (
     NotesRepaired as NotesRepaired,
     NotesWritten as NotesWritten,
 )
+from andon.schema.policy_events import (
+    AnyPolicyEvent as AnyPolicyEvent,
+    GateLoosened as GateLoosened,
+    LightsApproved as LightsApproved,
+    LightsDimmed as LightsDimmed,
+    WaiverEnded as WaiverEnded,
+    WaiverGranted as WaiverGranted,
+)
 from andon.schema.sandbox import Known, Reached
 from andon.schema.sealing import (
     AnySealEvent as AnySealEvent,
@@ -495,7 +503,7 @@ AnyEvent = (
     | RepositoryRegistered | SettingsActivated | CommandsTrusted | TargetObserved | TargetMirrored
     | TaskAdded | TaskEntered | TaskLanded | TaskDone | TaskFailed | TaskCancelled | TaskRetried | RetryScheduled
     | RunPlanned | RunFinished | ClaimJudged | GateOpened | GateAnswered | GateVoided | AnswerDelivered
-    | AnyAttemptEvent | AnyLandingEvent | AnySessionEvent | AnySealEvent | AnyNotesEvent | AnyGateEvent
+    | AnyAttemptEvent | AnyLandingEvent | AnySessionEvent | AnySealEvent | AnyNotesEvent | AnyGateEvent | AnyPolicyEvent
 )
 """The closed union of events. `msgspec.json.decode(data, type=AnyEvent)` reads a ledger row's `data`."""
 

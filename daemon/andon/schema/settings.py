@@ -11,7 +11,7 @@ from andon.schema.notes import NoteKind
 from andon.schema.sandbox import Asked, Level
 
 Lights = Literal["on", "dim", "dark"]
-"""`on`: a person sees every change; `dim`: what is of class ship lands by itself; `dark`: what is of class review too, stop never."""
+"""`on`: a person sees every change; `dim`: what is of class ship lands by itself; `dark`: what is of class review too."""
 
 Threshold = Literal["none", "stop", "review", "ship"]
 """From which risk on; `none`: never, `ship`: always."""

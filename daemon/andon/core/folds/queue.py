@@ -1,6 +1,6 @@
 """What decisions about the merge queue, clashes, flakes and the state of the target change."""
 
-from andon.core.folds import apart
+from andon.core.folds import apart, policy
 from andon.core.folds.table import forget, on, replace, with_queue, with_repo, with_task
 from andon.core.queue.facts import KEPT_CLASHES, KEPT_FLAKES, KEPT_RUNS, Flake, Meeting, Red
 from andon.core.state import State, Work
@@ -98,6 +98,7 @@ def _(state: State, event: e.TargetRed) -> State:
     known = state.repos.get(event.repo)
     if known is None:
         return state
+    state = policy.escaped(state, event.suspects[0]) if len(event.suspects) == 1 else state
     before = next((red for red in known.queue.red if red.check == event.check), None)
     red = Red(check=event.check, because=event.because, commit=event.commit, run=event.run,
               since=before.since if before else state.at, suspects=event.suspects)
