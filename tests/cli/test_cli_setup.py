@@ -74,7 +74,7 @@ def test_init_show_prints_a_file_that_config_check_accepts(capsys: Caps, repo: P
 
 def test_init_from_a_workflow_shows_its_steps_as_checks_and_lists_the_rest(capsys: Caps, repo: Path) -> None:
     flow = repo / "ci.yml"
-    flow.write_text("jobs: {t: {steps: [{uses: actions/checkout@v4}, {run: make test}, {run: echo ${{ secrets.KEY }}}]}}")
+    flow.write_text("jobs: {t: {steps: [{uses: actions/checkout@v4}, {run: make test}, {run: 'echo ${{ secrets.KEY }}'}]}}")
     ran = andon(capsys, "init", "--show", "--agent", "claude", "--from-workflow", str(flow))
     assert ran.code == 0 and 'run = "make test"' in ran.out and "Note: not taken over" in ran.out
     assert "1 check, 0 setup commands; not taken over: 2" in ran.err and "it needs the secret KEY" in ran.err
