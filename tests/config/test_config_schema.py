@@ -44,7 +44,8 @@ TABLES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "run": text, "report": st.sampled_from(["junit", "sarif", "exit", "cobertura", "lcov"]), "minutes": minutes,
         "memory_mb": few, "output_mb": few, "minimum_tests": few, "use": st.sampled_from(["secrets", "dependencies", "rules"]),
         "stage": st.integers(1, 9), "baseline": st.booleans(), "fail_on": st.sampled_from(["error", "warning", "note"]),
-        "minimum": st.sampled_from([0, 50.5, 100]), "inputs": words, "protect": words, "own_too": st.booleans(), "max_age_days": few,
+        "minimum": st.sampled_from([0, 50.5, 100]), "inputs": words, "protect": words, "own_too": st.booleans(),
+        "max_age_days": few,
     },
     "lines": {"stations": st.lists(names, min_size=1, max_size=4), "wip": few, "usd_day": minutes},
     "stations": {
