@@ -88,7 +88,7 @@ def test_honest_work_is_proven_stage_by_stage_and_lands(plant: Factory, repo: Pa
     plant.until_state(task, "done")
     assert planned(plant, task) == ["secrets", "rules", "astyle", "tests"]
     told = claims(plant, task)
-    assert told["astyle"].because == "no new finding, 1 of the base"
+    assert told["astyle"].because == "no new finding, 2 of the base"
     assert "with the base's tests/two.txt, which the change touches: 2 tests passed" in told["tests"].because
     assert told["tests"].because.startswith("3 tests passed; ") and "added lines looked at" in told["secrets"].because
     assert "tests/two.txt" in git(repo, "ls-tree", "-r", "--name-only", "refs/andon/trunk/main")
