@@ -81,7 +81,9 @@ async def test_the_allow_list_of_the_base_holds_and_one_that_a_change_brings_doe
     allowed = allow_list(shop.person, "b.py")
     assert "AWS Access Key" in allowed
     base = shop.base
-    own = gitkit.commit(shop.person, {".secrets.baseline": allowed}, "with a list of its own")
+    lone = gitkit.commit(shop.person, {"b.py": None, ".secrets.baseline": allowed}, "a list alone")
+    assert (await Prover(shop).run(SECRETS, lone, base)).result == "pass"
+    own = gitkit.commit(shop.person, {"b.py": line}, "and what it allows")
     assert (await Prover(shop).run(SECRETS, own, base)).result == "fail"
     gitkit.run(shop.person, "reset", "-q", "--hard", base)
     base = Oid(gitkit.commit(shop.person, {".secrets.baseline": allowed}, "the list"))

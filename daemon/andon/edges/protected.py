@@ -66,7 +66,7 @@ async def compose(git_dir: Path, place: Path, globs: tuple[str, ...], base: Oid,
         own["index"] = Path(aside) / "index"
         await git("read-tree", commit, **own)
         gone_first = sorted(lines, key=lambda line: not line.startswith("0 "))
-        await git("update-index", "-z", "--replace", "--index-info", stdin="\0".join([*gone_first, ""]).encode(), **own)
+        await git("update-index", "-z", "--index-info", stdin="\0".join([*gone_first, ""]).encode(), **own)
         tree = (await git("write-tree", **own)).oid
     dead = tuple(glob for glob in globs if not any(matches(path, (glob,)) for path in theirs))
     paths = tuple((path, entry.split(" ")[1]) for path, entry in sorted(theirs.items()))
