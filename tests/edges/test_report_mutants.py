@@ -47,6 +47,15 @@ def pragma(tmp_path: Path) -> None:
     assert secrets.look({"a.py": {"1": f"k = 'AKIA{'Z7QW3ERT5YUI8OPA'}'  # pragma: allowlist secret"}}, None)
 
 
+def obedient(plugins: Any, path: str, number: int, line: str, real: Any = secrets.secrets_in) -> Any:
+    """As detect-secrets does it by itself."""
+    return () if "pragma: allowlist" in line else real(plugins, path, number, line)
+
+
+def long_line(tmp_path: Path) -> None:
+    assert secrets.look({"a.js": {"1": f"{'x = 1; ' * 5000}k = 'AKIA{'Z7QW3ERT5YUI8OPA'}';"}}, None)
+
+
 MUTANTS: dict[str, tuple[Any, str, Any, Hunt]] = {
     "files of another tree": (coverage, "path_in", lambda name, sources, grounds: "a.py", other("files that do not exist")),
     "lines of another tree": (coverage, "_other", lambda *a: "", other("a line that the file does not have")),
@@ -70,7 +79,8 @@ MUTANTS: dict[str, tuple[Any, str, Any, Hunt]] = {
         lambda tmp_path: of_sarif.test_one_finding_of_the_base_answers_for_one_here()),
     "inputs that are not there": (grounds, "_inputs", lambda effect, grounds: (), dead),
     "secrets that were marked as real": (secrets, "allowed_in", lambda allowed: {("a.py", "x"), ("a.py", "y")}, marked),
-    "words in the line itself": (secrets, "LINE_CHARS", 0, pragma),
+    "words in the line itself": (secrets, "secrets_in", obedient, pragma),
+    "lines that are long": (secrets, "pieces", lambda line: [line[:20_000]], long_line),
     "ranges": (advisories, "_within", lambda *a: False, lambda tmp_path: _range()),
     "folded lines": (locks, "_folded", lambda text: text.splitlines()[:1], lambda tmp_path: _folded()),
 }

@@ -227,6 +227,11 @@ async def test_with_a_baseline_only_a_release_that_a_change_brings_counts(tmp_pa
     assert ran.result == "fail" and "1 new finding, 1 of the base" in ran.because, ran
 
 
+def test_a_date_in_the_future_makes_nothing_young(tmp_path: Path) -> None:
+    advisories.update(tmp_path / "k", archive(tmp_path / "p.zip", osv("P1", PYPI, "a", days=-400), osv("P2", PYPI, "a", days=90)))
+    assert advisories.ages(tmp_path / "k")[PYPI].days(int(time.time() * 1000)) == 90
+
+
 def test_an_update_replaces_one_ecosystem_and_keeps_the_other(tmp_path: Path) -> None:
     home = tmp_path / "kept"
     gone = osv("P2", PYPI, "b", withdrawn="2020-01-01T00:00:00Z")

@@ -22,8 +22,8 @@ from andon.scans import sarif_out
 
 UNREADABLE_EXIT = 3
 """The allow-list could not be read: nothing follows."""
-LINE_CHARS = 20_000
-"""Of a longer line only so much is looked at: it is generated, and detectors are regular expressions."""
+LINE_CHARS, OVERLAP = 20_000, 2_000
+"""A longer line is looked at in parts: detectors are regular expressions."""
 GUESSES = ("Base64HighEntropyString", "HexHighEntropyString")
 """Detectors that go by looks alone: their findings are of level warning."""
 _DIGEST = re.compile(r'\s*"hashed_secret": "[0-9a-f]{40}",?\s*')
@@ -43,10 +43,10 @@ def look(lines: Mapping[str, Mapping[str, str]], allowed: Any, listed: str = "")
     plugins, known = detectors(), allowed_in(allowed)
     found: dict[tuple[str, int, str], dict[str, Any]] = {}
     for path, numbered in sorted(lines.items()):
-        for number, line in sorted((int(number), line[:LINE_CHARS]) for number, line in numbered.items()):
+        for number, line in sorted((int(number), line) for number, line in numbered.items()):
             if path == listed and _DIGEST.fullmatch(line):
                 continue
-            for rule, secret in secrets_in(plugins, path, number, line):
+            for rule, secret in (one for part in pieces(line) for one in secrets_in(plugins, path, number, part)):
                 if (path, secret.secret_hash) in known:
                     continue
                 level = "warning" if rule in GUESSES else "error"
@@ -54,6 +54,11 @@ def look(lines: Mapping[str, Mapping[str, str]], allowed: Any, listed: str = "")
                 mark = hashlib.sha256(f"{rule} {path} {line.strip()}".encode(errors="surrogateescape")).hexdigest()[:32]
                 found.setdefault((path, number, rule), sarif_out.finding(rule, path, number, level, text, mark))
     return list(found.values())
+
+
+def pieces(line: str) -> list[str]:
+    """A long line in parts that overlap, so that a secret stands whole in one of them."""
+    return [line[start : start + LINE_CHARS] for start in range(0, max(1, len(line)), LINE_CHARS - OVERLAP)]
 
 
 def secrets_in(plugins: list[BasePlugin], path: str, number: int, line: str) -> Iterator[tuple[str, PotentialSecret]]:
