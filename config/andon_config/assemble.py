@@ -1,9 +1,9 @@
 """Layers on top of each other, and the Settings that come out. Knows the model and its sense, not where layers come from.
 
 Theory of operation. Each layer is flattened into leaves (dotted path -> value and source); a later layer replaces leaves
-of an earlier one, so a table completes and an array replaces. Two keys choose anew: an agent's `use` or `command`, and a
-station's `kind`, drop what earlier layers said about that choice. What is left is folded back, checked as a whole, and
-turned into `andon.schema.settings.Settings`.
+of an earlier one, so a table completes and an array replaces. Some keys choose anew: an agent's `use` or `command`, a check's
+`use` or `run`, and a station's `kind` drop what earlier layers said about that choice. What is left is folded back, checked as a
+whole, and turned into `andon.schema.settings.Settings`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -91,6 +91,9 @@ def _outdated(layer: Leaves, below: Leaves) -> list[Keys]:
             other = key != "use" or kept is None or kept.value != layer[section, name, key].value
             keys = (*CHOICE, *TIED) if other else CHOICE
             gone += [path for path in below if path[:2] == here and path[2:] and path[2] in keys]
+        elif section == "checks" and key in ("run", "use"):
+            other_way = {"run": ("use",), "use": ("run", "report")}[key]
+            gone += [path for path in below if path[:2] == (section, name) and path[2:] and path[2] in other_way]
         elif section == "stations" and key == "kind":
             gone += [path for path in below if path[:2] == (section, name)]
     return list(dict.fromkeys(gone))

@@ -82,6 +82,7 @@ def _proofs(detected: Detected, proofs: Sequence[Suggestion]) -> list[str]:
 
 def _check(check: Suggestion) -> list[str]:
     lines = [*_comment(check.because), f"[checks.{check.name}]", f"run = {toml(check.run)}", f"report = {toml(check.report)}"]
+    lines += [f"{key} = {toml(value)}" for key, value in (("minutes", check.minutes), ("stage", check.stage)) if value is not None]
     if check.memory_mb is not None:
         lines.append(f"memory_mb = {check.memory_mb}  # Node reserves far more address space than it uses")
     return lines

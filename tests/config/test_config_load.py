@@ -219,6 +219,12 @@ def test_each_value_tells_its_layer_and_its_line(desk: Desk) -> None:
     assert origin(loaded, "checks.tests.minutes") == Origin(key="checks.tests.minutes", value="30.0", origin="default")
 
 
+def test_a_repository_chooses_anew_whether_a_check_runs_or_comes_along(desk: Desk) -> None:
+    for first, second in (('run = "x {report}"\nreport = "junit"', 'use = "secrets"'), ('use = "secrets"', 'run = "x"')):
+        check = desk.load(f"[checks.a]\n{second}\n", person=f"[checks.a]\n{first}\n").settings.checks["a"]
+        assert (check.use, check.report) == (("secrets", "sarif") if "use" in second else ("", "exit"))
+
+
 def test_every_leaf_of_the_settings_has_an_origin(desk: Desk) -> None:
     keys = {each.key for each in desk.load(PRODUCT).origins}
     for section in ("agents.default", "checks.tests", "lines.build", "stations.build", "stations.review", "policy", "queue"):

@@ -24,6 +24,7 @@ _TABLE = (
     ("trust", "Set up", "trust the commands that a repository brings"),
     ("agents", "Set up", "agents: programs, logins, limits, pages, conformance"),
     ("config", "Set up", "settings with their origin, their check, their schema"),
+    ("advisories", "Set up", "known vulnerabilities that are kept here: how old they are; update from a file"),
     ("doctor", "Set up", "look whether everything that is needed is here"),
     ("demo", "Set up", "watch a whole factory at work on a sample repository"),
     ("add", "Work", "add a task: a sentence, a markdown file or standard input"),

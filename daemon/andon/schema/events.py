@@ -387,7 +387,9 @@ class RunFinished(Event, frozen=True, kw_only=True, tag="run.finished"):
     """One sentence: `214 tests passed`, `2 of 214 tests failed`, `exit 127: pytest: not found`."""
     cause: str = ""
     """For unevaluated: `missing-tool`, `signal`, `timeout`, `zero-tests`, `unreadable-report`, `setup`, `lost`, `storage`,
-    `proof` (a proof of ours that could not look at something)."""
+    `proof` (a proof of ours that could not look at something),
+    `stale-report`, `other-commit`, `dead-rule`, `empty-selection`, `tool-failed`, `no-baseline`, `zero-lines`, `files-missing`,
+    `no-data`, `old-data`."""
     passed: int = 0
     failed: int = 0
     skipped: int = 0
