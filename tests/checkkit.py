@@ -6,6 +6,7 @@ import msgspec
 
 from andon.edges.blobs import Blobs
 from andon.edges.check import Checks
+from andon.edges.keys import Keys
 from andon.edges.proving import Proving
 from andon.schema.effects import RunCheck
 from andon.schema.ids import Digest, Oid, RunId
@@ -21,7 +22,7 @@ class Prover:
     def __init__(self, shop: Floor, *, level: str = "none") -> None:
         self.shop, self.walls = shop, msgspec.convert({"level": level}, Walls)
         self.blobs, self._number = Blobs(shop.layout), 0
-        self.checks = Checks(shop.layout, Proving(shop.layout), self.blobs)
+        self.checks = Checks(shop.layout, Proving(shop.layout), self.blobs, Keys.load(shop.layout.keys).verifier)
 
     async def run(self, check: Check, commit: str, base: str = "", *, names: str = "", **more: Any) -> CheckRan:
         """One run on a commit; `names`: what the run of its base kept."""

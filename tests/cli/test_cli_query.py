@@ -154,7 +154,7 @@ def test_a_view_that_was_filled_says_what_the_same_view_says_unfilled() -> None:
 def a_story() -> list[e.Event]:
     """Two tasks: one lands after an unevaluated check, a lost test, a lie and an approval; one fails twice on the same."""
     oid, tree = Oid("c" * 40), Oid("d" * 40)
-    claim = {"task": T1, "commit": oid, "claim": "tests", "run": RunId("R1")}
+    claim: dict[str, Any] = {"task": T1, "commit": oid, "claim": "tests", "run": RunId("R1")}
     return [
         e.TaskAdded(task=T1, repo=R, title="one", spec="do it", by="kim"), e.TaskAdded(task=T2, repo=R, title="two", spec="do it"),
         e.AttemptClaimed(task=T1, attempt=AttemptId("T1.1"), number=1, station="build", fence=1, agent="claude", base=oid),

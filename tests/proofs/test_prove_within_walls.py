@@ -10,6 +10,7 @@ from andon.core.stations.check import definition_of, verdict
 from andon.edges import ourselves
 from andon.edges.blobs import Blobs
 from andon.edges.check import Checks
+from andon.edges.keys import Keys
 from andon.edges.proving import Proving
 from andon.schema import proofs
 from andon.schema.effects import RunCheck
@@ -41,7 +42,8 @@ async def run(shop: Floor, commit: str, check: Check = API, *, base: str = "", r
     effect = RunCheck(
         run=RunId(run), repo=REPO, git_dir=str(shop.git_dir), commit=Oid(commit), tree=Oid(tree(shop, commit)), check=check,
         definition=Digest("d"), checkout=Checkout(), walls=Walls(level="strict", baits=False), base_names=Digest(base))
-    return await Checks(shop.layout, Proving(shop.layout), Blobs(shop.layout)).run(effect)
+    verifier = Keys.load(shop.layout.keys).verifier
+    return await Checks(shop.layout, Proving(shop.layout), Blobs(shop.layout), verifier).run(effect)
 
 
 @pytest.mark.skipif(not AS_SHIPPED, reason="this machine gives no strict walls")

@@ -525,5 +525,6 @@ HANDLERS: dict[type, Handler] = {
     i.SessionEnded: session_ended, i.AgentSaid: said, i.StopDone: stop_done, i.SuspendDone: suspended, i.WorkRead: work_read,
     i.CheckoutGone: checkout_gone, i.CheckoutBack: checkout_back, i.AnswerGiven: answer_given, i.CheckRan: check_ran,
     i.SealMade: sealing.made, i.LandingNoted: sealing.noted, i.WalkBack: undoing.begin, i.DeedSeen: undoing.seen,
-    **hears.HANDLERS, **sessions.HANDLERS, **money.HANDLERS, **notes.HANDLERS, **gates.HANDLERS, **waivers.HANDLERS, **lights.HANDLERS,
+    **hears.HANDLERS, **sessions.HANDLERS, **money.HANDLERS, **notes.HANDLERS, **gates.HANDLERS, **waivers.HANDLERS,
+    **lights.HANDLERS,
 }

@@ -165,5 +165,6 @@ def trust(state: State, command: i.TrustCommands) -> Problem | None:
 CHECKS: dict[type, Callable[[State, Any], Problem | None]] = {
     i.AddTask: add, i.AnswerGate: answer, i.CancelTask: cancel, i.RetryTask: retry, i.PullCord: pull,
     i.ReleaseCord: release, i.TrustCommands: trust, **money.CHECKS, **steer.CHECKS, **queue_steer.CHECKS,
-    i.DismissProblem: refusals.refuse, i.WalkBack: lambda state, command: undoing.can_begin(state, command, refuse), **gates.CHECKS, **waivers.CHECKS, **lights.CHECKS,
+    i.DismissProblem: refusals.refuse, i.WalkBack: lambda state, command: undoing.can_begin(state, command, refuse),
+    **gates.CHECKS, **waivers.CHECKS, **lights.CHECKS,
 }

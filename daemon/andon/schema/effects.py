@@ -557,6 +557,7 @@ class TellProblem(Effect, frozen=True, kw_only=True, tag="tell-problem"):
 AnyEffect = (
     PrepareCheckout | StartSession | WatchSession | StopSession | SuspendSession | ImportWork | RemoveCheckout
     | DeliverAnswer | RunCheck | SealChange | MergeCandidate | MoveTarget | RecordLanding | MirrorTarget | MakeRevert
-    | PublishTarget | LookAtWork | EndSession | AnswerAsk | DeliverMessage | InterruptTurn | WriteNotes | RepairNotes | TellGate | TellProblem
+    | PublishTarget | LookAtWork | EndSession | AnswerAsk | DeliverMessage | InterruptTurn | WriteNotes | RepairNotes
+    | TellGate | TellProblem
 )
 """The closed union of effects."""

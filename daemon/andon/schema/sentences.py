@@ -232,6 +232,7 @@ _TELLERS: dict[str, Callable[[e.AnyEvent], str]] = {
     "queue": landings.queue, "entry": landings.queue, "clash": landings.clash,
     "session": sessions.session, "permission": sessions.permission, "message": sessions.message,
     "usage": sessions.money, "budget": sessions.money, "account": sessions.money, "machine": sessions.money, "race": sessions.money,
-    "login": sessions.money, "undo": undos.undo, "conversation": noted, "notes": noted, "note": noted, "waiver": policy.sentence, "lights": policy.sentence, "policy": policy.sentence,
+    "login": sessions.money, "undo": undos.undo, "conversation": noted, "notes": noted, "note": noted,
+    "waiver": policy.sentence, "lights": policy.sentence, "policy": policy.sentence,
 }
 """By the first word of the kind."""

@@ -66,7 +66,8 @@ def remember(state: State, run: Run, event: e.RunFinished) -> State:
     compared = task.work.base_tree if task and task.work and run.purpose == "change" else Oid("")
     proof = Proof(
         run=event.run, result=event.result, because=event.because, names=event.names, base_tree=compared,
-        lost_tests=event.lost_tests, failing=event.failing[:50], seq=state.seq, walls=event.walls, evidence=event.evidence, at=state.at,
+        lost_tests=event.lost_tests, failing=event.failing[:50], seq=state.seq, walls=event.walls, evidence=event.evidence,
+        at=state.at,
     )
     proofs = state.proofs
     if len(proofs) >= KEPT_PROOFS:
