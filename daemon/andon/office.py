@@ -56,6 +56,8 @@ class Office:
         self._layout, self._loop, self._blobs, self._tmux, self._group = layout, loop, blobs, tmux, group
         self._load_repository, self._load_person, self._leave = load_repository, load_person, leave
         self.witness = Witness(layout, loop, blobs)
+        self.person_read: Callable[[FactorySettings], object] = lambda _: None
+        """Told, in a thread, of each settings of the person that can be read."""
         self._watches: dict[int, asyncio.Task[None]] = {}
         self._naming = asyncio.Lock()
         self._loading: dict[RepoId, asyncio.Lock] = {}
@@ -250,6 +252,7 @@ class Office:
             signers = await asyncio.to_thread(operators.signers, self._layout.allowed_signers)
             settings = msgspec.structs.replace(settings, signers=signers)
             need_plain(settings, str(self._layout.person_settings))
+            await asyncio.to_thread(self.person_read, settings)
             self._loop.give(i.PersonSettingsSeen(settings=settings))
         except Mistake as mistake:
             self._loop.give(i.SettingsBad(repo=RepoId(""), problem=mistake.problem))

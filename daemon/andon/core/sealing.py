@@ -43,7 +43,7 @@ def parts_of(state: State, task: Task) -> ChangeParts | None:
         task=task.task, attempt=work.attempt, repo=task.repo, git_dir=repo.git_dir, commit=work.commit, tree=work.tree,
         base=work.base, title=task.title, spec=task.spec, risk=risk, because=because,
         required=tuple(check.name for check in checks_of_line(state, task)), claims=claims, policy=policy_of(repo, task.line),
-        shown=shown_of(task), agent=agent.use if agent else "", model=agent.model if agent else "", walls=walls.level_of(task),
+        shown=shown_of(task), approvals=task.approvals, agent=agent.use if agent else "", model=agent.model if agent else "", walls=walls.level_of(task),
         asked_by=task.by, started_at=attempt.started_at if attempt else 0, ended_at=attempt.ended_at if attempt else 0,
     )
 

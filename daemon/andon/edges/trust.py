@@ -1,5 +1,6 @@
 """Writes the trust file: whose signatures count for whoever verifies this factory's evidence. Must never hold a private key."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -21,11 +22,11 @@ def trust_of(layout: Layout, keys: Keys) -> Trust:
                  operators=_operators(layout.allowed_signers))
 
 
-def write_trust(layout: Layout, keys: Keys) -> Trust:
+def write_trust(layout: Layout, keys: Keys, roles: Mapping[str, Sequence[str]] | None = None) -> Trust:
     """Put the trust file in place when it is missing or says something else; durable on return. Blocking.
 
     Keys that stood there before stay in it behind those of now, so that what they signed still verifies; so do the roles and
-    policies that a person wrote there.
+    policies that a person wrote there. `roles`, by principal, come to those.
     """
     told = trust_of(layout, keys)
     before = read_trust(layout.trust)
@@ -33,6 +34,8 @@ def write_trust(layout: Layout, keys: Keys) -> Trust:
         told = msgspec.structs.replace(
             told, roles=before.roles, policies=before.policies, daemon=_with(told.daemon, before.daemon),
             verifier=_with(told.verifier, before.verifier))
+    for name, given in sorted((roles or {}).items()):
+        told = msgspec.structs.replace(told, roles={**told.roles, name: _with(tuple(given), told.roles.get(name, ()))})
     if told != before:
         point("trust.write")
         try:
