@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from andon import signing
-from andon.schema.approval import moment, statement
+from andon.schema.approval import moment, pae, statement
 from andon.schema.gate_inputs import Signature
 from andon.schema.settings import Operator
 from andon.schema.views import GateView
@@ -30,11 +30,11 @@ def fingerprint(public: Path) -> str:
     return told.split()[1]
 
 
-def allow(config: Path, **people: Path) -> None:
-    """The file of who signs."""
+def allow(config: Path, *, options: str = "", **people: Path) -> None:
+    """The file of who signs; `options` as OpenSSH has them between name and key."""
     config.mkdir(parents=True, exist_ok=True)
     path = config / "allowed_signers"
-    path.write_text("".join(f"{name} {public.read_text()}" for name, public in people.items()))
+    path.write_text("".join(f"{name} {options} {public.read_text()}" for name, public in people.items()))
     path.chmod(0o600)
 
 
@@ -55,6 +55,13 @@ def signed(who: str, public: Path, gate: GateView, option: str = "approve", role
     }
     payload = statement(**{**parts, **changes})  # type: ignore[arg-type]  # all are texts
     return Signature(approver=who, role=role, time=changes.get("time", now), sshsig=signing.ssh_sign(str(public), payload))
+
+
+def sign_for(purpose: str, public: Path, payload: bytes) -> str:
+    """A signature over the right bytes, made for something else."""
+    done = subprocess.run(["ssh-keygen", "-Y", "sign", "-n", purpose, "-f", public], input=pae(payload), capture_output=True,
+                          check=True, timeout=30)
+    return done.stdout.decode()
 
 
 @contextmanager

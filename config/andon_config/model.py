@@ -515,6 +515,8 @@ class RoutesTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """From which risk of a gate on the command is run; ship: for every gate."""
     seconds: Annotated[float, Meta(gt=0, le=60)] | UnsetType = UNSET
     """How long a notice may take until its program is ended."""
+    problems: bool | UnsetType = UNSET
+    """Whether new problems are told by the desktop (unless it is none) and the command too, each at most once an hour."""
     escalate_minutes: Annotated[float, Meta(ge=0, le=10_080)] | UnsetType = UNSET
     """A gate that nobody answered is told again after so long; 0: never."""
     escalate_times: Annotated[int, Meta(ge=0, le=100)] | UnsetType = UNSET

@@ -132,6 +132,7 @@ class Performer:
             f.LookAtWork: steering.look, f.EndSession: steering.end, f.AnswerAsk: steering.answer,
             f.DeliverMessage: steering.deliver, f.InterruptTurn: steering.interrupt, f.TellGate: routes.tell,
             f.WriteNotes: self.write_notes, f.RepairNotes: self.repair_notes,
+            f.TellProblem: routes.tell_problem,
         }
 
     async def perform(self, effect: f.Effect) -> i.Input:

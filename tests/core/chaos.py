@@ -584,7 +584,9 @@ class Chaos(Sim):
 
 
 def subject_of(effect: f.Effect) -> str:
-    """What an effect is about, as the edges name it."""
+    """What an effect is about, as the edges name it; a notice never fails as a whole."""
+    if isinstance(effect, f.TellProblem):
+        return effect.problem
     names = ("attempt", "run", "landing", *(("task",) if isinstance(effect, f.MakeRevert | f.TellGate) else ()), "repo")
     return next(str(getattr(effect, name)) for name in names if getattr(effect, name, ""))
 
@@ -625,7 +627,7 @@ def variant(seed: int) -> dict[str, Any]:
 def factory(seed: int, tasks: int, repos: int = 2, **changes: Any) -> Chaos:
     """A stressed factory with tasks that depend on each other here and there; its settings come from the seed too."""
     world = Chaos(seed, repos, **{**variant(seed), **changes})
-    routes = Routes(command=("tell-me",), escalate_minutes=5) if seed % 3 == 0 else Routes()
+    routes = Routes(command=("tell-me",), escalate_minutes=5, problems=seed % 2 > 0) if seed % 3 == 0 else Routes()
     world.give(i.DaemonStarted(version="1", pid=1, boot="b", seed=f"seed {seed}"))
     world.give(i.PersonSettingsSeen(settings=FactorySettings(
         ladders=LADDERS if seed % 2 else {}, breaker=4, operators=OPERATORS, signers=tuple(OPERATORS), routes=routes,

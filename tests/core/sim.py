@@ -189,6 +189,8 @@ class Sim:
                 )
             case f.TellGate():
                 return i.GateTold(gate=effect.gate, n=effect.n, told=("command",))
+            case f.TellProblem():
+                return i.ProblemHeard(problem_key=effect.problem, told=("command",))
             case f.PublishTarget():
                 return i.PublishSeen(repo=effect.repo, oid=effect.oid, done=True, where=effect.remote)
         raise AssertionError(effect)

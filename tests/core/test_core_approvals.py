@@ -9,7 +9,8 @@ from andon.core import approvals
 from andon.core.evolve import evolve, replay
 from andon.core.image import freeze, thaw
 from andon.core.refuse import refuse
-from andon.core.state import Gate, State
+from andon.core.state import Consent, Gate, State, station_of
+from andon.core.stations import gate as gate_station
 from andon.schema import approval, events as e, inputs as i
 from andon.schema.ids import Digest, TaskId
 from andon.schema.settings import FactorySettings, Line, Operator, Policy, Station
@@ -90,6 +91,7 @@ def test_roles_and_keys_are_counted_once_each_and_all_are_needed() -> None:
     gate = sim.gate()
     assert approvals.missing(gate) == ("role owner",) and not sim.task().approved
     assert "ana has approved G1 already" in why_not(sim, yes(gate, by("ana", "owner")))
+    assert "ana has approved G1 already" in why_not(sim, yes(gate, by("ana", "owner", key="SHA256:another of hers")))
     assert "this key has approved G1 already, for ana" in why_not(sim, yes(gate, by("ben", "owner", key="SHA256:ana")))
     assert "ben has not the role security" in why_not(sim, yes(gate, by("ben", "security")))
     assert "cem as security is not who G1 waits for" in why_not(sim, yes(gate, by("cem", "security")))
@@ -141,9 +143,19 @@ def test_what_was_approved_under_a_weaker_policy_does_not_pass_under_a_stricter_
     task = sim.task()
     assert approvals.stands(sim.state, task)
     repo = sim.state.repos[task.repo]
-    more = msgspec.structs.replace(repo.settings, policy=msgspec.structs.replace(repo.settings.policy, stop_keys=3))
-    sim.give(i.SettingsSeen(repo=repo.repo, loaded=loaded(more)))
-    assert not approvals.stands(sim.state, sim.state.tasks[task.task])
+    for changes in ({"stop_keys": 3}, {"stop_roles": ("auditor",)}):
+        more = msgspec.structs.replace(repo.settings, policy=msgspec.structs.replace(repo.settings.policy, **changes))
+        sim.give(i.SettingsSeen(repo=repo.repo, loaded=loaded(more)))
+        assert not approvals.stands(sim.state, sim.state.tasks[task.task]), changes
+
+
+def test_an_approval_that_nobody_signed_does_not_open_a_gate_that_asks_for_keys() -> None:
+    sim = stopped()
+    task = msgspec.structs.replace(sim.task(), gate="", approved=sim.gate().bound)
+    station = station_of(sim.state, task)
+    assert station is not None and not gate_station.passed(sim.state, task, station)
+    consent = Consent(commit=sim.gate().commit, walls="none", approvers=(by("ana"),))
+    assert gate_station.passed(sim.state, msgspec.structs.replace(task, consent=consent), station)
 
 
 @pytest.mark.parametrize(("people", "policy", "what"), [

@@ -143,3 +143,28 @@ def test_a_gate_is_left_to_a_known_person_with_a_reason() -> None:
     assert (sim.gate().to, sim.gate().to_because) == ("ana", "she knows it")
     command = i.AnswerGate(gate=gate, option="approve", bound=sim.gate().bound, by="ben")
     assert refuse(sim.state, command) is None, "a word, no right"
+
+
+def test_a_problem_is_told_where_that_is_wanted_and_one_that_comes_and_goes_at_most_once_an_hour() -> None:
+    sim = waiting(Routes(command=("tell-me",), problems=True))
+    seen = i.TroubleSeen(key="disk", problem=Problem(what="it is full"))
+    sim.give(seen)
+    problems = [effect for effect in pending(sim.state, sim.now) if isinstance(effect, f.TellProblem)]
+    assert [(effect.problem, effect.what) for effect in problems] == [("disk", "it is full")]
+    sim.give(i.ProblemHeard(problem_key="disk", told=("command",)))
+    for _ in range(3):
+        sim.now += 1000
+        sim.give(i.TroubleGone(key="disk"))
+        sim.give(seen)
+        assert not [effect for effect in pending(sim.state, sim.now) if isinstance(effect, f.TellProblem)]
+    assert HOUR - 10_000 < next_deadline(sim.state, sim.now) - sim.now < HOUR
+    sim.now += HOUR
+    assert [effect.problem for effect in pending(sim.state, sim.now) if isinstance(effect, f.TellProblem)] == ["disk"]
+
+
+def test_a_problem_of_a_route_is_never_told_by_routes_and_none_is_where_nobody_asked_for_it() -> None:
+    for routes, key in ((Routes(command=("x",), problems=True), "route:command"), (Routes(command=("x",)), "disk"),
+                        (Routes(problems=True), "disk")):
+        sim = waiting(routes)
+        sim.give(i.TroubleSeen(key=key, problem=Problem(what="odd")))
+        assert not [effect for effect in pending(sim.state, sim.now) if isinstance(effect, f.TellProblem)]

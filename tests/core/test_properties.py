@@ -151,7 +151,7 @@ WORDS: dict[str, list[Any]] = {
     "loaded": [loaded(settings(**changes)) for changes in CHANGES],
     "settings": [
         *(FactorySettings(wip=wip) for wip in (0, 1, 9)),
-        FactorySettings(operators=OPERATORS, signers=("ana",), routes=Routes(command=("x",), escalate_minutes=1)),
+        FactorySettings(operators=OPERATORS, signers=("ana",), routes=Routes(command=("x",), escalate_minutes=1, problems=True)),
     ],
     "approver": [None, None, *(e.Approver(name=name, role=role, key=f"SHA256:{name}", envelope=Digest("e"))
                                for name, role in (("ana", "security"), ("ben", "owner"), ("nobody", "security")))],

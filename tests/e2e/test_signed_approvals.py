@@ -4,18 +4,20 @@ import base64
 import json
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from andon.client import Declined
 from andon.schema import events as e, inputs as i, wire
-from andon.schema.approval import NAMESPACE, pae
+from andon.schema.approval import NAMESPACE, moment, pae, statement
 from andon.schema.ids import Digest, RepoId, TaskId
 from andon.schema.views import GateView
 from factory import UNHELD, Factory, factory, small_repo
-from signkit import agent, allow, fingerprint, key, settings, signed, unlock
+from signkit import agent, allow, fingerprint, key, settings, sign_for, signed, unlock
 from wholekit import assert_clear, cli
 
 STOP = '[policy]\nship = ["**"]\nstop = ["notes/**"]\n'
@@ -87,10 +89,10 @@ def test_a_signed_approval_lands_and_its_envelope_verifies_with_openssh_alone(
     who = answer.approver
     assert who is not None and (who.name, who.role, who.key) == ("ana", "owner", fingerprint(people.ana))
     assert answer.approvals == (who.envelope,)
-    told, statement = envelope(plant, who.envelope)
+    told, said = envelope(plant, who.envelope)
     assert told["payloadType"] == "application/vnd.in-toto+json"
-    assert statement["subject"] == [{"name": f"git+{gate.repo}", "digest": {"gitCommit": gate.commit, "gitTree": gate.tree}}]
-    predicate = statement["predicate"]
+    assert said["subject"] == [{"name": f"git+{gate.repo}", "digest": {"gitCommit": gate.commit, "gitTree": gate.tree}}]
+    predicate = said["predicate"]
     assert isinstance(predicate, dict)
     assert predicate.pop("time")
     assert predicate == {
@@ -148,8 +150,8 @@ def test_where_nobody_has_a_key_a_change_that_stops_waits_and_another_lands_with
         plant.until_state(other, "done")
         answer = [row.event for row in plant.events() if isinstance(row.event, e.GateAnswered)][-1]
         assert answer.approver is not None and not answer.approver.key and answer.approvals == (answer.approver.envelope,)
-        _, statement = envelope(plant, answer.approver.envelope)
-        assert isinstance(statement["predicate"], dict) and statement["predicate"]["signed"] is False
+        _, said = envelope(plant, answer.approver.envelope)
+        assert isinstance(said["predicate"], dict) and said["predicate"]["signed"] is False
 
 
 def test_a_signature_that_is_not_theirs_or_for_something_else_is_refused(plant: Factory, people: People, tmp_path: Path) -> None:
@@ -168,7 +170,7 @@ def test_a_signature_that_is_not_theirs_or_for_something_else_is_refused(plant: 
         "an old one": signed("ana", people.ana, gate, time="2020-01-01T00:00:00Z"),
         "no signature": _changed(good, sshsig="-----BEGIN SSH SIGNATURE-----\nAAAA\n-----END SSH SIGNATURE-----\n"),
         "a name of options": _changed(good, approver="-Overify-time=20300101"),
-        "another purpose": _changed(good, sshsig=_for_git(people.ana, gate, tmp_path)),
+        "another purpose": _changed(good, sshsig=_for_git(people.ana, gate)),
     }
     for case, signature in hostile.items():
         reply = answered(plant, gate, signature)
@@ -182,20 +184,15 @@ def test_a_signature_that_is_not_theirs_or_for_something_else_is_refused(plant: 
 
 
 def _changed(good: i.Signature, **fields: str) -> i.Signature:
-    import msgspec
-
     return msgspec.structs.replace(good, **fields)
 
 
-def _for_git(public: Path, gate: GateView, folder: Path) -> str:
+def _for_git(public: Path, gate: GateView) -> str:
     """The right statement, signed by the right key for another program."""
-    from andon.schema.approval import statement
-
     payload = statement(repo=gate.repo, task=gate.task, commit=gate.commit, tree=gate.tree, gate=gate.gate, nonce=gate.nonce,
-                        decision="approve", approver="ana", role="owner", diff=gate.diff, summary=gate.bound, time="x")
-    done = subprocess.run(["ssh-keygen", "-Y", "sign", "-n", "git", "-f", public], input=pae(payload), capture_output=True,
-                          check=True, timeout=30)
-    return done.stdout.decode()
+                        decision="approve", approver="ana", role="owner", diff=gate.diff, summary=gate.bound,
+                        time=moment(int(time.time() * 1000)))
+    return sign_for("git", public, payload)
 
 
 def test_two_keys_and_a_role_land_together_and_never_one_key_twice(plant: Factory, people: People, tmp_path: Path) -> None:
@@ -260,3 +257,14 @@ def test_a_batch_is_signed_one_by_one_and_goes_on_where_one_is_refused(plant: Fa
     log = json.loads(cli(plant, "gate", "log", "--json", "--by", "ana").out)
     assert {one["gate"] for one in log} == {first.gate, second.gate, third.gate}
     assert all(one["approvers"][0]["key"] == fingerprint(people.ana) and one["shown"] and one["answer"] == "approve" for one in log)
+
+
+def test_what_a_face_says_of_who_answers_an_agents_question_is_thrown_away(plant: Factory, tmp_path: Path) -> None:
+    task = plant.add(plant.register(small_repo(tmp_path / "repo")), "ask")
+    plant.until(lambda: plant.gate(task), what="the question")
+    gate = plant.gate(task)
+    assert gate is not None and gate.kind == "question"
+    forged = e.Approver(name="ana", key="SHA256:" + "a" * 43, envelope=Digest("e" * 64))
+    assert isinstance(sent(plant, i.AnswerGate(gate=gate.gate, option="answer", because="left", approver=forged)), wire.Done)
+    answer = next(row.event for row in plant.events() if isinstance(row.event, e.GateAnswered))
+    assert answer.approver is None and answer.approvals == ()

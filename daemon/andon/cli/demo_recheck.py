@@ -11,8 +11,10 @@ from andon.cli.demo_driver import Driver
 from andon.cli.out import clean
 from andon.ledger_reader import read_log
 from andon.schema import events as e
+from andon.schema.evidence import EVIDENCE_REF
 from andon.schema.ids import Oid, TaskId
 from andon.schema.layout import Layout
+from andon.thirdparty.single import script
 
 COMMAND = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
 
@@ -33,11 +35,30 @@ def recheck(home: Layout, repo: Path, driver: Driver) -> bool:
         git(("clone", "-q", str(repo), str(clone)), repo)
         good = [recheck_one(event, proven.get(event.landing, event.commit), claims, clone, driver) for event in landed]
         base = git(("rev-parse", "HEAD"), clone)
+        signed = verified(home, clone, Path(folder), [event.commit for event in landed])
     story(driver, rows)
     reached = bool(landed) and base == proven.get(landed[-1].landing, landed[-1].commit)
     print(f"main of the fresh clone stands at {base[:10]}: {'the last landed commit' if reached else 'NOT the last landed commit'}")
+    print(f"{signed} of {len(landed)} landed commits are verified there by the script for third parties, from signed evidence")
     print(f"{sum(good)} of {len(good)} landed commits hold up", flush=True)
-    return all(good) and bool(good) and reached
+    return all(good) and bool(good) and reached and signed == len(landed)
+
+
+def verified(home: Layout, clone: Path, folder: Path, landed: Sequence[Oid]) -> int:
+    """How many commits hold for somebody who has the clone, the trust file and one script, and no Andon."""
+    git(("fetch", "-q", "origin", f"{EVIDENCE_REF}:{EVIDENCE_REF}"), clone)
+    program = folder / "verify.py"
+    program.write_text(script())
+    good = 0
+    for commit in landed:
+        done = subprocess.run(
+            (sys.executable, "-I", str(program), "--repository", str(clone), "--trust", str(home.trust), commit),
+            capture_output=True, text=True, check=False,
+        )
+        good += done.returncode == 0
+        if done.returncode:
+            print(f"  ✗ {commit[:10]}  {clean((done.stdout or done.stderr).strip())}", flush=True)
+    return good
 
 
 def recheck_one(event: e.TaskLanded, tip: Oid, claims: Claims, clone: Path, driver: Driver) -> bool:

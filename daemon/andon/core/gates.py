@@ -14,6 +14,10 @@ from andon.schema.words import shorten
 
 RISKS = ("ship", "review", "stop", "none")
 """In order; a threshold lets its own and higher ones through, and nothing is as high as `none`."""
+PROBLEM_MS = 3_600_000
+"""A problem that comes and goes is told at most this often (milliseconds)."""
+QUIET = ("route:", "approvers:")
+"""Problems that are not told outside: of the routes themselves, and of gates that are told anyway."""
 NAME_LIMIT = 80
 """Characters of the name of whom a gate is for."""
 
@@ -87,9 +91,10 @@ def ticked(state: State, at: int) -> list[e.Event]:
 
 
 def rises_at(state: State, gate: Gate) -> int:
-    """When (unix milliseconds) a gate rises next; 0: it does not. One period after the last time, however long nobody was there."""
+    """When (unix milliseconds) a gate that takes no nap rises next; 0: it does not. A period after the last time, however long
+    nobody was there."""
     routes = state.factory.routes
-    if not routes.escalate_minutes or gate.raised >= routes.escalate_times or gate.snoozed_until or not wanted(routes, gate):
+    if not routes.escalate_minutes or gate.raised >= routes.escalate_times or not wanted(routes, gate):
         return 0
     return gate.raised_at + int(routes.escalate_minutes * 60_000)
 
@@ -101,6 +106,7 @@ def deadlines(state: State) -> Iterator[int]:
             yield gate.snoozed_until
         elif rises := rises_at(state, gate):
             yield rises
+    yield from (due for _, due in untold(state))
 
 
 # --- routes ----------------------------------------------------------------------------------------------------------
@@ -137,6 +143,38 @@ def tell(state: State, gate: Gate) -> f.TellGate:
     )
 
 
+def untold(state: State) -> Iterator[tuple[str, int]]:
+    """Problems that the routes are to tell, and from when on."""
+    routes = state.factory.routes
+    if not routes.problems or (routes.desktop == "none" and not routes.command):
+        return
+    last = dict(state.problems_told)
+    for key, trouble in state.problems.items():
+        if not key.startswith(QUIET) and last.get(key, -1) < trouble.at:
+            yield key, last[key] + PROBLEM_MS if key in last else 0
+
+
+def owes_problems(state: State, at: int) -> list[f.TellProblem]:
+    """Those of them that are due."""
+    told = []
+    for key, due in untold(state):
+        trouble = state.problems[key]
+        if due <= at:
+            told.append(f.TellProblem(
+                problem=key, at=trouble.at, what=trouble.what, where=trouble.where, mend=trouble.mend, repo=trouble.repo,
+                task=trouble.task, routes=state.factory.routes,
+            ))
+    return told
+
+
+def heard(state: State, given: i.ProblemHeard, at: int) -> list[e.Event]:
+    """A problem counts as told even where a route failed."""
+    if given.problem_key not in state.problems:
+        return []
+    failed = tuple(one.route for one in given.unheard)
+    return [e.ProblemTold(key=given.problem_key, told=given.told, failed=failed), *route_news(state, given.told, given.unheard)]
+
+
 def was_told(state: State, given: i.GateTold, at: int) -> list[e.Event]:
     """It counts as told even where a route failed: that is a problem for a person, the inbox has the gate, and it rises again."""
     gate = state.gates.get(given.gate)
@@ -145,14 +183,20 @@ def was_told(state: State, given: i.GateTold, at: int) -> list[e.Event]:
     events: list[e.Event] = [e.GateNoticed(
         gate=given.gate, n=given.n, told=given.told, failed=tuple(one.route for one in given.unheard),
     )]
-    for route in given.told:
+    return [*events, *route_news(state, given.told, given.unheard)]
+
+
+def route_news(state: State, told: tuple[str, ...], unheard: tuple[i.RouteFailed, ...]) -> list[e.Event]:
+    """Which routes are broken, once each, until they work."""
+    events: list[e.Event] = []
+    for route in told:
         events += clear(state, f"route:{route}")
-    for one in given.unheard:
+    for one in unheard:
         events += noticed(state, f"route:{one.route}", i.TroubleSeen(key="", problem=one.problem))
     return events
 
 
 CHECKS: dict[type, Callable[[State, Any], Problem | None]] = {i.SnoozeGate: can_snooze, i.DelegateGate: can_delegate}
 HANDLERS: dict[type, Callable[[State, Any, int], list[e.Event]]] = {
-    i.SnoozeGate: snooze, i.DelegateGate: delegate, i.GateTold: was_told,
+    i.SnoozeGate: snooze, i.DelegateGate: delegate, i.GateTold: was_told, i.ProblemHeard: heard,
 }

@@ -59,6 +59,7 @@ class Image(msgspec.Struct, kw_only=True):
     landings: dict[LandingId, Landing]
     cords: dict[str, Cord]
     problems: dict[str, Trouble]
+    problems_told: tuple[tuple[str, int], ...] = ()
     refusals: dict[AttemptId, tuple[Refusal, ...]] = {}
     tries: dict[str, Tries]
     keys: dict[str, TaskId]

@@ -34,6 +34,7 @@ def pending(state: State, at: int) -> list[f.Effect]:
         owed += attempt_owes(state, attempt, at)
     owed += [one for one in notes.owes(state) if due(state, one.repo, str(type(one).__struct_config__.tag), at)]
     owed += [deed for deed in gates.owes(state) if due(state, deed.task, "tell-gate", at)]
+    owed += gates.owes_problems(state, at)
     for run in sorted(state.runs.values(), key=lambda run: (run.purpose != "landing", int(run.run[1:]))):
         owed += run_owes(state, run, at)
     return owed

@@ -7,7 +7,7 @@ from andon.core.questions import Decided as Decided, Gate as Gate
 from andon.core.queue.facts import Landing as Landing, Queue
 from andon.core.undone import Undo
 from andon.schema.events import ClaimStatus, FailureClass, Result
-from andon.schema.evidence import Sealed
+from andon.schema.evidence import Sealed, Spoken
 from andon.schema.facts import Facts
 from andon.schema.gate_events import Approver
 from andon.schema.ids import AttemptId, Digest, GateId, LandingId, Oid, RepoId, RunId, TaskId
@@ -302,6 +302,8 @@ class Consent(msgspec.Struct, frozen=True, kw_only=True):
     walls: Known
     approvers: tuple[Approver, ...] = ()
     """Who signed for it."""
+    spoken: Spoken | None = None
+    """Who said it, when nobody signed."""
 
 
 class Seal(msgspec.Struct, frozen=True, kw_only=True):
@@ -529,6 +531,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     cords: Map[str, Cord] = Map()
     """By `REPO/LINE`."""
     problems: Map[str, Trouble] = Map()
+    problems_told: tuple[tuple[str, int], ...] = ()
+    """Of which problems the person's routes told last, and when."""
     refusals: Map[AttemptId, tuple[Refusal, ...]] = Map()
     """What attempts were refused, in order of its first time; of the latest attempts."""
     tries: Map[str, Tries] = Map()

@@ -535,9 +535,28 @@ class TellGate(Effect, frozen=True, kw_only=True, tag="tell-gate"):
         return f"gate/{self.gate}/{self.n}"
 
 
+class TellProblem(Effect, frozen=True, kw_only=True, tag="tell-problem"):
+    """The same for a problem. Answered by ProblemHeard."""
+
+    problem: str
+    """Its key."""
+    at: int
+    what: str
+    where: str
+    mend: str
+    repo: RepoId
+    task: TaskId
+    routes: Routes
+
+    @property
+    def key(self) -> str:
+        """Once each time it comes up."""
+        return f"problem/{self.problem}/{self.at}"
+
+
 AnyEffect = (
     PrepareCheckout | StartSession | WatchSession | StopSession | SuspendSession | ImportWork | RemoveCheckout
     | DeliverAnswer | RunCheck | SealChange | MergeCandidate | MoveTarget | RecordLanding | MirrorTarget | MakeRevert
-    | PublishTarget | LookAtWork | EndSession | AnswerAsk | DeliverMessage | InterruptTurn | WriteNotes | RepairNotes | TellGate
+    | PublishTarget | LookAtWork | EndSession | AnswerAsk | DeliverMessage | InterruptTurn | WriteNotes | RepairNotes | TellGate | TellProblem
 )
 """The closed union of effects."""

@@ -44,6 +44,7 @@ from andon.schema.gate_events import (
     GateRaised as GateRaised,
     GateSnoozed as GateSnoozed,
     GateWoken as GateWoken,
+    ProblemTold as ProblemTold,
 )
 from andon.schema.ids import AttemptId, Digest, GateId, LandingId, Oid, RepoId, RunId, TaskId
 from andon.schema.landing_events import (

@@ -73,4 +73,12 @@ class GateNoticed(Event, frozen=True, kw_only=True, tag="gate.noticed"):
     """Routes that did not."""
 
 
-AnyGateEvent = GateApproved | GateSnoozed | GateWoken | GateDelegated | GateRaised | GateNoticed
+class ProblemTold(Event, frozen=True, kw_only=True, tag="problem.told"):
+    """The person's routes were gone through for a problem."""
+
+    key: str
+    told: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+
+
+AnyGateEvent = ProblemTold | GateApproved | GateSnoozed | GateWoken | GateDelegated | GateRaised | GateNoticed

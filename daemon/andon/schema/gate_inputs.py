@@ -53,5 +53,13 @@ class GateTold(Input, frozen=True, kw_only=True, tag="gate-told"):
     unheard: tuple[RouteFailed, ...] = ()
 
 
+class ProblemHeard(Input, frozen=True, kw_only=True, tag="problem-heard"):
+    """The routes were gone through for a problem."""
+
+    problem_key: str
+    told: tuple[str, ...] = ()
+    unheard: tuple[RouteFailed, ...] = ()
+
+
 AnyGateCommand = SnoozeGate | DelegateGate
-AnyGateInput = AnyGateCommand | GateTold
+AnyGateInput = AnyGateCommand | GateTold | ProblemHeard

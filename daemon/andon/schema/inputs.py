@@ -9,6 +9,7 @@ from andon.schema.gate_inputs import (
     AnyGateInput as AnyGateInput,
     DelegateGate as DelegateGate,
     GateTold as GateTold,
+    ProblemHeard as ProblemHeard,
     RouteFailed as RouteFailed,
     Signature as Signature,
     SnoozeGate as SnoozeGate,

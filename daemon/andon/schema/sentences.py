@@ -31,6 +31,9 @@ def _factory(event: e.AnyEvent) -> str:
             return f"the person's own settings changed: {plural(event.settings.wip, 'agent')} at work at once"
         case e.ProblemNoticed():
             return f"problem {event.key}: {shorten(event.what)}{tail(' · ', event.where)}"
+        case e.ProblemTold():
+            failed = f", not by {names(event.failed)}" if event.failed else ""
+            return f"problem {shorten(event.key)} was told by {names(event.told) or 'no route'}{failed}"
         case e.ProblemCleared() if event.by:
             return f"{who(event.by)} put problem {event.key} away"
         case e.ProblemCleared():
@@ -192,8 +195,8 @@ def _gate(event: e.AnyEvent) -> str:
         case e.GateAnswered():
             return f"{who(event.by)} answered {event.gate} with {event.option}{tail(': ', event.because)}"
         case e.GateApproved():
-            role = f" as {event.approver.role}" if event.approver.role else ""
-            return f"{who(event.approver.name)} approved {event.gate}{role}, signed{tail(': ', event.because)}"
+            role = f" as {shorten(event.approver.role)}" if event.approver.role else ""
+            return f"{who(shorten(event.approver.name))} approved {event.gate}{role}, signed{tail(': ', event.because)}"
         case e.GateSnoozed():
             return f"{who(event.by)} snoozed {event.gate}{tail(': ', event.because)}"
         case e.GateWoken() if event.by:
@@ -201,7 +204,7 @@ def _gate(event: e.AnyEvent) -> str:
         case e.GateWoken():
             return f"{event.gate} comes back from its nap"
         case e.GateDelegated():
-            return f"{who(event.by)} left {event.gate} to {event.to or 'whoever comes'}{tail(': ', event.because)}"
+            return f"{who(event.by)} left {event.gate} to {shorten(event.to) or 'whoever comes'}{tail(': ', event.because)}"
         case e.GateRaised():
             return f"{event.gate} was not answered: it is told again ({plural(event.n, 'time')})"
         case e.GateNoticed():

@@ -420,6 +420,8 @@ class Routes(msgspec.Struct, frozen=True, kw_only=True):
     """From which risk of a gate on it is run."""
     seconds: float = 10.0
     """How long one notice may take until its program is ended."""
+    problems: bool = False
+    """Whether problems are told by the same routes, each at most once an hour."""
     escalate_minutes: float = 60.0
     """A gate that nobody answered is told again after so long; 0: never."""
     escalate_times: int = 3

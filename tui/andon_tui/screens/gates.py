@@ -104,7 +104,7 @@ class Gates(Face):
         if short:
             noted = Span(f"  {told}", "ask") if told else Span("")
             return (between(row(head, "  ", safe(gate.title), noted), row(age), width),)
-        notes = paragraph(told, width - 1, "ask", "  ", 2) if told else []
+        notes = paragraph(told, width - 1, "ask", "  ", 3) if told else []
         return (between(head, row(age), width), *paragraph(safe(gate.title), width - 1, "", "  ", 2), *notes)
 
     def _napping(self, gate: GateView) -> bool:
@@ -114,10 +114,10 @@ class Gates(Face):
     def _notes(self, gate: GateView) -> list[str]:
         """What else is to be known of a gate in the list, in words: a nap, who it is for, that it rose, whose keys are there."""
         told = [f"z put off by {safe(gate.snoozed_by) or 'somebody'}"] if self._napping(gate) else []
-        told += [f"for {safe(gate.to)}"] if gate.to else []
-        told += [f"told again {gate.raised}x"] if gate.raised else []
         told += [f"{len(gate.approvals)} of {gate.keys} {'key' if gate.keys == 1 else 'keys'}"] if gate.keys else []
-        return [*told, *(["cannot be approved"] if gate.blocked else [])]
+        told += ["cannot be approved"] if gate.blocked else []
+        told += [f"told again {gate.raised}x"] if gate.raised else []
+        return [*told, *([f"for {safe(gate.to)}"] if gate.to else [])]
 
     def _check_armed(self) -> None:
         """What was chosen or marked holds only for what was seen."""
