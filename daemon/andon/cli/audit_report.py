@@ -85,6 +85,7 @@ def _rows(report: Report) -> Iterator[str]:
         what = "a plain commit" if report.verdict == HUMAN else "its evidence cannot be read"
         yield f"| {_day(report.at)} | - | {what} | - | - | - | - | {report.verdict} | `{report.commit[:12]}` |"
     for member in report.members:
-        approved = ", ".join(f"{one['by']} as {one['role']}" + " (not signed)" * (not one["signed"]) for one in member["approvals"])
+        approved = ", ".join(f"{one['by']}{' as ' * bool(one['role'])}{one['role']}" + " (not signed)" * (not one["signed"])
+                             for one in member["approvals"])
         cells = (member["task"], member["title"], member["asked"], member.get("risk", ""), approved, member.get("walls", ""))
         yield (f"| {_day(report.at)} | {' | '.join(cell(one) for one in cells)} | {report.verdict} | `{member['commit'][:12]}` |")

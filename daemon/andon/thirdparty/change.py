@@ -34,7 +34,7 @@ DIFF_LIMIT = 2 * 2**20
 """Bytes of a diff that a person is shown."""
 CUT = b"\n[the rest is not shown: the diff is larger than 2 MiB]\n"
 DIFF = ("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--full-index", "-M", "--submodule=short")
-CLOCKS_S = 300
+CLOCKS_S = 600
 """So far may two clocks be apart."""
 FILES = 2_000
 """Files that one check run may name."""
@@ -222,7 +222,7 @@ class Member:
             raise Refused("the approvals are of different gates")
         if risk == "stop":
             self._stopped(given)
-        told = [f"{one.body['approver']} as {one.body['role'] or 'nobody in particular'}"
+        told = [f"{one.body['approver']}{' as ' * bool(one.body['role'])}{one.body['role']}"
                 + " (recorded, not signed)" * (one.by == "daemon") for one in given]
         return f"class {risk}: {', '.join(told) or 'the policy asks nobody'}"
 

@@ -64,7 +64,7 @@ def table(report: Report, whole: bool = True) -> Iterator[str]:
     tasks = ", ".join(str(member["task"]) for member in report.members)
     yield clean(f"{report.commit[:12]}  {report.verdict:<11}  {tasks or '-'}  {when}")
     for member in report.members if whole else ():
-        signed = [f"{one['by']} as {one['role']} ({one['key'][:19] if one['signed'] else 'not signed'})"
+        signed = [f"{one['by']}{' as ' * bool(one['role'])}{one['role']} ({one['key'][:19] if one['signed'] else 'not signed'})"
                   for one in member["approvals"]]
         told = [f"class {member.get('risk', '?')}", f"approved by {', '.join(signed) or 'nobody'}",
                 f"walls {member.get('walls') or 'unknown'}", f"checks within {', '.join(member['isolation']) or 'unknown'}"]
