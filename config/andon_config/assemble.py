@@ -1,12 +1,13 @@
 """Layers on top of each other, and the Settings that come out. Knows the model and its sense, not where layers come from.
 
 Theory of operation. Each layer is flattened into leaves (dotted path -> value and source); a later layer replaces leaves
-of an earlier one, so a table completes and an array replaces. Two keys choose anew: an agent's `use` or `command`, and a
-station's `kind`, drop what earlier layers said about that choice. What is left is folded back, checked as a whole, and
-turned into `andon.schema.settings.Settings`.
+of an earlier one, so a table completes and an array replaces. Some keys choose anew: an agent's `use` or `command`, a check's
+`use` or `run`, and a station's `kind` drop what earlier layers said about that choice. What is left is folded back, checked as a
+whole, and turned into `andon.schema.settings.Settings`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -14,12 +15,13 @@ import msgspec
 from andon.schema import settings as schema
 from andon.schema.errors import Mistake
 from andon.schema.facts import MEANING
+from andon_config import catalogue
 from andon_config.faults import nearest
 from andon_config.model import BudgetTable, SettingsFile, StationTable
 from andon_config.positions import Path
 from andon_config.source import Source, dotted
 
-NAMED = ("agents", "checks", "lines", "stations")
+NAMED = ("agents", "checks", "claims", "lines", "stations")
 """Sections that hold tables by name."""
 CHOICE = ("use", "command", "args")
 """Keys of an agent that belong together: choosing one of the first two drops what lower layers chose."""
@@ -89,6 +91,9 @@ def _outdated(layer: Leaves, below: Leaves) -> list[Keys]:
             other = key != "use" or kept is None or kept.value != layer[section, name, key].value
             keys = (*CHOICE, *TIED) if other else CHOICE
             gone += [path for path in below if path[:2] == here and path[2:] and path[2] in keys]
+        elif section == "checks" and key in ("run", "use"):
+            other_way = {"run": ("use",), "use": ("run", "report")}[key]
+            gone += [path for path in below if path[:2] == (section, name) and path[2:] and path[2] in other_way]
         elif section == "stations" and key == "kind":
             gone += [path for path in below if path[:2] == (section, name)]
     return list(dict.fromkeys(gone))
@@ -121,13 +126,15 @@ def settings(leaves: Leaves) -> schema.Settings:
     if not lines:
         raise Mistake("no line is configured", where="[lines]", mend="name one: `[lines.build]` with `stations = […]`")
     _hidden(leaves, file, stations)
+    tables = [(name, given(table)) for name, table in _named(file.claims)]
+    claims = catalogue.assembled(partial(blame, leaves), tables, lines, checks)
     factory = {key: value for key, value in given(file.factory).items() if key in schema.Settings.__struct_fields__}
     return schema.Settings(
-        **factory, agents=agents, checks=checks, lines=lines, policy=_policy(given(file.policy)),
+        **factory, agents=agents, checks=checks, lines=lines, claims=claims, policy=_policy(given(file.policy)),
         budget=_budget(file.budget), retry=schema.Retry(**given(file.retry)), checkout=schema.Checkout(**given(file.checkout)),
         permissions=schema.Permissions(**given(file.permissions)), queue=_queue(leaves, given(file.queue)),
         sandbox=_sandbox(leaves, given(file.sandbox), given(file.checkout).get("isolation")),
-        provenance=schema.Provenance(**given(file.provenance)),
+        provenance=schema.ProvenanceSettings(**given(file.provenance)),
     )
 
 

@@ -13,6 +13,7 @@ def comparing(person: Path | None) -> Callable[[str, str], tuple[str, ...]]:
 
     def compare(before: str, after: str) -> tuple[str, ...]:
         return loosened(settings(before, person, "before"), settings(after, person, "after"))
+
     return compare
 
 

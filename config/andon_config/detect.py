@@ -26,6 +26,8 @@ class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
     """What was found, in one sentence: the comment above the check."""
     memory_mb: int | None = None
     """The address-space limit when the usual one would not do: Node reserves far more than it uses."""
+    minutes: float | None = None
+    stage: int | None = None
 
 
 class Detected(msgspec.Struct, frozen=True, kw_only=True):

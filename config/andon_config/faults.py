@@ -78,6 +78,9 @@ def _value(value: object, kind: inspect.Type, path: Path) -> Iterator[Fault]:
         yield from _named(value, kind, path)
     elif isinstance(kind, inspect.VarTupleType):
         yield from _list(value, kind, path)
+    elif isinstance(kind, inspect.UnionType):  # words or a number
+        fitting = next(one for one in kind.types if isinstance(one, inspect.LiteralType) == isinstance(value, str))
+        yield from _value(value, fitting, path)
     elif isinstance(kind, inspect.LiteralType):
         known = [str(each) for each in kind.values]
         if not isinstance(value, str) or value not in known:

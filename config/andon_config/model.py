@@ -54,6 +54,11 @@ PRINCIPAL = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}(@[A-Za-z0-9._-]{1,190})?"
 NAMED = "a name as in allowed_signers, such as `ana` or `ana@example.org`"
 Principal = Annotated[str, Meta(pattern=rf"^{PRINCIPAL}{END}", extra={"words": NAMED})]
 OwnName = Annotated[str, Meta(pattern=rf"^({PRINCIPAL})?{END}", extra={"words": NAMED})]
+Producer = Annotated[str, Meta(
+    pattern=rf"^(checks\.[A-Za-z0-9][A-Za-z0-9_-]{{0,39}}|station:[A-Za-z0-9][A-Za-z0-9_-]{{0,39}}|daemon(:(work|scope|merge))?){END}",
+    extra={"words": "a producer: `checks.NAME`, `station:NAME`, `daemon:work`, `daemon:scope` or `daemon:merge`"},
+)]
+Hours = Annotated[float, Meta(gt=0, le=87_600)]
 Remote = Annotated[str, Meta(
     pattern=rf"^(?![-./])(?!.*(\.\.|//|/{END}))[A-Za-z0-9._/+-]{{1,100}}{END}",
     extra={"words": "the name of a remote of this repository, such as `origin`"},
@@ -193,8 +198,8 @@ class LineTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     usd_day: Dollars | UnsetType = UNSET
     """What this line may spend a day; 0 for no limit of its own."""
     lights: Literal["on", "dim", "dark"] | UnsetType = UNSET
-    """on: a person sees every change; dim: what is of class ship lands by itself; dark: what is of class review too, stop never. Dark
-    counts only once it was earned and approved: `andon lights`."""
+    """on: a person sees every change; dim: what is of class ship lands by itself; dark: what is of class review too, stop never.
+    Dark counts only once it was earned and approved: `andon lights`."""
 
 
 class StationTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -214,6 +219,21 @@ class StationTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """For kind agent: paths of the repository that it does not see, in files and in git; checks see them."""
     read_only: tuple[Glob, ...] | UnsetType = UNSET
     """For kind agent: paths that it may read; a change that touches one goes back to it."""
+    claims: Annotated[tuple[Name, ...], Meta(max_length=50)] | UnsetType = UNSET
+    """Names of [claims] that must be proven and fresh before it closes."""
+
+
+class ClaimTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A kind of claim about a change. It counts where a station lists it under `claims`."""
+
+    producer: Producer | UnsetType = UNSET
+    """Who produces it: `checks.NAME`, `station:NAME`, `daemon:work` (the change is kept), `daemon:scope` (it keeps to its paths) or
+    `daemon:merge` (the merged tree is proven)."""
+    requires: Annotated[tuple[Name, ...], Meta(max_length=50)] | UnsetType = UNSET
+    """Names of [claims] that must be proven as well."""
+    fresh: Literal["tree", "target"] | Hours | UnsetType = UNSET
+    """tree: as long as the change is the same; target: on a tree that holds the target as it is, which landing proves; a number:
+    for so many hours."""
 
 
 Watched = Annotated[str, Meta(
@@ -225,7 +245,8 @@ Datum = Annotated[str, Meta(
     extra={"words": "a pattern for paths, such as `src/users/**`, or `line:` and at least three characters of a changed line"},
 )]
 Owner = Annotated[str, Meta(
-    pattern=rf"^(@[^\s@]+|[^\s@]+@[^\s@]+){END}", extra={"words": "an owner as CODEOWNERS names one: `@team/security` or an address"},
+    pattern=rf"^(@[^\s@]+|[^\s@]+@[^\s@]+){END}",
+    extra={"words": "an owner as CODEOWNERS names one: `@team/security` or an address"},
 )]
 Class = Literal["ship", "review", "stop"]
 
@@ -430,6 +451,8 @@ class QueueTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """A change that waits may be overtaken by later ones this often; then it goes first."""
     flaky: Annotated[int, Meta(ge=0, le=1_000)] | UnsetType = UNSET
     """Flaky tests whose failure is excused at once; with more of them nothing is excused any more. 0: none ever is."""
+    flaky_passes: Annotated[int, Meta(ge=0, le=100_000)] | UnsetType = UNSET
+    """Passes in a row, on other trees, after which a flaky test leaves quarantine by itself; 0: only a person lets it out."""
     contracts: dict[Name, tuple[Glob, ...]] | UnsetType = UNSET
     """Groups of paths that belong together, by name: two changes that touch one group are told of each other."""
     revert: Literal["ask", "auto"] | UnsetType = UNSET
@@ -536,6 +559,8 @@ class SettingsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Paths of stations, by name; work takes `build` unless it says otherwise."""
     stations: dict[Name, StationTable] | UnsetType = UNSET
     """Steps of lines, by name."""
+    claims: dict[Name, ClaimTable] | UnsetType = UNSET
+    """Kinds of claims about a change, by name; stations ask for them."""
     policy: PolicyTable | UnsetType = UNSET
     """Which change ships by itself, which one person reviews, which stops."""
     budget: BudgetTable | UnsetType = UNSET
@@ -564,5 +589,5 @@ class SettingsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 PERSONAL = ("factory.day_usd", "factory.breaker", "factory.restarts", "admission", "operator", "operators", "routes")
 """What only a person's own file may say: it holds for the whole factory."""
-JUDGING = ("checks", "policy", "lines", "stations", "queue", "sandbox", "checkout.setup", "checkout.keep")
+JUDGING = ("checks", "claims", "policy", "lines", "stations", "queue", "sandbox", "checkout.setup", "checkout.keep")
 """Sections that judge work: once the target commit has an andon.toml, they are taken from there."""

@@ -13,13 +13,15 @@ EXAMPLE = (
 )
 
 
-def render(detected: Detected, agents: Sequence[str], target: str) -> str:
-    """An andon.toml for this repository, commented, that loads as it is. `agents` are adapters found here, best first."""
+def render(detected: Detected, agents: Sequence[str], target: str, proofs: Sequence[Suggestion] = ()) -> str:
+    """An andon.toml for this repository, commented, that loads as it is. `agents` are adapters found here, best first; `proofs`
+    are proposed and not switched on."""
     parts = [
         ["# How Andon builds and proves work in this repository. What is not said here has a default: `andon config show`."],
         ["[factory]", f"target = {toml(target)}  # the branch that changes land on"],
         _agents(agents),
         _checks(detected),
+        *([_proofs(detected, proofs)] if proofs else []),
         [
             "# Who looks at a change before it lands: ship needs nobody, review one person, stop always one.",
             "[policy]",
@@ -66,8 +68,21 @@ def _checks(detected: Detected) -> list[str]:
     return lines if detected.checks else [*lines, *EXAMPLE]
 
 
+def _proofs(detected: Detected, proofs: Sequence[Suggestion]) -> list[str]:
+    """Proofs that fit, each behind a `#`: what they hold together a person has to want."""
+    taken = {check.name for check in detected.checks}
+    lines = _comment("Proofs that would fit; `andon prove --help` explains them. Each runs on the base as well: what a change"
+                     " takes away fails by name. Take the # away from those that you want.")
+    for proof in proofs:
+        name = f"{proof.name}-proof" if proof.name in taken else proof.name
+        lines += ["#", *_comment(proof.because), f"# [checks.{name}]", f"# run = {toml(proof.run)}"]
+        lines.append(f"# report = {toml(proof.report)}")
+    return lines
+
+
 def _check(check: Suggestion) -> list[str]:
     lines = [*_comment(check.because), f"[checks.{check.name}]", f"run = {toml(check.run)}", f"report = {toml(check.report)}"]
+    lines += [f"{key} = {toml(value)}" for key, value in (("minutes", check.minutes), ("stage", check.stage)) if value is not None]
     if check.memory_mb is not None:
         lines.append(f"memory_mb = {check.memory_mb}  # Node reserves far more address space than it uses")
     return lines

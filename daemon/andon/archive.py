@@ -5,10 +5,12 @@ import statistics
 from collections.abc import Sequence
 from typing import Literal
 
+import msgspec
+
 from andon.core.queue.simulate import replay
 from andon.core.queue.standing import slots
 from andon.core.state import Past, Repository, State, Task
-from andon.edges import attacks, provenance, sandbox
+from andon.edges import attacks, notes_repair, provenance, sandbox
 from andon.ledger_reader import read_log
 from andon.schema import events as e, wire
 from andon.schema.errors import Mistake
@@ -32,9 +34,24 @@ async def find_commit(state: State, request: wire.FindCommit) -> wire.Provenance
     for repo in repos:
         told = await provenance.tell(repo.git_dir, request.commit, repo.settings.target)
         if told is not None:
-            return wire.ProvenanceIs(found=provenance_of(state, repo, told))
+            found = provenance_of(state, repo, told)
+            return wire.ProvenanceIs(found=found if found.task else await by_note(state, repo, found))
     known = ", ".join(repo.repo for repo in repos) or "no repository"
     raise Mistake(f"there is no commit {request.commit}", where=known, mend="give more of its hash, or name the repository")
+
+
+async def by_note(state: State, repo: Repository, found: Provenance) -> Provenance:
+    """The same of a commit that neither ledger nor trailers name: by its git note, or those of the change that it is."""
+    index = await notes_repair.index_of(repo.git_dir, ())
+    [(_, known)] = await notes_repair.whose(repo.git_dir, index, [found.commit])
+    if known.vague or len(known.records) != 1:
+        return found
+    record = known.records[0]
+    task: Task | Past | None = state.tasks.get(record.task) or state.past.get(record.task)
+    return msgspec.structs.replace(
+        found, task=record.task, attempt=record.attempt, change=record.change, landing=record.landing, title=record.title,
+        by="note", proven=task.landed if task and task.landed == record.commit else Oid(""),
+    )
 
 
 def provenance_of(state: State, repo: Repository, told: provenance.Told) -> Provenance:

@@ -21,7 +21,10 @@ from andon.schema.ids import AttemptId, Oid
 from andon.schema.settings import Policy
 from andon.schema.verdicts import Classified
 
-EMPTY_TREE = {40: "4b825dc642cb6eb9a060e54bf8d69288fbee4904", 64: "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321"}
+EMPTY_TREE = {
+    40: "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+    64: "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
+}
 PATHS = 500
 """Changed paths that the policy reads; the daemon reads as many."""
 
@@ -40,7 +43,7 @@ def of_range(git_dir: Path, name: str, target: str, policy: Policy, compare: Com
 
 def of_worktree(top: Path, git_dir: Path, policy: Policy, compare: Compare) -> Classified:
     """The class of all that differs from HEAD in a checkout, committed or not, ignored files aside."""
-    return _with(git_dir, lambda common: _snapshot(top, common), policy, compare)
+    return _with(git_dir, lambda common: _snapshot(top, git_dir, common), policy, compare)
 
 
 def of_diff(patch: bytes, policy: Policy, compare: Compare, owned: str = "") -> Classified:
@@ -54,8 +57,18 @@ def of_diff(patch: bytes, policy: Policy, compare: Compare, owned: str = "") -> 
 
 def _work(facts: Facts, paths: tuple[str, ...], insertions: int, deletions: int) -> Work:
     none = Oid("")
-    return Work(attempt=AttemptId(""), commit=none, tree=none, base=none, base_tree=none, paths=paths[:PATHS], paths_total=len(paths),
-                insertions=insertions, deletions=deletions, facts=facts)
+    return Work(
+        attempt=AttemptId(""),
+        commit=none,
+        tree=none,
+        base=none,
+        base_tree=none,
+        paths=paths[:PATHS],
+        paths_total=len(paths),
+        insertions=insertions,
+        deletions=deletions,
+        facts=facts,
+    )
 
 
 def _with(git_dir: Path, make: Callable[[Path], Awaitable[Change]], policy: Policy, compare: Compare) -> Classified:
@@ -71,7 +84,9 @@ def _with(git_dir: Path, make: Callable[[Path], Awaitable[Change]], policy: Poli
 
 async def _classify(change: Change, policy: Policy, compare: Compare) -> Classified:
     facts = await read(change.common, change.base, change.head, watch_of(policy), compare)
-    numbers = await look(change.common, "diff", "--no-ext-diff", "--no-textconv", "--numstat", "-z", "--no-renames", change.base, change.head, "--")
+    numbers = await look(
+        change.common, "diff", "--no-ext-diff", "--no-textconv", "--numstat", "-z", "--no-renames", change.base, change.head, "--"
+    )
     rows = [row.split("\t", 2) for row in numbers.out.decode(errors="replace").split("\0") if row]
     added, gone = (sum(int(row[n]) for row in rows if row[n].isdigit()) for n in (0, 1))
     return classified(policy, _work(facts, tuple(sorted(row[2] for row in rows)), added, gone))
@@ -107,7 +122,11 @@ async def _commit(git_dir: Path, name: str) -> str:
 async def _must(git_dir: Path, name: str) -> str:
     found = await _commit(git_dir, name)
     if not found:
-        raise Mistake(f"git knows no commit `{name}` here", where=str(git_dir), mend="name a commit, a range A..B, a branch, or a task like T3")
+        raise Mistake(
+            f"git knows no commit `{name}` here",
+            where=str(git_dir),
+            mend="name a commit, a range A..B, a branch, or a task like T3",
+        )
     return found
 
 
@@ -122,12 +141,13 @@ async def _parent(git_dir: Path, commit: str) -> str:
     return await _commit(git_dir, f"{commit}^1") or EMPTY_TREE[len(commit)]
 
 
-async def _snapshot(top: Path, common: Path) -> Change:
-    """HEAD and the tree of what lies in the checkout. No filter and no hook of the repository has a say."""
+async def _snapshot(top: Path, git_dir: Path, common: Path) -> Change:
+    """HEAD and the tree of what lies in the checkout. No filter and no hook of the repository has a say, nor has the person's own
+    list of ignored files."""
     base = await _head(top) or EMPTY_TREE[40]
-    index = common / "index"
+    index, ignored = common / "index", (("core.excludesFile", str(git_dir / "info" / "exclude")),)
     for words in (("read-tree", base), ("add", "-A", "--", ".")):
-        await git(*words, git_dir=common, work_tree=top, index=index, cwd=top)
+        await git(*words, git_dir=common, work_tree=top, index=index, cwd=top, config=ignored)
     tree = (await git("write-tree", git_dir=common, index=index)).text
     return Change(common, base, tree)
 

@@ -3,25 +3,30 @@
 import asyncio
 import logging
 
+from andon import refold
 from andon.core.state import State
 from andon.edges import retention
 from andon.edges.blobs import Blobs
 from andon.loop import Loop
+from andon.schema import inputs as i
 from andon.schema.errors import Mistake
 from andon.schema.ids import AttemptId, TaskId
 from andon.schema.layout import Layout
 
 FIRST_S, EVERY_S = 600.0, 86_400.0
 """A start is left in peace; after that one sweep a day."""
+TAMPERED = "ledger:proof"
+"""Key of the problem that ledger or snapshot are not as they were written."""
 log = logging.getLogger("andon.housekeeping")
 
 
 async def keep_house(loop: Loop, layout: Layout, blobs: Blobs) -> None:
-    """For life. A sweep that cannot be done is said and tried again the next day."""
+    """For life. A sweep that cannot be done is said and tried again the next day; so is a ledger or snapshot that was changed."""
     pause = FIRST_S
     while True:
         await asyncio.sleep(pause)
         pause = EVERY_S
+        await prove(loop, layout)
         try:
             done = await retention.sweep(layout, blobs, known(loop.state, layout))
         except (Mistake, OSError) as error:
@@ -30,6 +35,16 @@ async def keep_house(loop: Loop, layout: Layout, blobs: Blobs) -> None:
             if done.size:
                 log.info("took away %d job directories, %d blobs and %d restored copies: %d KiB", done.jobs, done.blobs,
                          done.restored, done.size // 1024)
+
+
+async def prove(loop: Loop, layout: Layout) -> None:
+    """Tell what is wrong with the ledger or a snapshot, and when it no longer is."""
+    try:
+        problem = await refold.prove(loop.store, layout)
+    except (Mistake, OSError) as error:
+        log.warning("the ledger could not be proven: %s", error)
+        return
+    loop.give(i.TroubleSeen(key=TAMPERED, problem=problem) if problem else i.TroubleGone(key=TAMPERED))
 
 
 def known(state: State, layout: Layout) -> retention.Known:

@@ -23,6 +23,7 @@ from andon.schema.sentences import plural
 
 MOST = 5000
 """Commits that one request may look at; also records that one `sync` writes."""
+EXPORT_BYTES = 4 * 2**20
 TRACKED = "refs/andon/notes-of-remote"
 REMOTE_S = 300.0
 _NAMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/@^~{}-]{0,200}")
@@ -154,13 +155,15 @@ async def export(repo: Repository, stored: list[NoteRecord], request: wire.AskNo
     """One Agent Trace record for each commit of each landed change."""
     commits, beyond = await wanted(repo, request)
     index = await notes_repair.index_of(repo.git_dir, stored)
-    lines, done = list[str](), set[Oid]()
+    lines, done, size = list[str](), set[Oid](), 0
     for _, found in await notes_repair.whose(repo.git_dir, index, commits):
         for record in () if found.vague else found.records:
             for part in await notes.parts_of(repo.git_dir, record, record.commit):
-                if part not in done:
+                if part not in done and size <= EXPORT_BYTES:
                     done.add(part)
                     added, _ = await notes.added(repo.git_dir, part)
                     trace = notes_formats.agent_trace(notes.plain(record), part, added, version)
                     lines.append(msgspec.json.encode(trace).decode())
-    return wire.NotesAre(lines=tuple(lines), looked=len(commits), beyond=beyond)
+                    size += len(lines[-1])
+    cut = ("more than fits into one answer: name a shorter range",) if size > EXPORT_BYTES else ()
+    return wire.NotesAre(lines=tuple(lines), looked=len(commits), beyond=beyond, notes=cut)

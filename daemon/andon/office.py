@@ -16,7 +16,7 @@ from andon.core.project import attempt_details, task_view
 from andon.core.queue.standing import landings_of
 from andon.core.schedule import busy_tasks
 from andon.core.state import Past, Repository, State, Task
-from andon.edges import operators, repository, salvage, withheld
+from andon.edges import operators, repository, salvage, trust, withheld
 from andon.edges.blobs import Blobs
 from andon.edges.pane import PaneWatch
 from andon.edges.repository import Diverged
@@ -45,6 +45,13 @@ LoadRepository = Callable[[Path, str | None, str, Path], Loaded]
 LoadPerson = Callable[[Path], FactorySettings]
 
 
+def unsigned(command: i.AnyCommand) -> i.AnyCommand:
+    """A command as it may come over a socket: whether something was signed is for the daemon to find out."""
+    if isinstance(command, i.WaiveRule | i.ApproveLights) and command.signature:
+        return msgspec.structs.replace(command, signature=Digest(""))
+    return command
+
+
 class Office:
     """The desk behind the operator's socket."""
 
@@ -56,8 +63,6 @@ class Office:
         self._layout, self._loop, self._blobs, self._tmux, self._group = layout, loop, blobs, tmux, group
         self._load_repository, self._load_person, self._leave = load_repository, load_person, leave
         self.witness = Witness(layout, loop, blobs)
-        self.person_read: Callable[[FactorySettings], object] = lambda _: None
-        """Told, in a thread, of each settings of the person that can be read."""
         self._watches: dict[int, asyncio.Task[None]] = {}
         self._naming = asyncio.Lock()
         self._loading: dict[RepoId, asyncio.Lock] = {}
@@ -69,7 +74,7 @@ class Office:
     async def do(self, command: i.AnyCommand) -> wire.Done | wire.Failed:
         """A person's command; answered when it is durable. A secret in its words stays behind, and the answer says so."""
         try:
-            plain = withheld.struct(command)
+            plain = withheld.struct(unsigned(command))
             given = await self.witness.looked(plain) if isinstance(plain, i.AnswerGate) else plain
             events = await self._loop.ask(given)
         except Mistake as mistake:
@@ -78,7 +83,8 @@ class Office:
         if isinstance(command, i.AddTask) and not any(isinstance(event, e.TaskAdded) for event in events):
             return wire.Done(ids=(self._loop.state.keys[command.key],), text="it was added before")
         told = [sentence(cast("e.AnyEvent", event)) for event in events[:3]]
-        return wire.Done(ids=made(events), text="; ".join([*told, *([WITHHELD] if plain is not command else [])]))
+        hidden = plain is not command and plain != unsigned(command)
+        return wire.Done(ids=made(events), text="; ".join([*told, *([WITHHELD] if hidden else [])]))
 
     async def handle(self, request: wire.AnyRequest, push: Push) -> wire.AnyReply:
         """Any other request."""
@@ -251,8 +257,8 @@ class Office:
             settings = await asyncio.to_thread(self._load_person, self._layout.person_settings)
             signers = await asyncio.to_thread(operators.signers, self._layout.allowed_signers)
             settings = msgspec.structs.replace(settings, signers=signers)
+            await asyncio.to_thread(trust.tell_people, self._layout, settings.operators)
             need_plain(settings, str(self._layout.person_settings))
-            await asyncio.to_thread(self.person_read, settings)
             self._loop.give(i.PersonSettingsSeen(settings=settings))
         except Mistake as mistake:
             self._loop.give(i.SettingsBad(repo=RepoId(""), problem=mistake.problem))

@@ -57,6 +57,7 @@ async def go(loop: Loop, layout: Layout, plan: Plan, undo: Undo | None, because:
             if deed.kind == "restore" and into(layout, deed.attempt).exists():
                 raise Mistake(f"{into(layout, deed.attempt)} exists already: it was laid out before.",
                               where=str(into(layout, deed.attempt)), mend="Look there; or move it away, and ask again.")
+        await asyncio.to_thread(steps.need_standing, layout, plan)
         events = await loop.ask(i.WalkBack(step=plan.step, deeds=plan.deeds, because=because, by=by))
         begun = next((event.undo for event in events if isinstance(event, e.UndoBegun)), "")
         if begun not in loop.state.undos:

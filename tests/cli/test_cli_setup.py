@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,6 +70,32 @@ def test_init_show_prints_a_file_that_config_check_accepts(capsys: Caps, repo: P
     assert ran.code == 0 and 'target = "main"' in ran.out and git(repo, "status", "--porcelain") == ""
     (repo / "andon.toml").write_text(ran.out)
     assert andon(capsys, "config", "check").code == 0
+
+
+def test_init_from_a_workflow_shows_its_steps_as_checks_and_lists_the_rest(capsys: Caps, repo: Path) -> None:
+    flow = repo / "ci.yml"
+    flow.write_text("jobs: {t: {steps: [{uses: actions/checkout@v4}, {run: make test}, {run: 'echo ${{ secrets.KEY }}'}]}}")
+    ran = andon(capsys, "init", "--show", "--agent", "claude", "--from-workflow", str(flow))
+    assert ran.code == 0 and 'run = "make test"' in ran.out and "Note: not taken over" in ran.out
+    assert "1 check, 0 setup commands; not taken over: 2" in ran.err and "it needs the secret KEY" in ran.err
+    (repo / "andon.toml").write_text(ran.out)
+    assert andon(capsys, "config", "check").code == 0
+    ran = andon(capsys, "init", "--yes", "--from-workflow", str(flow))
+    assert ran.code == 2 and "never written over" in ran.err and "--show" in ran.err
+    assert andon(capsys, "init", "--show", "--from-workflow", str(repo / "none.yml")).code == 2
+
+
+def test_advisories_are_read_from_a_file_and_say_how_old_they_are(capsys: Caps, repo: Path, tmp_path: Path) -> None:
+    assert "no advisories" in (ran := andon(capsys, "advisories")).err and ran.code == 1
+    affected = [{"package": {"ecosystem": "PyPI", "name": "a"}, "versions": ["1"]}]
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as packed:
+        packed.writestr("A.json", json.dumps({"id": "A", "modified": "2020-01-01T00:00:00Z", "affected": affected}))
+    ran = andon(capsys, "advisories", "update", str(tmp_path / "all.zip"))
+    assert ran.code == 0 and "PyPI" in ran.out and "days" in ran.out
+    (kept,) = json.loads(andon(capsys, "advisories", "ls", "--json").out)
+    assert (kept["ecosystem"], kept["advisories"], kept["source"]) == ("PyPI", 1, "all.zip") and kept["days"] > 2000
+    bad = andon(capsys, "advisories", "update", str(repo))
+    assert bad.code == 2 and "mend" in bad.err and str(repo) in bad.err
 
 
 def test_init_leaves_an_andon_toml_as_it_is(

@@ -26,6 +26,7 @@ from andon.schema.settings import (
     Permissions,
     Policy,
     Price,
+    ProvenanceSettings,
     Queue,
     Retry,
     Settings,
@@ -98,6 +99,7 @@ def test_without_any_file_the_default_line_and_the_vocabularys_defaults_hold() -
     )
     assert settings == Settings(
         agents={"default": AgentSettings(name="default", use="claude")}, lines={"build": Line(name="build", stations=stations)},
+        provenance=ProvenanceSettings(notes=("andon",)),
     )
 
 
@@ -215,6 +217,12 @@ def test_each_value_tells_its_layer_and_its_line(desk: Desk) -> None:
         key="factory.target", value='"main"', origin="default", where="defaults.toml:4",
     )
     assert origin(loaded, "checks.tests.minutes") == Origin(key="checks.tests.minutes", value="30.0", origin="default")
+
+
+def test_a_repository_chooses_anew_whether_a_check_runs_or_comes_along(desk: Desk) -> None:
+    for first, second in (('run = "x {report}"\nreport = "junit"', 'use = "secrets"'), ('use = "secrets"', 'run = "x"')):
+        check = desk.load(f"[checks.a]\n{second}\n", person=f"[checks.a]\n{first}\n").settings.checks["a"]
+        assert (check.use, check.report) == (("secrets", "sarif") if "use" in second else ("", "exit"))
 
 
 def test_every_leaf_of_the_settings_has_an_origin(desk: Desk) -> None:
@@ -516,6 +524,7 @@ publish = "pr"
 remote = "fork/me"
 drivers = ["npm-merge-driver", "ours"]
 structured = "propose"
+flaky_passes = 7
 [queue.contracts]
 api = ["openapi.yaml", "src/api/**"]
 """
@@ -526,7 +535,8 @@ SLOW = '[checks.slow]\nrun = "make slow"\n'
 def test_every_key_of_the_queue_reaches_the_settings(desk: Desk) -> None:
     assert desk.load(QUEUE).settings.queue == Queue(
         land="squash", history="green", confirm=2, overtake=0, flaky=3, revert="auto", publish="pr", remote="fork/me",
-        drivers=("npm-merge-driver", "ours"), structured="propose", contracts={"api": ("openapi.yaml", "src/api/**")})
+        drivers=("npm-merge-driver", "ours"), structured="propose", flaky_passes=7,
+        contracts={"api": ("openapi.yaml", "src/api/**")})
     assert set(msgspec.structs.asdict(Queue())) == {key.partition(" ")[0].strip("[]") for key in QUEUE.splitlines()
                                                     if " = " in key and not key.startswith("api")} | {"contracts"}
 
@@ -534,7 +544,7 @@ def test_every_key_of_the_queue_reaches_the_settings(desk: Desk) -> None:
 def test_each_value_of_the_queue_says_where_it_comes_from(desk: Desk) -> None:
     loaded = desk.load(QUEUE, person="[queue]\novertake = 9\n[queue.contracts]\ndb = ['schema.sql']\n")
     assert origin(loaded, "queue.overtake").where == f"{desk.work}:6"
-    assert origin(loaded, "queue.contracts.api").where == f"{desk.work}:14"
+    assert origin(loaded, "queue.contracts.api").where == f"{desk.work}:15"
     assert origin(loaded, "queue.contracts.db") == Origin(
         key="queue.contracts.db", value='["schema.sql"]', origin="person", where=f"{desk.own}:4")
     assert origin(desk.load(""), "queue.land").origin == "default"

@@ -41,8 +41,11 @@ TABLES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "prices": st.dictionaries(models, price, max_size=2),
     },
     "checks": {
-        "run": text, "report": st.sampled_from(["junit", "sarif", "exit"]), "minutes": minutes, "memory_mb": few, "output_mb": few,
-        "minimum_tests": few,
+        "run": text, "report": st.sampled_from(["junit", "sarif", "exit", "cobertura", "lcov"]), "minutes": minutes,
+        "memory_mb": few, "output_mb": few, "minimum_tests": few, "use": st.sampled_from(["secrets", "dependencies", "rules"]),
+        "stage": st.integers(1, 9), "baseline": st.booleans(), "fail_on": st.sampled_from(["error", "warning", "note"]),
+        "minimum": st.sampled_from([0, 50.5, 100]), "inputs": words, "protect": words, "own_too": st.booleans(),
+        "max_age_days": few,
     },
     "lines": {"stations": st.lists(names, min_size=1, max_size=4), "wip": few, "usd_day": minutes},
     "stations": {
@@ -65,7 +68,7 @@ TABLES |= {
     "permissions": {"default": st.sampled_from(["allow", "ask", "deny"]), **dict.fromkeys(("allow", "ask", "deny"), patterns)},
     "queue": {
         "land": st.sampled_from(["merge", "squash", "rebase"]), "history": st.sampled_from(["tips", "green"]),
-        "confirm": st.integers(0, 10), "overtake": few, "flaky": few, "revert": st.sampled_from(["ask", "auto"]),
+        "confirm": st.integers(1, 9), "overtake": few, "flaky": few, "revert": st.sampled_from(["ask", "auto"]),
         "publish": st.sampled_from(["none", "push", "pr"]), "remote": st.sampled_from(["origin", "my/fork.2", "+x"]),
         "drivers": st.lists(st.sampled_from(["npm-merge-driver", "ours", "X.2+a"]), max_size=2),
         "structured": st.sampled_from(["off", "propose"]),

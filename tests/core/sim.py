@@ -193,6 +193,10 @@ class Sim:
                 return i.ProblemHeard(problem_key=effect.problem, told=("command",))
             case f.PublishTarget():
                 return i.PublishSeen(repo=effect.repo, oid=effect.oid, done=True, where=effect.remote)
+            case f.WriteNotes():
+                return i.NotesWritten(task=effect.record.task, commit=effect.record.commit, written=("refs/notes/andon",))
+            case f.RepairNotes():
+                return i.NotesRepaired(repo=effect.repo, old=effect.old, new=effect.new, looked=1)
         raise AssertionError(effect)
 
     def odd(self, effect: f.MoveTarget) -> str:

@@ -71,11 +71,14 @@ def test_changed_commands_are_a_problem_until_they_are_trusted_or_taken_back() -
     sim = Sim()
     assert (
         Given.after(sim)
-        >> seen(loaded(EVIL)) << like(e.SettingsActivated) << like(e.ProblemNoticed, key="trust:r0")
+        >> seen(loaded(EVIL)) << like(e.SettingsActivated) << like(e.GateLoosened) << like(e.ProblemNoticed, key="loosened:r0")
+        << like(e.ProblemNoticed, key="trust:r0")
         >> seen(loaded(EVIL)) << nothing
         >> i.TrustCommands(repo=R, commands=loaded(EVIL).commands) << like(e.CommandsTrusted) << e.ProblemCleared(key="trust:r0")
-        >> seen(loaded(settings())) << like(e.SettingsActivated) << like(e.ProblemNoticed, key="trust:r0")
-        >> seen(loaded(EVIL)) << like(e.SettingsActivated) << e.ProblemCleared(key="trust:r0")
+        >> seen(loaded(settings())) << like(e.SettingsActivated) << e.ProblemCleared(key="loosened:r0")
+        << like(e.ProblemNoticed, key="trust:r0")
+        >> seen(loaded(EVIL)) << like(e.SettingsActivated) << like(e.GateLoosened) << like(e.ProblemNoticed, key="loosened:r0")
+        << e.ProblemCleared(key="trust:r0")
     )
 
 

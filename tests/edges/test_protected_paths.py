@@ -8,6 +8,10 @@ from typing import Any
 import pytest
 
 import gitkit
+from andon.edges.report import judge
+from andon.edges.reports.verdict import Grounds
+from andon.schema.ids import Oid
+from andon.schema.jobs import Exit
 from andon.schema.settings import Check
 from checkkit import Prover
 from checkoutkit import floor
@@ -161,6 +165,15 @@ STALE: dict[str, tuple[str, str, str]] = {
     "older than the run": (
         "cp old.xml {report}; echo >> {report}; touch -d @1600000000 {report}", "stale-report", "older than the run"),
 }
+
+
+@pytest.mark.parametrize(("named", "result"), [("b" * 40, "unevaluated"), ("a" * 40, "pass"), ("a" * 12, "pass"), ("v1.2", "pass")])
+def test_a_test_report_that_names_another_commit_is_unevaluated(tmp_path: Path, named: str, result: str) -> None:
+    told = f"<properties><property name='git.commit' value='{named}'/></properties><testcase classname='t' name='one'/>"
+    for text in (JUNIT.format(told), f"<testsuites>{JUNIT.format(told)}</testsuites>"):
+        (tmp_path / "r").write_text(text)
+        found = judge(Check(name="tests", run="x", report="junit"), Exit(code=0), tmp_path / "r", Grounds(commit=Oid("a" * 40)))
+        assert (found.result, found.cause) == (result, "other-commit" if result == "unevaluated" else ""), found
 
 
 @pytest.mark.parametrize("what", STALE)

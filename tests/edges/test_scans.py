@@ -81,7 +81,9 @@ async def test_the_allow_list_of_the_base_holds_and_one_that_a_change_brings_doe
     allowed = allow_list(shop.person, "b.py")
     assert "AWS Access Key" in allowed
     base = shop.base
-    own = gitkit.commit(shop.person, {".secrets.baseline": allowed}, "with a list of its own")
+    lone = gitkit.commit(shop.person, {"b.py": None, ".secrets.baseline": allowed}, "a list alone")
+    assert (await Prover(shop).run(SECRETS, lone, base)).result == "pass"
+    own = gitkit.commit(shop.person, {"b.py": line}, "and what it allows")
     assert (await Prover(shop).run(SECRETS, own, base)).result == "fail"
     gitkit.run(shop.person, "reset", "-q", "--hard", base)
     base = Oid(gitkit.commit(shop.person, {".secrets.baseline": allowed}, "the list"))
@@ -223,6 +225,11 @@ async def test_with_a_baseline_only_a_release_that_a_change_brings_counts(tmp_pa
     worse = gitkit.commit(shop.person, {"requirements.txt": "b==1\na==1\n"}, "worse")
     ran = await Prover(shop).change(check, worse, base)
     assert ran.result == "fail" and "1 new finding, 1 of the base" in ran.because, ran
+
+
+def test_a_date_in_the_future_makes_nothing_young(tmp_path: Path) -> None:
+    advisories.update(tmp_path / "k", archive(tmp_path / "p.zip", osv("P1", PYPI, "a", days=-400), osv("P2", PYPI, "a", days=90)))
+    assert advisories.ages(tmp_path / "k")[PYPI].days(int(time.time() * 1000)) == 90
 
 
 def test_an_update_replaces_one_ecosystem_and_keeps_the_other(tmp_path: Path) -> None:

@@ -381,6 +381,18 @@ def _(view: View) -> Iterator[str]:
             yield f"{task} is not in {scene.target} as {commit[:12]}"
 
 
+@invariant("noted-once")
+def _(view: View) -> Iterator[str]:
+    """What the ledger says to be noted is, once. What is still owed when the daemon leaves is told no time."""
+    planned = {(row["task"], row["record"]["commit"]): row["record"]["change"] for row in of(view.rows, "notes.planned")}
+    told = Counter((row["task"], row["commit"]) for row in of(view.rows, "notes.written"))
+    for (task, commit), times in sorted(told.items()):
+        note = git(view.scene.repo, "notes", "--ref=andon", "show", commit, check=False)
+        found = [line for line in note.splitlines() if json.loads(line)["change"] == planned.get((task, commit))]
+        if len(found) != 1 or times != 1:
+            yield f"the note of {task} on {commit[:12]} was told {times} times and holds {len(found)} records"
+
+
 @invariant("main-green")
 def _(view: View) -> Iterator[str]:
     """The check passes on a fresh clone of the target."""
@@ -416,6 +428,7 @@ def _(view: View) -> Iterator[str]:
     for name in ("head", "config", "hooks", "loose", "tracked", "dirty", "staged"):
         if after[name] != before[name]:
             yield f"{name} was {before[name]!r} and is {after[name]!r}"[:600]
+    after["refs"].pop("refs/notes/andon", None)
     if of(view.rows, "target.published"):  # a push moves what is known of the remote
         after["refs"] = {name: oid for name, oid in after["refs"].items() if not name.startswith("refs/remotes/")}
     if after["refs"] != {name: oid for name, oid in before["refs"].items() if name != branch}:

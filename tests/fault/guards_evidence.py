@@ -1,4 +1,4 @@
-# ruff: noqa: E501 (a row of the table quotes the line that it changes)
+
 """The guards of evidence, in the form of the table of guards: what keeps a seal, a key and a statement from being what they are not."""
 
 from fault.guards_table import EDGES, Guard, take

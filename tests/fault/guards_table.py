@@ -1,4 +1,4 @@
-# ruff: noqa: E501 (a row of the table quotes the line that it changes)
+
 """The guards of isolation as a table: each one as the mutation that takes it away, and the tests that must turn red without it.
 
 `take` names one by its text, which stands exactly once in its file; `each` makes one of every entry of a table in the code, so

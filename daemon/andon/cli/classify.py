@@ -28,7 +28,9 @@ examples:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What to classify, and how to tell."""
-    parser.add_argument("what", nargs="?", default="", metavar="TASK|COMMIT|RANGE", help="what to classify (default: your checkout)")
+    parser.add_argument(
+        "what", nargs="?", default="", metavar="TASK|COMMIT|RANGE", help="what to classify (default: your checkout)"
+    )
     parser.add_argument("--diff", metavar="FILE", default="", help="a diff by git in a file, or - for standard input")
     parser.add_argument("--worktree", action="store_true", help="all that differs from HEAD in the checkout, new files included")
     parser.add_argument("--repo", default="", help="path of the repository (default: the one you stand in)")
@@ -57,8 +59,14 @@ def _classified(args: argparse.Namespace) -> "Classified":
     policy, target = _policy(top)
     compare = comparing(reach.place().person_settings)
     if args.diff:
-        owned = next((text for path in (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS", ".gitlab/CODEOWNERS")
-                      if (text := gitlook.git(top, "show", f"refs/heads/{target}:{path}")) is not None), "")
+        owned = next(
+            (
+                text
+                for path in (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS", ".gitlab/CODEOWNERS")
+                if (text := gitlook.git(top, "show", f"refs/heads/{target}:{path}")) is not None
+            ),
+            "",
+        )
         return classifying.of_diff(_diff(args.diff), policy, compare, owned)
     common = Path(gitlook.git(top, "rev-parse", "--path-format=absolute", "--git-common-dir") or top / ".git")
     if args.what:
@@ -72,7 +80,9 @@ def _diff(name: str) -> bytes:
     try:
         return Path(name).expanduser().read_bytes()
     except OSError as error:
-        raise Mistake(f"{name} cannot be read: {error.strerror}", where="--diff", mend="name a file with a diff, or - for standard input") from None
+        raise Mistake(
+            f"{name} cannot be read: {error.strerror}", where="--diff", mend="name a file with a diff, or - for standard input"
+        ) from None
 
 
 def _policy(top: Path) -> "tuple[Policy, str]":
@@ -81,7 +91,9 @@ def _policy(top: Path) -> "tuple[Policy, str]":
 
     own = reach.place().person_settings
     person = own if own.exists() else None
-    first = load_repository(work=None, base=gitlook.git(top, "show", "HEAD:andon.toml"), base_where="HEAD:andon.toml", person=person)
+    first = load_repository(
+        work=None, base=gitlook.git(top, "show", "HEAD:andon.toml"), base_where="HEAD:andon.toml", person=person
+    )
     target = first.settings.target
     base = gitlook.committed(top, target)
     loaded = load_repository(work=None, base=base, base_where=f"{target}:andon.toml", person=person)
@@ -90,8 +102,15 @@ def _policy(top: Path) -> "tuple[Policy, str]":
 
 def _tell(known: "Classified", alone: bool) -> None:
     print(f"{out.paint(known.risk, 'bold')}: {out.clean(known.because)}")
-    rows = [(one.risk, one.rule, f"{one.path}:{one.line}" if one.line else one.path, one.because.removeprefix(
-        f"{one.path}:{one.line}: " if one.line else f"{one.path}: ")) for one in known.findings]
+    rows = [
+        (
+            one.risk,
+            one.rule,
+            f"{one.path}:{one.line}" if one.line else one.path,
+            one.because.removeprefix(f"{one.path}:{one.line}: " if one.line else f"{one.path}: "),
+        )
+        for one in known.findings
+    ]
     out.table(rows, ("CLASS", "RULE", "WHERE", "WHY"))
     if known.reviewers:
         print(f"owners to look at it: {out.clean(', '.join(known.reviewers))}")

@@ -214,12 +214,14 @@ def _chain(layout: Layout) -> Finding:
 
     if not layout.ledger.exists():
         return Finding(part="ledger", state="ok", told="none yet")
+    from andon.refold import check_snapshots
+
     try:
-        problem = verify_log(layout) or _foreign(layout)
+        problem = verify_log(layout) or _foreign(layout) or check_snapshots(layout)
     except Mistake as mistake:
         problem = mistake.problem
     if problem is None:
-        return Finding(part="ledger", state="ok", told=f"the chain of {layout.ledger} holds")
+        return Finding(part="ledger", state="ok", told=f"the chain of {layout.ledger} holds, snapshots follow from it")
     return Finding(part="ledger", state="missing", told=problem.what, mend=problem.mend)
 
 

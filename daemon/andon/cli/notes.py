@@ -50,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
     if args.deed == "export" and not args.json:
         for line in reply.lines:
             print(plain_json(line.encode()))
+        for note in reply.notes:
+            out.say(f"andon: {out.clean(note)}")
         return codes.OK
     if args.json:
         import msgspec

@@ -7,12 +7,15 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from andon.cli import codes, out
 from andon.proofs import kinds
-from andon.proofs.fact import Fact, Unevaluated, distinct, exit_code, missing, report
 from andon.schema.errors import Mistake
 from andon.schema.proofs import UNEVALUATED_EXIT
+
+if TYPE_CHECKING:
+    from andon.proofs.fact import Fact
 
 EXAMPLES = """\
 kinds:
@@ -45,6 +48,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look, tell, write the report."""
+    from andon.proofs.fact import Fact, Unevaluated, distinct, exit_code, missing, report
+
     if not args.kind:
         return _kinds(as_json=args.json)
     kind = kinds.load(args.kind)
@@ -105,8 +110,10 @@ def _write(path: Path, data: bytes) -> None:
                       mend="name a file in a folder of yours") from error
 
 
-def _tell(kind: str, facts: Sequence[Fact], *, as_json: bool) -> None:
+def _tell(kind: str, facts: Sequence["Fact"], *, as_json: bool) -> None:
     """What holds in a line, and everything else by name."""
+    from andon.proofs.fact import exit_code
+
     if as_json:
         print(json.dumps([{"group": fact.group, "name": fact.name, "state": fact.state, "told": fact.told,
                            **({"properties": dict(fact.properties)} if fact.properties else {})} for fact in facts], indent=2))

@@ -4,7 +4,7 @@ import argparse
 import re
 from pathlib import Path
 
-from andon.cli import codes, out, reach
+from andon.cli import codes, out, reach, show_steps
 from andon.client import Client, Declined
 from andon.schema import wire
 from andon.schema.clean import plain_json
@@ -158,6 +158,7 @@ def _named(repo: RepositoryView, name: str) -> str:
 
 def _provenance(found: Provenance) -> list[tuple[str, str]]:
     known = {"ledger": "from the ledger", "none": "",
+             "note": "from git notes, which anybody who writes here can write; `andon notes show` says by what",
              "trailer": "from the trailers of the commit's message alone, which anybody can write"}
     return [
         ("where", found.repo),
@@ -177,6 +178,7 @@ def _page(detail: TaskDetail) -> None:
             print(f"  {name:<10} {out.clean(value)}")
     _section("specification", detail.spec.strip().split("\n"), SPEC_LINES)
     _claims(task)
+    show_steps.steps(task)
     _attempts(detail)
     _timeline(detail)
     if detail.packet and task.state not in ("landed", "done", "stopped"):

@@ -44,6 +44,10 @@ def run(args: argparse.Namespace) -> int:
         _tell("daemon", f"{factory.mode}, version {factory.version}, pid {pid}, up {out.age(factory.started_at)}, "
                         f"{factory.wip} of {plural(factory.wip_limit, 'agent')} at work{because}")
         _tell("walls", _walls(factory.walls))
+        if factory.waivers:
+            soonest = min(factory.waivers, key=lambda one: one.until)
+            _tell("waived", f"{plural(len(factory.waivers), 'rule')} set aside, the next until {out.moment(soonest.until)}: "
+                            "andon waivers")
     _repositories(views)
     _tasks(views)
     _needs(views)
@@ -67,6 +71,8 @@ def _repositories(views: tuple[AnyView, ...]) -> None:
         facts += [f"your branch is behind: {repo.behind}" + (f" ({repo.mend})" if repo.mend else "")] if repo.behind else []
         _tell("repo", f"{repo.repo} at {repo.path}: {'; '.join((*facts, *repo.notes))}")
     for line in reach.of(LineView, views):
+        if line.lights != "dim" or line.lights_why:
+            _tell("lights", f"{line.repo}/{line.line} {line.lights}{f': {line.lights_why}' if line.lights_why else ''}")
         if line.cord:
             _tell("stopped", f"{line.repo}/{line.line} by {line.cord_by} {out.age(line.cord_at)} ago: {line.cord}")
     for queue in reach.of(QueueView, views):

@@ -18,8 +18,10 @@ TOLD = 4
 
 def watch_of(policy: Policy) -> Watch:
     """What an edge is to look for in a change, so that this policy can judge it."""
-    stop, review = (tuple(f"{name}:{pattern}" for pattern in patterns)
-                    for name, patterns in (("stop", policy.symbols.stop), ("review", policy.symbols.review)))
+    stop, review = (
+        tuple(f"{name}:{pattern}" for pattern in patterns)
+        for name, patterns in (("stop", policy.symbols.stop), ("review", policy.symbols.review))
+    )
     return Watch(symbols=(*stop, *review), data=policy.data)
 
 
@@ -34,7 +36,7 @@ def classified(policy: Policy, work: Work) -> Classified:
     found = [*_paths(policy, work), *_facts(policy, work), *_size(policy, work)]
     found.sort(key=lambda one: -RANK[one.risk])
     risk: Risk = found[0].risk if found else "ship"
-    return Classified(risk=risk, because=_because(risk, found), findings=tuple(found), reviewers=reviewers(work))
+    return Classified(risk=risk, because=because_of(risk, found), findings=tuple(found), reviewers=reviewers(work))
 
 
 def reviewers(work: Work) -> tuple[str, ...]:
@@ -48,7 +50,8 @@ def loosens(work: Work) -> tuple[Fact, ...]:
     return tuple(fact for fact in (work.facts.seen if work.facts else ()) if fact.rule in GATES)
 
 
-def _because(risk: Risk, found: list[Finding]) -> str:
+def because_of(risk: Risk, found: list[Finding]) -> str:
+    """The reasons of the winning class in one sentence."""
     top = list(dict.fromkeys(one.because for one in found if one.risk == risk))
     if not top:
         return "every changed path is under [policy] ship"
@@ -62,7 +65,9 @@ def _paths(policy: Policy, work: Work) -> list[Finding]:
     unsaid: Finding | None = None
     for path in work.paths:
         if path == SETTINGS_FILE and work.facts is None:
-            found.append(Finding(risk="stop", rule="gate", path=path, because=f"{path} defines the checks and the policy themselves"))
+            found.append(
+                Finding(risk="stop", rule="gate", path=path, because=f"{path} defines the checks and the policy themselves")
+            )
         if matches(path, policy.stop):
             found.append(Finding(risk="stop", rule="stop", path=path, because=f"{path} is under [policy] stop"))
         elif matches(path, policy.review):
@@ -107,30 +112,46 @@ def _finding(policy: Policy, fact: Fact) -> Finding | None:
         return None
     where = f"{fact.path}:{fact.line}" if fact.path and fact.line else fact.path
     head = f"{where}: " if where else ""
-    said = f"{fact.name} owns {fact.path}, and [policy.owners] makes that {risk}" if fact.rule == "owner" else f"{head}{_sense(fact.rule)}{fact.what}"
+    said = (
+        f"{fact.name} owns {fact.path}, and [policy.owners] makes that {risk}"
+        if fact.rule == "owner"
+        else f"{head}{_sense(fact.rule)}{fact.what}"
+    )
     return Finding(risk=risk, rule=fact.rule, path=fact.path, line=fact.line, because=said, name=fact.name)
 
 
 def _sense(rule: Rule) -> str:
     """What a fact is about, where its own words do not say it."""
-    return {"loosens": "loosens what judges: ", "unclear": "may loosen what judges: ", "unread": "could not be read: "}.get(rule, "")
+    return {"loosens": "loosens what judges: ", "unclear": "may loosen what judges: ", "unread": "could not be read: "}.get(
+        rule, ""
+    )
 
 
 def class_of(policy: Policy, fact: Fact) -> Risk:
     """The class of one fact under a policy. No setting lowers what loosens a gate, or what could not be read."""
-    if fact.rule == "owner":
-        return policy.owners.get(fact.name, "ship")
-    known = MEANING[fact.rule][0]
-    asked = policy.classes.get(fact.rule, known)
-    return max(known, asked, key=RANK.__getitem__) if fact.rule in FIXED else asked
+    return policy.owners.get(fact.name, "ship") if fact.rule == "owner" else class_of_rule(policy, fact.rule)
+
+
+def class_of_rule(policy: Policy, rule: str) -> Risk:
+    """The class of a rule, the highest that it can have: what paths and size say included."""
+    by_path: dict[str, Risk] = {"stop": "stop", "review": "review", "unmatched": "review", "size": "stop"}
+    if rule in by_path:
+        return by_path[rule]
+    known = MEANING[rule][0]
+    asked = policy.classes.get(rule, known)
+    return max(known, asked, key=RANK.__getitem__) if rule in FIXED else asked
 
 
 def _size(policy: Policy, work: Work) -> list[Finding]:
     lines = work.insertions + work.deletions
     size = policy.size
     found = []
-    for risk, limit, is_, unit in (("stop", size.stop_lines, lines, "lines"), ("review", size.review_lines, lines, "lines"),
-                                   ("stop", size.stop_files, work.paths_total, "files"), ("review", size.review_files, work.paths_total, "files")):
+    for risk, limit, is_, unit in (
+        ("stop", size.stop_lines, lines, "lines"),
+        ("review", size.review_lines, lines, "lines"),
+        ("stop", size.stop_files, work.paths_total, "files"),
+        ("review", size.review_files, work.paths_total, "files"),
+    ):
         if limit and is_ >= limit:
             said = f"{is_} {unit} changed; [policy.size] {risk}_{unit} is {limit}"
             found.append(Finding(risk=msgspec.convert(risk, Risk), rule="size", because=said))

@@ -10,7 +10,10 @@ from typing import Any
 
 from andon.core import (
     approvals,
+    closing,
     gates,
+    lights,
+    loosened,
     messages,
     money,
     notes,
@@ -21,11 +24,12 @@ from andon.core import (
     sealing,
     sessions,
     undoing,
+    waivers,
     walls,
 )
 from andon.core.evolve import fold
 from andon.core.failure import backoff_ms
-from andon.core.queue import clashes, hears, proving, reverts
+from andon.core.queue import clashes, hears, proving, quarantine, reverts
 from andon.core.refuse import refuse
 from andon.core.state import Attempt, State, Task, line_of, station_of
 from andon.core.stations import agent, check, gate, land, watch
@@ -79,9 +83,12 @@ def follow(state: State, at: int, place: int) -> tuple[list[e.Event], int]:
 
     Going on from a place keeps a cascade over n tasks linear; whatever is decided last is decided after a whole round.
     """
-    stale = (check.stale_runs(state) or mended(state) or walls.told(state) or approvals.told(state)
+    stale = (
+        waivers.over(state, at) or gate.moot(state) or check.stale_runs(state) or mended(state) or walls.told(state)
+        or lights.told(state, at) or approvals.told(state)
              or money.ticked(state, at)
-             or undoing.advance(state, at, refuse, handled)) if place == 0 else []
+             or undoing.advance(state, at, refuse, handled)
+    ) if place == 0 else []
     if stale:
         return stale, 0
     for index in range(place, len(state.open)):
@@ -91,7 +98,7 @@ def follow(state: State, at: int, place: int) -> tuple[list[e.Event], int]:
     if place:
         return follow(state, at, 0)
     for repo in sorted(state.repos):
-        for ask in (land.advance, clashes.past, watch.advance):
+        for ask in (land.advance, clashes.past, watch.advance, quarantine.advance):
             events = ask(state, state.repos[repo], at)
             if events:
                 return events, 0
@@ -125,6 +132,9 @@ def advance(state: State, task: Task, at: int) -> list[e.Event]:
     kind = KINDS.get(station.kind)
     if kind is None:
         return []
+    claimed = closing.advance(state, task, station, at)
+    if claimed is not None:
+        return claimed
     return go_on(state, task) if kind.passed(state, task, station) else kind.advance(state, task, station, at)
 
 
@@ -244,7 +254,7 @@ def repository_seen(state: State, given: i.RepositorySeen, at: int) -> list[e.Ev
     if known is None or (known.path, known.git_dir) != (given.path, given.git_dir):
         events.append(e.RepositoryRegistered(repo=given.repo, path=given.path, git_dir=given.git_dir, by=given.by))
     if known is None or known.digest != given.loaded.digest or known.notes != given.loaded.notes:
-        events.append(activated(given.repo, given))
+        events += [activated(given.repo, given), *(loosened.told(state, known, given.loaded) if known else [])]
     if known is None or known.trunk != given.target:
         landed = land.recognised(state, known, given.target, given.tree) if known else []
         events += landed or [e.TargetObserved(repo=given.repo, oid=given.target, tree=given.tree, by="start")]
@@ -268,7 +278,7 @@ def settings_seen(state: State, given: i.SettingsSeen, at: int) -> list[e.Event]
         return []
     events: list[e.Event] = clear(state, f"settings:{given.repo}")
     if repo.digest != given.loaded.digest or repo.notes != given.loaded.notes:
-        events.append(activated(given.repo, given))
+        events += [activated(given.repo, given), *loosened.told(state, repo, given.loaded)]
     trusted = repo.trusted == given.loaded.commands
     if not trusted and f"trust:{given.repo}" not in state.problems:
         events.append(e.ProblemNoticed(
@@ -515,5 +525,5 @@ HANDLERS: dict[type, Handler] = {
     i.SessionEnded: session_ended, i.AgentSaid: said, i.StopDone: stop_done, i.SuspendDone: suspended, i.WorkRead: work_read,
     i.CheckoutGone: checkout_gone, i.CheckoutBack: checkout_back, i.AnswerGiven: answer_given, i.CheckRan: check_ran,
     i.SealMade: sealing.made, i.LandingNoted: sealing.noted, i.WalkBack: undoing.begin, i.DeedSeen: undoing.seen,
-    **hears.HANDLERS, **sessions.HANDLERS, **money.HANDLERS, **notes.HANDLERS, **gates.HANDLERS,
+    **hears.HANDLERS, **sessions.HANDLERS, **money.HANDLERS, **notes.HANDLERS, **gates.HANDLERS, **waivers.HANDLERS, **lights.HANDLERS,
 }

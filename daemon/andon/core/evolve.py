@@ -7,13 +7,13 @@ construction: the loop uses this function and no other.
 
 from collections.abc import Iterable
 
-from andon.core.folds import attempts, factory, gates, landing, money, notes, proof, queue, sealing, sessions, tasks, undo
+from andon.core.folds import attempts, factory, gates, landing, money, notes, policy, proof, queue, sealing, sessions, tasks, undo
 from andon.core.folds.table import HANDLERS, replace, with_task
 from andon.core.state import KEPT_HISTORY, State
 from andon.schema import events as e
 from andon.schema.ids import AttemptId, GateId, LandingId, RunId, TaskId
 
-FILLED = (factory, tasks, attempts, sessions, money, proof, gates, landing, queue, sealing, undo, notes)
+FILLED = (factory, tasks, attempts, sessions, money, proof, gates, landing, queue, sealing, undo, notes, policy)
 """The modules whose entries make up the table."""
 
 

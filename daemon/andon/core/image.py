@@ -18,11 +18,13 @@ from andon.core.state import (
     Refusal,
     Repository,
     Run,
+    Shipped,
     Spending,
     State,
     Task,
     Tries,
     Trouble,
+    Waiver,
 )
 from andon.core.undone import Undo
 from andon.schema.ids import AttemptId, GateId, LandingId, RepoId, RunId, TaskId
@@ -78,6 +80,10 @@ class Image(msgspec.Struct, kw_only=True):
     undo_count: int = 0
     failing_starts: int
     notes: Notes = Notes()
+    waivers: dict[str, Waiver] = {}
+    waiver_count: int = 0
+    shipped: dict[str, tuple[Shipped, ...]] = {}
+    dark: dict[str, bool] = {}
 
 
 def freeze(state: State) -> bytes:

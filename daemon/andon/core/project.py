@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from andon.core import approvals, money, schedule, walls
+from andon.core import approvals, catalogue, lights, money, schedule, walls
 from andon.core.queue.views import queue_views
 from andon.core.state import Attempt, Claim, Gate, Repository, Run, State, Task, cord_key, cord_of, station_of
 from andon.schema import views as v
@@ -42,8 +42,16 @@ def factory_view(state: State) -> v.FactoryView:
     return v.FactoryView(
         version=state.version, pid=state.pid, started_at=state.started_at, wip=len(schedule.live_attempts(state)),
         wip_limit=state.factory.wip, walls=state.walls, operator=state.factory.operator,
-        operators=state.factory.operators,
+        operators=state.factory.operators, waivers=waiver_lines(state),
     )
+
+
+def waiver_lines(state: State) -> tuple[v.WaiverLine, ...]:
+    """The rules that people set aside."""
+    return tuple(v.WaiverLine(
+        waiver=one.waiver, repo=one.repo, rule=one.rule, scope=one.task or ", ".join(one.paths), until=one.until,
+        because=one.because, by=one.by, at=one.at, signed=bool(one.signature),
+    ) for one in state.waivers.values())
 
 
 def repository_view(state: State, repo: Repository) -> v.RepositoryView:
@@ -79,7 +87,9 @@ def line_views(state: State, repo: Repository) -> list[v.LineView]:
         )
         views.append(v.LineView(
             repo=repo.repo, line=line.name, stations=stations, cord=cord.because if cord else "", cord_by=cord.by if cord else "",
-            cord_at=cord.at if cord else 0,
+            cord_at=cord.at if cord else 0, lights=lights.of(state, repo, line.name), lights_why=lights.why(state, repo, line.name),
+            figures=lights.figures(state, repo.repo, line.name, repo.settings.policy.floors.days).told(),
+            floors=lights.below(state, repo, line.name),
         ))
     return views
 
@@ -129,7 +139,7 @@ def task_view(
         paths=task.paths, overlaps=tuple(schedule.overlaps(task, busy)) if not task.over else (), priority=task.priority,
         commit=work.commit if work else Oid(""), landed=task.landed, risk=gate.risk if gate and gate.kind == "review" else "",
         insertions=work.insertions if work else 0, deletions=work.deletions if work else 0, files=work.paths_total if work else 0,
-        walls=walls_view(task, attempt),
+        walls=walls_view(task, attempt), steps=catalogue.view(state, task),
     )
 
 

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from andon.core import approvals, gates, money, race, refusals, steer, undoing
+from andon.core import approvals, gates, lights, money, race, refusals, steer, undoing, waivers
 from andon.core.queue import steer as queue_steer
 from andon.core.state import Gate, State, cord_key
 from andon.core.stations import land
@@ -165,5 +165,5 @@ def trust(state: State, command: i.TrustCommands) -> Problem | None:
 CHECKS: dict[type, Callable[[State, Any], Problem | None]] = {
     i.AddTask: add, i.AnswerGate: answer, i.CancelTask: cancel, i.RetryTask: retry, i.PullCord: pull,
     i.ReleaseCord: release, i.TrustCommands: trust, **money.CHECKS, **steer.CHECKS, **queue_steer.CHECKS,
-    i.DismissProblem: refusals.refuse, i.WalkBack: lambda state, command: undoing.can_begin(state, command, refuse), **gates.CHECKS,
+    i.DismissProblem: refusals.refuse, i.WalkBack: lambda state, command: undoing.can_begin(state, command, refuse), **gates.CHECKS, **waivers.CHECKS, **lights.CHECKS,
 }

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
-from andon.core import money, race
+from andon.core import money, race, waivers
 from andon.core.globs import may_overlap
 from andon.core.queue.standing import is_sealed
 from andon.core.state import Attempt, Repository, State, Task, cord_of, line_of, open_tasks, station_of
@@ -302,6 +302,7 @@ def next_deadline(state: State, at: int = 0) -> int:
         if task.paths and (until := patience(state, task)) > at and wants_agent(state, task) and not blockers(state, task):
             moments += [until for _ in islice(in_the_way(task, busy), 1)]
     moments += [*money.deadlines(state, at), *race.deadlines(state, at), *sessions.deadlines(state, at), *gates.deadlines(state)]
+    moments += waivers.deadlines(state, at)
     return min((moment for moment in moments if moment > at), default=0)
 
 

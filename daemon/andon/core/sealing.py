@@ -11,7 +11,7 @@ from andon.schema import effects as f, events as e, inputs as i
 from andon.schema.evidence import ChangeParts, ClaimPart, Spoken
 from andon.schema.settings import Station
 
-JUDGED_BY = ("checks", "policy", "queue", "checkout", "sandbox", "target")
+JUDGED_BY = ("checks", "claims", "policy", "queue", "checkout", "sandbox", "target")
 """The settings that say what a change must prove and who must see it."""
 _texts: dict[tuple[str, str], str] = {}
 """By settings and line: a memo, for the text of one policy is asked for at every step while a change waits for its seal."""

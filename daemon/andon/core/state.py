@@ -3,6 +3,7 @@
 import msgspec
 from immutables import Map
 
+from andon.core.aside import Shipped as Shipped, Waiver as Waiver
 from andon.core.questions import Decided as Decided, Gate as Gate
 from andon.core.queue.facts import Landing as Landing, Queue
 from andon.core.undone import Undo
@@ -428,6 +429,8 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     walls: Known = ""
     evidence: Digest = Digest("")
     """Blob: the signed statement of the run."""
+    at: int = 0
+    """When it was seen (unix milliseconds); 0: before this was kept."""
 
 
 class Repository(msgspec.Struct, frozen=True, kw_only=True):
@@ -563,6 +566,11 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """Attempts in a row that ended within seconds of their start, over all agents."""
     notes: Notes = Notes()
     """Git notes that are owed."""
+    waivers: Map[str, Waiver] = Map()
+    waiver_count: int = 0
+    shipped: Map[str, tuple[Shipped, ...]] = Map()
+    dark: Map[str, bool] = Map()
+    """By `REPO/LINE`, as the landings (oldest first) before it: whether a signed approval to be dark stands."""
 
 
 def proof_key(repo: RepoId, tree: Oid, definition: Digest) -> str:

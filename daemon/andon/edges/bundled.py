@@ -87,8 +87,8 @@ async def _secrets(effect: RunCheck) -> Prepared:
     lines = {_word(path): {str(number): line.decode(errors="replace") for number, line in some.items()}
              for path, some in added.items()}
     count = sum(map(len, lines.values()))
-    told = f"{plural(count, 'added line')} looked at"
-    return Prepared(asked=_asked({"lines": lines, "allow": allowed.decode(errors="replace")}), told=told)
+    asked = {"lines": lines, "allow": allowed.decode(errors="replace"), "list": effect.check.allow}
+    return Prepared(asked=_asked(asked), told=f"{plural(count, 'added line')} looked at")
 
 
 async def _dependencies(effect: RunCheck, folder: Path) -> Prepared:

@@ -91,8 +91,7 @@ class Checks:
         except Mistake as error:
             return unproven(effect, error)
         if ready.verdict is None:
-            checkout = msgspec.structs.replace(effect.checkout, setup=())
-            scan = msgspec.structs.replace(effect, checkout=checkout, walls=bundled.walls_of(effect.walls, ready.read))
+            scan = msgspec.structs.replace(effect, walls=bundled.walls_of(effect.walls, ready.read))
             return (await self._once(scan, nowhere, ready=ready)).ran
         known = ready.verdict
         dead = await bundled.dead(effect) if known.result == "pass" else ""

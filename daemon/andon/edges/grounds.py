@@ -59,7 +59,8 @@ async def grounds_of(effect: RunCheck, slot: Path, folder: Path, left: Path, blo
             known = msgspec.structs.replace(known, changed={path: tuple(sorted(lines)) for path, lines in added.items()})
     named = await asyncio.to_thread(_named, effect, data, known)
     texts = await touched.texts_of(effect.git_dir, files, {*named, *known.changed})
-    return msgspec.structs.replace(known, lines={path: touched.lines_of(text) for path, text in texts.items()})
+    lines = await asyncio.to_thread(lambda: {path: touched.lines_of(text) for path, text in texts.items()})
+    return msgspec.structs.replace(known, lines=lines)
 
 
 def dead_rules(effect: RunCheck, grounds: Grounds) -> str:

@@ -5,13 +5,12 @@ A redactor that fails, or a note that is no longer what it was meant to be witho
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 
 from andon.edges import notes_formats as formats, withheld
 from andon.edges.git import common_lock, look
-from andon.edges.notes_ref import Wanted, put_notes, read_notes, sweep
+from andon.edges.notes_ref import Wanted, put_notes, read_notes
 from andon.schema.clean import clean
 from andon.schema.effects import WriteNotes
 from andon.schema.errors import Mistake
@@ -39,7 +38,6 @@ async def write_notes(effect: WriteNotes) -> NotesWritten:
     point("write-notes.redacted")
     written, kept = list[str](), list[str]()
     async with common_lock(effect.git_dir) as hold:
-        await sweep(Path(effect.git_dir))
         for kind in effect.refs:
             stands, other = await attach(effect.git_dir, kind, effect.target, record, record.commit, hold)
             written += [REFS[kind]] if stands else []

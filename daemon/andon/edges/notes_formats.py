@@ -98,7 +98,7 @@ def authorship(record: NoteRecord, commit: str, added: Ranges, deletions: int) -
         lines += [f'"{path}"' if any(sign.isspace() for sign in path) else path,
                   f"  {own} {','.join(f'{first}-{last}' if last > first else str(first) for first, last in ranges)}"]
         total += sum(last - first + 1 for first, last in ranges)
-    body = {
+    body: dict[str, Any] = {
         "schema_version": AI_VERSION, "git_ai_version": None, "base_commit_sha": commit, "prompts": {own: {
             "agent_id": {"tool": tool, "id": whose, "model": record.model or "unknown"}, "human_author": None, "messages": [],
             "total_additions": total, "total_deletions": deletions, "accepted_lines": total, "overriden_lines": 0,
@@ -111,8 +111,9 @@ def authorship(record: NoteRecord, commit: str, added: Ranges, deletions: int) -
 def agent_trace(record: NoteRecord, commit: str, added: Ranges, version: str) -> dict[str, Any]:
     """A trace record of Agent Trace 0.1.0 about one commit."""
     model = {"model_id": record.model[:250]} if record.model else {}
+    contributor = {"type": "ai"} | model
     files = [{"path": path, "conversations": [{
-        "contributor": {"type": "ai", **model}, "ranges": [{"start_line": first, "end_line": last} for first, last in ranges],
+        "contributor": contributor, "ranges": [{"start_line": first, "end_line": last} for first, last in ranges],
     }]} for path, ranges in sorted(added.items()) if ranges]
     return {
         "version": TRACE_VERSION, "id": str(uuid.uuid5(SPACE, f"{record.repo}/{record.task}/{commit}")),

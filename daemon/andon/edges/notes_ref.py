@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import re
 import shutil
-import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
@@ -120,18 +119,11 @@ async def join_notes(git_dir: str | Path, ref: str, theirs: Oid, hold: int) -> b
 
 @contextlib.asynccontextmanager
 async def _aside(common: Path) -> AsyncIterator[Path]:
-    """A git directory of our own that knows no ref."""
-    place = common / "andon" / f".notes-{uuid.uuid4().hex[:12]}"
+    """A git directory of our own that knows no ref, for the holder of the lock; what a killed daemon left is cleared."""
+    place = common / "andon" / ".notes"
     try:
+        await asyncio.to_thread(shutil.rmtree, place, True)
         make_git_dir(place, objects=(), like=common)
         yield place
     finally:
         await asyncio.to_thread(shutil.rmtree, place, True)
-
-
-async def sweep(common: Path) -> None:
-    """Take away what a killed daemon left of these. For the holder of the repository's lock."""
-    for place in (common / "andon").glob(".notes-*"):
-        await asyncio.to_thread(shutil.rmtree, place, True)
-
-

@@ -6,15 +6,13 @@ change, or several in a row, brought it to); its patch-id. Where trees or a patc
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from andon.edges import notes
 from andon.edges.git import common_lock, look
-from andon.edges.notes_formats import same
-from andon.edges.notes_ref import sweep
+from andon.edges.notes_formats import line_of, same
 from andon.schema.effects import RepairNotes
 from andon.schema.errors import Mistake
 from andon.schema.faults import point
@@ -25,6 +23,8 @@ from andon.schema.notes import Attached, NoteRecord
 COMMITS = 500
 """Commits that one repair looks at, the newest."""
 KEPT_FOUND = 200
+RECORD_BYTES = 16 * 1024
+"""A larger record of a note is none that we wrote: the ledger does not take it."""
 NOWHERE = Oid("")
 CHAIN = 100
 """Landed changes in a row that one squashed commit may be."""
@@ -85,7 +85,7 @@ class Index:
     def shaped(self, seen: Looked, patch: str) -> Found:
         """By what it does to the files."""
         chain = self._chain(seen)
-        if chain and not chain.vague:
+        if chain.records and not chain.vague:
             return chain
         fitting = self.by_patch.get(patch, []) if patch else []
         if changes := {(record.task, record.change) for record in fitting}:
@@ -207,7 +207,8 @@ def told_of(repo: RepoId, found: Sequence[Attached], index: Index, beyond: int, 
     """What a repair tells the ledger: what it found, and the records of notes that the ledger does not have."""
     stored = {(record.task, record.commit) for record in index.stored}
     new_ones = tuple((about, record) for about, records in index.noted.items() for record in records
-                     if record.repo == repo and (record.task, record.commit) not in stored)
+                     if record.repo == repo and (record.task, record.commit) not in stored
+                     and len(line_of(record)) <= RECORD_BYTES)
     return NotesRepaired(repo=repo, old=old, new=new, found=tuple(one for one in found if one.tasks)[:KEPT_FOUND],
                          looked=len(found), beyond=beyond, records=new_ones[:KEPT_FOUND])
 
@@ -220,7 +221,6 @@ async def repair(git_dir: str, target: str, kinds: Sequence[str], commits: Seque
     point("repair-notes.found")
     told = []
     async with common_lock(git_dir) as hold:
-        await sweep(Path(git_dir))
         for seen, found in rows:
             told.append(await _mend(git_dir, target, kinds, seen, found, index, hold))
     return told, index
@@ -236,7 +236,7 @@ async def _mend(git_dir: str, target: str, kinds: Sequence[str], seen: Looked, f
     restored = list[str]()
     if "note" in lacks and "andon" in kinds:
         for record in found.records:
-            for kind in kinds:
+            for kind in sorted(kinds, key="andon".__eq__):  # ours last: by it a repair that was cut off knows what is done
                 await notes.attach(git_dir, kind, target, notes.plain(record), seen.commit, hold)
         known = any(same(record, other) for record in found.records for stands in index.noted.values() for other in stands)
         restored.append("note from note" if known else "note from store")

@@ -10,7 +10,6 @@ from andon.edges.git import git
 from andon.schema.globs import matches
 from andon.schema.ids import Digest, Oid
 
-GONE = "0" * 40
 SHOWN = 3
 LISTED = 500
 """Protected paths that the evidence names one by one; the composed tree names them all."""
@@ -50,8 +49,8 @@ class Protected(msgspec.Struct, frozen=True, kw_only=True):
     def evidence(self) -> list[dict[str, object]]:
         """What a statement lists: the composed tree, and each path by digest."""
         if not self.tree:
-            named = {"name": "run with protected paths of the base", "digest": {"sha256": self.earlier}}
-            return [named] if self.earlier else []
+            name = "run with protected paths of the base"
+            return [{"name": name, "digest": {"sha256": self.earlier}}] if self.earlier else []
         listed: list[dict[str, object]] = [{"name": "tree with protected paths of the base", "digest": {"gitTree": self.tree}}]
         return listed + [{"name": f"protected {path}", "digest": {"gitBlob": name}} for path, name in self.paths[:LISTED]]
 
@@ -61,12 +60,13 @@ async def compose(git_dir: Path, place: Path, globs: tuple[str, ...], base: Oid,
     own: dict[str, Any] = {"git_dir": place, "objects": git_dir / "objects"}
     theirs, ours = await _entries(own, globs, base), await _entries(own, globs, commit)
     changed = tuple(sorted(path for path in theirs.keys() | ours.keys() if theirs.get(path) != ours.get(path)))
-    lines = [f"{theirs[path]}\t{path}" if path in theirs else f"0 {GONE}\t{path}" for path in changed]
+    gone = "0" * len(commit)
+    lines = [f"{theirs[path]}\t{path}" if path in theirs else f"0 {gone}\t{path}" for path in changed]
     with tempfile.TemporaryDirectory(prefix=".tmp-index-", dir=place) as aside:
         own["index"] = Path(aside) / "index"
         await git("read-tree", commit, **own)
         gone_first = sorted(lines, key=lambda line: not line.startswith("0 "))
-        await git("update-index", "-z", "--replace", "--index-info", stdin="\0".join([*gone_first, ""]).encode(), **own)
+        await git("update-index", "-z", "--index-info", stdin="\0".join([*gone_first, ""]).encode(), **own)
         tree = (await git("write-tree", **own)).oid
     dead = tuple(glob for glob in globs if not any(matches(path, (glob,)) for path in theirs))
     paths = tuple((path, entry.split(" ")[1]) for path, entry in sorted(theirs.items()))

@@ -19,6 +19,8 @@ REPORT_BYTES = 64 * 1024 * 1024
 SETUP_EXIT = 113
 """Exit code of our own script when a setup command failed."""
 FIRST_SIGNAL = 128
+SLACK_NS = 1_000_000_000
+"""Two files that are written one after the other may have times the other way round: file systems round, each in its own way."""
 FORMATS: dict[str, Callable[[Read], Verdict]] = {
     "junit": junit.judge, "sarif": sarif.judge, "cobertura": coverage.judge_cobertura, "lcov": coverage.judge_lcov,
 }
@@ -83,7 +85,7 @@ def content(report: Path) -> bytes:
 def staleness(report: Path, data: bytes, grounds: Grounds) -> str:
     """Why a report was not made by this run; empty when it may have been: it is older, or a file of the tree, byte for byte."""
     seen = beneath.facts(report.parent, report.name)
-    if seen is not None and grounds.begun and seen.st_mtime_ns < grounds.begun:
+    if seen is not None and grounds.begun and seen.st_mtime_ns + SLACK_NS < grounds.begun:
         return "its report is older than the run"
     if not grounds.files or not data:
         return ""

@@ -1,10 +1,11 @@
 """Reads from git what a tree holds and which lines a change touched; must never ask the code under test."""
 
+import asyncio
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from andon.edges.git import look
+from andon.edges.git import Output, look
 from andon.schema.errors import Mistake
 from andon.schema.ids import Oid
 
@@ -24,6 +25,10 @@ Added = dict[str, dict[int, bytes]]
 async def files_of(git_dir: Path | str, tree: Oid) -> dict[str, str]:
     """Every file of a tree with the name of its blob; submodules are left out."""
     listed = await look(git_dir, "ls-tree", "-r", "-z", "--full-tree", tree)
+    return await asyncio.to_thread(_listed, listed)
+
+
+def _listed(listed: Output) -> dict[str, str]:
     found: dict[str, str] = {}
     for item in listed.items:
         facts, _, path = item.partition("\t")
@@ -76,7 +81,7 @@ async def added_between(git_dir: Path | str, base: Oid, tree: Oid) -> Added:
     if told.truncated:
         raise Mistake(f"The change is larger than the {DIFF_BYTES >> 20} MiB of a diff that are read.", where=f"{base}..{tree}",
                       mend="Split the change, or keep generated files out of it.")
-    return added_in(told.out)
+    return await asyncio.to_thread(added_in, told.out)
 
 
 def added_in(diff: bytes) -> Added:

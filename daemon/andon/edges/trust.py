@@ -1,6 +1,6 @@
 """Writes the trust file: whose signatures count for whoever verifies this factory's evidence. Must never hold a private key."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -22,11 +22,11 @@ def trust_of(layout: Layout, keys: Keys) -> Trust:
                  operators=_operators(layout.allowed_signers))
 
 
-def write_trust(layout: Layout, keys: Keys, roles: Mapping[str, Sequence[str]] | None = None) -> Trust:
+def write_trust(layout: Layout, keys: Keys) -> Trust:
     """Put the trust file in place when it is missing or says something else; durable on return. Blocking.
 
     Keys that stood there before stay in it behind those of now, so that what they signed still verifies; so do the roles and
-    policies that a person wrote there. `roles`, by principal, come to those.
+    policies that a person wrote there.
     """
     told = trust_of(layout, keys)
     before = read_trust(layout.trust)
@@ -34,16 +34,29 @@ def write_trust(layout: Layout, keys: Keys, roles: Mapping[str, Sequence[str]] |
         told = msgspec.structs.replace(
             told, roles=before.roles, policies=before.policies, daemon=_with(told.daemon, before.daemon),
             verifier=_with(told.verifier, before.verifier))
-    for name, given in sorted((roles or {}).items()):
-        told = msgspec.structs.replace(told, roles={**told.roles, name: _with(tuple(given), told.roles.get(name, ()))})
     if told != before:
-        point("trust.write")
-        try:
-            write_file(layout.trust, msgspec.json.format(msgspec.json.encode(told), indent=1) + b"\n")
-        except OSError as error:
-            raise unwritable(error, "the trust file cannot be written", layout.trust) from error
-        point("trust.written")
+        _write(layout, told)
     return told
+
+
+def tell_people(layout: Layout, roles: Mapping[str, tuple[str, ...]]) -> None:
+    """Bring the trust file up to who decides here: `allowed_signers`, and the roles of a person's own settings where they name
+    any. Nothing before the factory has keys. Blocking."""
+    before = read_trust(layout.trust)
+    if before is None:
+        return
+    told = msgspec.structs.replace(before, operators=_operators(layout.allowed_signers), roles=dict(roles) or before.roles)
+    if told != before:
+        _write(layout, told)
+
+
+def _write(layout: Layout, told: Trust) -> None:
+    point("trust.write")
+    try:
+        write_file(layout.trust, msgspec.json.format(msgspec.json.encode(told), indent=1) + b"\n")
+    except OSError as error:
+        raise unwritable(error, "the trust file cannot be written", layout.trust) from error
+    point("trust.written")
 
 
 def read_trust(path: Path) -> Trust | None:

@@ -1,7 +1,6 @@
 """The real application, started and driven step by step as its user would, each step a fact; it reaches this machine alone."""
 
 import argparse
-import http.client
 import json
 import os
 import socket
@@ -10,13 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from andon.proofs import running
 from andon.proofs.fact import Fact, Unevaluated
 from andon.proofs.golden import named
 from andon.proofs.journey_app import App, Apps, Broken
 from andon.proofs.journey_file import Journey, Step, load
+from andon.proofs.journey_http import NoAnswer, ask
 
 HELP = "the real application, started and driven: HTTP, command lines, keys at a terminal"
 EXAMPLES = """\
@@ -57,7 +56,6 @@ a journey:
 
 At the end each program is asked to end, and it fails what leaves a process behind. `stop = "app"` ends one earlier.
 """
-BODY_BYTES = 4 * 1024 * 1024
 REST_S = 0.05
 
 
@@ -151,7 +149,7 @@ class Trip:
         if ready.http:
             try:
                 return self._ask("GET", ready.http, step)[0] == 200
-            except (Broken, OSError, http.client.HTTPException):
+            except (Broken, NoAnswer):
                 return False
         if ready.port:
             with socket.socket() as tried:
@@ -164,8 +162,8 @@ class Trip:
         method, _, target = str(step.http).partition(" ")
         try:
             status, body = self._ask(method, target, step)
-        except (OSError, http.client.HTTPException) as error:
-            raise Broken(f"{step.http}: no answer: {error or type(error).__name__}\n{self._apps.logs()}") from None
+        except NoAnswer as error:
+            raise Broken(f"{step.http}: no answer: {error}\n{self._apps.logs()}") from None
         text = body.decode(errors="replace")
         if status != step.status:
             raise Broken(f"{step.http}: status {status}, expected {step.status}\n{text[:2000]}\n{self._apps.logs()}")
@@ -176,21 +174,9 @@ class Trip:
                 raise Broken(f"{step.http}: `{path}` is {seen!r}, expected {wanted!r}\n{text[:2000]}")
 
     def _ask(self, method: str, target: str, step: Step) -> tuple[int, bytes]:
-        """A request to this machine: no proxy, no redirect followed."""
         target = self._filled(target)
-        place = urlsplit(target if "://" in target else f"http://127.0.0.1:{self._words['{port}']}{target}")
-        if place.scheme != "http" or place.hostname not in ("127.0.0.1", "localhost", "::1"):
-            raise Broken(f"{target} is not on this machine: a journey asks 127.0.0.1 alone")
-        connection = http.client.HTTPConnection(place.hostname, place.port or 80, timeout=step.within)
-        try:
-            path = f"{place.path or '/'}{'?' + place.query if place.query else ''}"
-            sent = self._filled(step.send).encode() if step.send else None
-            headers = {"Content-Type": "application/json"} if step.send else {}
-            connection.request(method, path, body=sent, headers={**headers, **step.headers})
-            answer = connection.getresponse()
-            return answer.status, answer.read(BODY_BYTES)
-        finally:
-            connection.close()
+        address = target if "://" in target else f"http://127.0.0.1:{self._words['{port}']}{target}"
+        return ask(method, address, self._filled(step.send), step.headers, step.within)
 
     def _run(self, step: Step) -> None:
         """A command to its end."""

@@ -2,13 +2,16 @@
 
 import argparse
 import importlib
-from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
-from andon.proofs.fact import Fact
 from andon.schema.errors import Mistake
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from andon.proofs.fact import Fact
 
 GROUP = "andon.proofs"
 """The entry-point group in which others' kinds are found. The entry is a module or an object with this protocol."""
@@ -35,7 +38,7 @@ class Kind(Protocol):
         """Its own words on the command line. What follows `--` there is `args.command`."""
         ...
 
-    def facts(self, args: argparse.Namespace, root: Path) -> Iterable[Fact]:
+    def facts(self, args: argparse.Namespace, root: Path) -> "Iterable[Fact]":
         """What is so in this checkout. Raises Unevaluated when that cannot be told, Mistake for what a person can mend."""
         ...
 

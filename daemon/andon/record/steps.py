@@ -84,6 +84,16 @@ def plan(layout: Layout, step: str, *, whole: bool = False) -> Plan:
     return _of_event(layout, found[0])
 
 
+def need_standing(layout: Layout, found: Plan) -> None:
+    """Raise Mistake when one of its changes was taken back before, however long ago that was."""
+    for deed in found.deeds:
+        rows = answer(layout, "SELECT reverted_by FROM landed WHERE task = :task AND reverted_by <> ''", {"task": deed.task}).rows \
+            if deed.kind == "revert" else []
+        if rows:
+            raise Mistake(f"{deed.task} was taken back already: {rows[0][0]!s} landed.", where=found.step,
+                          mend=f"`andon lineage {deed.task}` tells what became of it.")
+
+
 def _step(row: e.Recorded, inverse: Inverse) -> Step:
     event = row.event
     name = "" if inverse.how != "inverse" else f"#{row.seq}"

@@ -8,6 +8,7 @@ import json
 import os
 import sqlite3
 import tempfile
+import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -128,25 +129,27 @@ def update(folder: Path, archive: Path) -> list[Age]:
     """
     mend = "Fetch it from https://osv-vulnerabilities.storage.googleapis.com/PyPI/all.zip, or npm/all.zip, on any machine."
     try:
-        with zipfile.ZipFile(archive) as packed:
-            rows, newest, counted = _entries(packed)
-    except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        packed = zipfile.ZipFile(archive)
+    except (OSError, zipfile.BadZipFile, ValueError) as error:
         what = f"This is no archive of advisories as OSV publishes them: {error}"[:300]
         raise Mistake(what, where=str(archive), mend=mend) from error
-    if not counted:
-        raise Mistake(f"There is no advisory of {PYPI} or {NPM} in it.", where=str(archive), mend=mend)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=".db", dir=folder)
     os.close(handle)
     made = Path(name)
     try:
-        with closing(sqlite3.connect(made)) as new, new:
+        with packed, closing(sqlite3.connect(made)) as new, new:
             new.executescript(_SHAPE)
+            newest, counted = _filled(new, packed)
+            if not counted:
+                raise Mistake(f"There is no advisory of {PYPI} or {NPM} in it.", where=str(archive), mend=mend)
             _carry_over(folder, new, set(counted))
-            new.executemany("insert into advisory values (?, ?, ?, ?)", rows)
             new.executemany("insert into kept values (?, ?, ?, ?)", [
-                (ecosystem, newest[ecosystem], counted[ecosystem], archive.name[:200]) for ecosystem in counted])
+                (ecosystem, newest.get(ecosystem, 0), counted[ecosystem], archive.name[:200]) for ecosystem in counted])
         made.replace(folder / FILE)
+    except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        what = f"This is no archive of advisories as OSV publishes them: {error}"[:300]
+        raise Mistake(what, where=str(archive), mend=mend) from error
     finally:
         made.unlink(missing_ok=True)
     return [age for ecosystem, age in sorted(ages(folder).items()) if ecosystem in counted]
@@ -158,13 +161,13 @@ def _carry_over(folder: Path, new: sqlite3.Connection, without: set[str]) -> Non
         return
     with closing(_open(folder)) as old:
         for table in ("advisory", "kept"):
-            rows = [row for row in old.execute(f"select * from {table}") if row[0] not in without]
-            if rows:
-                new.executemany(f"insert into {table} values (?, ?, ?, ?)", rows)
+            rows = (row for row in old.execute(f"select * from {table}") if row[0] not in without)
+            new.executemany(f"insert into {table} values (?, ?, ?, ?)", rows)
 
 
-def _entries(packed: zipfile.ZipFile) -> tuple[list[tuple[str, str, str, str]], dict[str, int], dict[str, int]]:
-    rows: list[tuple[str, str, str, str]] = []
+def _filled(new: sqlite3.Connection, packed: zipfile.ZipFile) -> tuple[dict[str, int], dict[str, int]]:
+    """Every entry as rows, one after the other; by ecosystem the newest change that is not in the future, and how many."""
+    now = int(time.time() * 1000)
     newest: dict[str, int] = {}
     counted: dict[str, int] = {}
     infos = packed.infolist()
@@ -184,11 +187,12 @@ def _entries(packed: zipfile.ZipFile) -> tuple[list[tuple[str, str, str, str]], 
                 kept = {"versions": one.get("versions") or [], "ranges": one.get("ranges") or []}
                 named.setdefault((ecosystem, name), []).append(kept)
         for ecosystem in {ecosystem for ecosystem, _ in named}:
-            newest[ecosystem] = max(newest.get(ecosystem, 0), when)
+            newest[ecosystem] = max(newest.get(ecosystem, 0), when if when <= now + DAY_MS else 0)
             counted[ecosystem] = counted.get(ecosystem, 0) + 1
         if not entry.get("withdrawn"):
-            rows += [(ecosystem, name, entry["id"], _body(entry, some)) for (ecosystem, name), some in named.items()]
-    return rows, newest, counted
+            rows = [(ecosystem, name, str(entry["id"]), _body(entry, some)) for (ecosystem, name), some in named.items()]
+            new.executemany("insert into advisory values (?, ?, ?, ?)", rows)
+    return newest, counted
 
 
 def _body(entry: dict[str, Any], affected: list[dict[str, Any]]) -> str:

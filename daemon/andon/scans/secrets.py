@@ -7,6 +7,7 @@ is allowed stands in a file of the base, as `detect-secrets scan` writes it.
 import hashlib
 import importlib.metadata
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,10 +22,11 @@ from andon.scans import sarif_out
 
 UNREADABLE_EXIT = 3
 """The allow-list could not be read: nothing follows."""
-LINE_CHARS = 20_000
-"""Of a longer line only so much is looked at: it is generated, and detectors are regular expressions."""
+LINE_CHARS, OVERLAP = 20_000, 2_000
+"""A longer line is looked at in parts: detectors are regular expressions."""
 GUESSES = ("Base64HighEntropyString", "HexHighEntropyString")
 """Detectors that go by looks alone: their findings are of level warning."""
+_DIGEST = re.compile(r'\s*"hashed_secret": "[0-9a-f]{40}",?\s*')
 LEFT_OUT = ("IPPublicDetector",)
 """An address is no secret."""
 
@@ -35,13 +37,16 @@ def detectors() -> list[BasePlugin]:
     return [each() for each in sorted(classes, key=lambda each: each.__name__) if each.__name__ not in LEFT_OUT]
 
 
-def look(lines: Mapping[str, Mapping[str, str]], allowed: Any) -> list[dict[str, Any]]:
-    """Findings in these lines, by path and number, without those that are allowed."""
+def look(lines: Mapping[str, Mapping[str, str]], allowed: Any, listed: str = "") -> list[dict[str, Any]]:
+    """Findings in these lines, by path and number, without those that are allowed. `listed` is the path of the allow-list: digests
+    that it adds are no secrets."""
     plugins, known = detectors(), allowed_in(allowed)
     found: dict[tuple[str, int, str], dict[str, Any]] = {}
     for path, numbered in sorted(lines.items()):
-        for number, line in sorted((int(number), line[:LINE_CHARS]) for number, line in numbered.items()):
-            for rule, secret in secrets_in(plugins, path, number, line):
+        for number, line in sorted((int(number), line) for number, line in numbered.items()):
+            if path == listed and _DIGEST.fullmatch(line):
+                continue
+            for rule, secret in (one for part in pieces(line) for one in secrets_in(plugins, path, number, part)):
                 if (path, secret.secret_hash) in known:
                     continue
                 level = "warning" if rule in GUESSES else "error"
@@ -49,6 +54,11 @@ def look(lines: Mapping[str, Mapping[str, str]], allowed: Any) -> list[dict[str,
                 mark = hashlib.sha256(f"{rule} {path} {line.strip()}".encode(errors="surrogateescape")).hexdigest()[:32]
                 found.setdefault((path, number, rule), sarif_out.finding(rule, path, number, level, text, mark))
     return list(found.values())
+
+
+def pieces(line: str) -> list[str]:
+    """A long line in parts that overlap, so that a secret stands whole in one of them."""
+    return [line[start : start + LINE_CHARS] for start in range(0, max(1, len(line)), LINE_CHARS - OVERLAP)]
 
 
 def secrets_in(plugins: list[BasePlugin], path: str, number: int, line: str) -> Iterator[tuple[str, PotentialSecret]]:
@@ -83,7 +93,7 @@ def main(asked: str, report: str) -> int:
     what = json.loads(Path(asked).read_text(encoding="utf-8", errors="surrogatepass"))
     try:
         allowed = json.loads(what["allow"]) if what["allow"].strip() else None
-        found = look(what["lines"], allowed)
+        found = look(what["lines"], allowed, what["list"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         print(f"the allow-list is none that `detect-secrets scan` writes: {type(error).__name__}")
         return UNREADABLE_EXIT

@@ -86,6 +86,14 @@ from andon.schema.notes_events import (
     NotesRepaired as NotesRepaired,
     NotesWritten as NotesWritten,
 )
+from andon.schema.policy_events import (
+    AnyPolicyEvent as AnyPolicyEvent,
+    GateLoosened as GateLoosened,
+    LightsApproved as LightsApproved,
+    LightsDimmed as LightsDimmed,
+    WaiverEnded as WaiverEnded,
+    WaiverGranted as WaiverGranted,
+)
 from andon.schema.sandbox import Known, Reached
 from andon.schema.sealing import (
     AnySealEvent as AnySealEvent,
@@ -379,7 +387,9 @@ class RunFinished(Event, frozen=True, kw_only=True, tag="run.finished"):
     """One sentence: `214 tests passed`, `2 of 214 tests failed`, `exit 127: pytest: not found`."""
     cause: str = ""
     """For unevaluated: `missing-tool`, `signal`, `timeout`, `zero-tests`, `unreadable-report`, `setup`, `lost`, `storage`,
-    `proof` (a proof of ours that could not look at something)."""
+    `proof` (a proof of ours that could not look at something),
+    `stale-report`, `other-commit`, `dead-rule`, `empty-selection`, `tool-failed`, `no-baseline`, `zero-lines`, `files-missing`,
+    `no-data`, `old-data`."""
     passed: int = 0
     failed: int = 0
     skipped: int = 0
@@ -495,7 +505,7 @@ AnyEvent = (
     | RepositoryRegistered | SettingsActivated | CommandsTrusted | TargetObserved | TargetMirrored
     | TaskAdded | TaskEntered | TaskLanded | TaskDone | TaskFailed | TaskCancelled | TaskRetried | RetryScheduled
     | RunPlanned | RunFinished | ClaimJudged | GateOpened | GateAnswered | GateVoided | AnswerDelivered
-    | AnyAttemptEvent | AnyLandingEvent | AnySessionEvent | AnySealEvent | AnyNotesEvent | AnyGateEvent
+    | AnyAttemptEvent | AnyLandingEvent | AnySessionEvent | AnySealEvent | AnyNotesEvent | AnyGateEvent | AnyPolicyEvent
 )
 """The closed union of events. `msgspec.json.decode(data, type=AnyEvent)` reads a ledger row's `data`."""
 

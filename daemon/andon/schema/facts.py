@@ -8,8 +8,8 @@ from andon.schema.eventbase import Risk
 
 Rule = Literal[
     "unread", "loosens", "unclear", "gate", "ci", "dependency-new", "dependency-source", "dependency-script",
-    "dependency-altered", "dependency", "migration", "schema", "build", "mode", "executable", "submodule", "binary", "image", "security",
-    "security-test", "symbol-stop", "symbol-review", "data", "owner",
+    "dependency-altered", "dependency", "migration", "schema", "build", "mode", "executable", "submodule", "binary", "image",
+    "security", "security-test", "symbol-stop", "symbol-review", "data", "owner",
 ]
 """The kinds of facts. What a path says by itself (`[policy] ship`, `review`, `stop`) is no fact: the core knows it."""
 

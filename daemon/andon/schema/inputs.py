@@ -48,6 +48,12 @@ from andon.schema.notes_inputs import (
     NotesRepaired as NotesRepaired,
     NotesWritten as NotesWritten,
 )
+from andon.schema.policy_inputs import (
+    AnyPolicyCommand as AnyPolicyCommand,
+    ApproveLights as ApproveLights,
+    EndWaiver as EndWaiver,
+    WaiveRule as WaiveRule,
+)
 from andon.schema.sandbox import Known, Reached
 from andon.schema.sealing import (
     AnySealInput as AnySealInput,
@@ -396,6 +402,7 @@ class CheckRan(Input, frozen=True, kw_only=True, tag="check-ran"):
 AnyCommand = (
     AddTask | AnswerGate | CancelTask | RetryTask | PullCord | ReleaseCord | TrustCommands | AnySessionCommand | AnyLandingCommand
     | AnyGateCommand
+    | AnyPolicyCommand
 )
 """What may come over the operator's socket and goes to the core as it is."""
 
@@ -405,7 +412,7 @@ AnyInput = (
     | DaemonStarted | WallsLooked | DaemonStopping | Ticked | PersonSettingsSeen | RepositorySeen | SettingsSeen | SettingsBad
     | TargetSeen | TroubleSeen | TroubleGone
     | EffectFailed | CheckoutReady | SessionStarted | SessionEnded | AgentSaid | StopDone | SuspendDone | WorkRead
-    | CheckoutGone | CheckoutBack | AnswerGiven | CheckRan | AnyLandingInput | AnySealInput | AnySessionInput
+    | CheckoutGone | CheckoutBack | AnswerGiven | CheckRan | AnyLandingInput | AnySealInput | AnySessionInput | AnyPolicyCommand
     | AnyNotesInput
     | AnyGateInput
 )

@@ -55,6 +55,8 @@ EFFECTS: dict[str, Inverse] = {
     "deliver-message": Inverse(how="irreversible", by="the agent has read it; another message may correct it",
                                gate="none: a person's own words ask nobody, and nudges of the factory follow the person's ladder"),
     "interrupt-turn": Inverse(how="inverse", by="`andon nudge TASK` lets it go on", seen="the session works again"),
+    "tell-gate": Inverse(how="irreversible", by="the person has been told",
+                         gate="routes are the person's own settings, and a gate only asks"),
     "seal-change": Inverse(how="kept", by="a bundle is never taken away: a newer one stands beside it"),
     "record-landing": Inverse(how="kept", by="a record is never taken away: a revert has one of its own"),
 }

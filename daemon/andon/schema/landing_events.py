@@ -139,11 +139,13 @@ class FlakeSeen(Event, frozen=True, kw_only=True, tag="flake.seen"):
 
 
 class FlakeForgotten(Event, frozen=True, kw_only=True, tag="flake.forgotten"):
-    """A person says that these tests are mended: a failure of them counts again."""
+    """A person says that these tests are mended, or they passed often enough: a failure of them counts again."""
 
     repo: RepoId
     tests: tuple[str, ...]
     by: str
+    because: str = ""
+    """What was seen, when nobody had to say so."""
 
 
 # --- a person's decisions about the queue --------------------------------------------------------------------------------

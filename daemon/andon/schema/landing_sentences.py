@@ -98,6 +98,8 @@ def flake(event: e.AnyEvent) -> str:
         case e.FlakeSeen():
             said = f"{event.check} of {event.repo} said yes and no about the same tree {short(event.tree)}"
             return f"{said}: {names(event.tests)}" if event.tests else f"{said} and names no test"
+        case e.FlakeForgotten() if event.because:
+            return f"{names(event.tests)} of {event.repo} left quarantine: {event.because}; a failure counts again"
         case e.FlakeForgotten():
             one = len(event.tests) == 1
             mended = f"{names(event.tests) or 'nothing'} of {event.repo} {'is' if one else 'are'} mended"

@@ -19,11 +19,19 @@ LIGHTS = {"on": 0, "dim": 1, "dark": 2}
 
 def loosened(before: Settings, after: Settings) -> tuple[str, ...]:
     """What judges less in `after`, each in a few words; empty when nothing does."""
-    return tuple(dict.fromkeys((
-        *_checks(before.checks, after.checks), *_policy(before.policy, after.policy), *_lines(before.lines, after.lines),
-        *_walls(before.sandbox, after.sandbox), *_queue(before.queue, after.queue), *_permissions(before, after),
-        *_rest(before, after),
-    )))
+    return tuple(
+        dict.fromkeys(
+            (
+                *_checks(before.checks, after.checks),
+                *_policy(before.policy, after.policy),
+                *_lines(before.lines, after.lines),
+                *_walls(before.sandbox, after.sandbox),
+                *_queue(before.queue, after.queue),
+                *_permissions(before, after),
+                *_rest(before, after),
+            )
+        )
+    )
 
 
 def _gained(before: Iterable[str], after: Iterable[str]) -> list[str]:
@@ -57,7 +65,9 @@ def _checks(before: dict[str, Check], after: dict[str, Check]) -> Iterator[str]:
             yield f"check {name} is read as {new.report}, not as {old.report}"
         if new.minimum_tests < old.minimum_tests:
             yield f"check {name}: minimum_tests {old.minimum_tests} -> {new.minimum_tests}"
-        yield from _unknown(f"check {name}", old, new, ("name", "run", "report", "minimum_tests", "minutes", "memory_mb", "output_mb"))
+        yield from _unknown(
+            f"check {name}", old, new, ("name", "run", "report", "minimum_tests", "minutes", "memory_mb", "output_mb")
+        )
 
 
 def _unknown(where: str, before: object, after: object, known: tuple[str, ...]) -> Iterator[str]:
@@ -77,12 +87,15 @@ def class_of(policy: Policy, rule: str) -> Risk:
 
 def _policy(before: Policy, after: Policy) -> Iterator[str]:
     yield from _lists((("[policy] ship", before.ship, after.ship),))
-    yield from _lost((
-        ("[policy] review", before.review, after.review), ("[policy] stop", before.stop, after.stop),
-        ("[policy.symbols] stop", before.symbols.stop, after.symbols.stop),
-        ("[policy.symbols] review", before.symbols.review, (*after.symbols.review, *after.symbols.stop)),
-        *((f"[policy.data] {name}", globs, after.data.get(name, ())) for name, globs in sorted(before.data.items())),
-    ))
+    yield from _lost(
+        (
+            ("[policy] review", before.review, after.review),
+            ("[policy] stop", before.stop, after.stop),
+            ("[policy.symbols] stop", before.symbols.stop, after.symbols.stop),
+            ("[policy.symbols] review", before.symbols.review, (*after.symbols.review, *after.symbols.stop)),
+            *((f"[policy.data] {name}", globs, after.data.get(name, ())) for name, globs in sorted(before.data.items())),
+        )
+    )
     if LEVEL[after.walls] < LEVEL[before.walls]:
         yield f"[policy] walls {before.walls} -> {after.walls}"
     for rule in MEANING:
@@ -113,7 +126,8 @@ def _lines(before: dict[str, Line], after: dict[str, Line]) -> Iterator[str]:
         old = before.get(name)
         if old is None:
             if not any(station.kind == "check" for station in new.stations) or any(
-                    station.kind == "gate" and station.when == "never" for station in new.stations):
+                station.kind == "gate" and station.when == "never" for station in new.stations
+            ):
                 yield f"a new line {name} lands with less than its checks and its gate"
             if LIGHTS[new.lights]:
                 yield f"a new line {name} with lights = {new.lights}"
@@ -135,16 +149,24 @@ def _stations(name: str, before: Line, after: Line) -> Iterator[str]:
             yield f"station {old.name} proves fewer checks"
         if WHEN.get(new.when, 0) < WHEN.get(old.when, 0):
             yield f"station {old.name}: when {old.when} -> {new.when}"
-        yield from _lost(((f"station {old.name} hide", old.hide, new.hide), (f"station {old.name} read_only", old.read_only, new.read_only)))
-        yield from _unknown(f"station {old.name}", old, new, ("name", "kind", "wip", "agent", "checks", "when", "hide", "read_only"))
+        yield from _lost(
+            ((f"station {old.name} hide", old.hide, new.hide), (f"station {old.name} read_only", old.read_only, new.read_only))
+        )
+        yield from _unknown(
+            f"station {old.name}", old, new, ("name", "kind", "wip", "agent", "checks", "when", "hide", "read_only")
+        )
     order = [station.name for station in after.stations if station.name in {old.name for old in before.stations}]
     if order != [old.name for old in before.stations if old.name in order]:
         yield f"line {name} has its stations in another order"
 
 
 def _walls(before: Walls, after: Walls) -> Iterator[str]:
-    yield from _lists(tuple((f"[sandbox] {field}", getattr(before, field), getattr(after, field)) for field in (
-        "hosts", "registries", "read", "write", "devices", "env", "secrets", "unbaited")))
+    yield from _lists(
+        tuple(
+            (f"[sandbox] {field}", getattr(before, field), getattr(after, field))
+            for field in ("hosts", "registries", "read", "write", "devices", "env", "secrets", "unbaited")
+        )
+    )
     yield from _lost((("[sandbox] hide", before.hide, after.hide), ("[sandbox] read_only", before.read_only, after.read_only)))
     if LEVEL[after.level] < LEVEL[before.level] or (before.level, after.level) == ("strict", "best"):
         yield f"[sandbox] level {before.level} -> {after.level}"

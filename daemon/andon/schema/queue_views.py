@@ -69,6 +69,30 @@ class FlowView(msgspec.Struct, frozen=True, kw_only=True):
     """Entries that wait now, by cause."""
 
 
+class QuarantineView(msgspec.Struct, frozen=True, kw_only=True):
+    """A test that said yes and no about one tree, with the evidence."""
+
+    test: str
+    """The check itself when that names no tests."""
+    check: str
+    seen: int
+    """How often."""
+    since: int
+    """When first (unix milliseconds); 0: not kept."""
+    last: int
+    """When last."""
+    runs: tuple[RunId, ...] = ()
+    """The latest that disagreed, in pairs."""
+    trees: tuple[Oid, ...] = ()
+    """The latest that they disagreed about."""
+    passes: int = 0
+    """Since then, on other trees."""
+    needed: int = 0
+    """Passes after which it leaves by itself; 0: only a person lets it out."""
+    excused: bool = True
+    """Whether a failure of it is excused now: the budget is not overdrawn, and it was seen on a tree."""
+
+
 class QueueView(View, frozen=True, kw_only=True, tag="queue"):
     """The merge queue of one repository. Key `queue:REPO`."""
 
@@ -94,6 +118,10 @@ class QueueView(View, frozen=True, kw_only=True, tag="queue"):
     red: tuple[RedView, ...] = ()
     flaky: tuple[str, ...] = ()
     """Tests whose failure is excused."""
+    quarantine: tuple[QuarantineView, ...] = ()
+    """The same with their evidence, the latest last."""
+    quarantine_budget: int = 0
+    """With more than these nothing is excused."""
     flow: FlowView = FlowView()
     behind: str = ""
     """Why the person's checkout does not follow; empty when it does."""
@@ -192,7 +220,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     """The head that was accepted."""
     landing: LandingId = LandingId("")
     title: str = ""
-    by: Literal["ledger", "trailer", "none"] = "none"
+    by: Literal["ledger", "trailer", "note", "none"] = "none"
     proven: Oid = Oid("")
     """The moved-to commit whose tree was proven with it."""
     landed_at: int = 0

@@ -6,7 +6,13 @@ interpreted. It still holds whatever bytes they wrote: a face puts it through `a
 
 from collections.abc import Callable
 
-from andon.schema import events as e, landing_sentences as landings, session_sentences as sessions, undo_sentences as undos
+from andon.schema import (
+    events as e,
+    landing_sentences as landings,
+    policy_events as policy,
+    session_sentences as sessions,
+    undo_sentences as undos,
+)
 from andon.schema.notes_sentences import notes as noted
 from andon.schema.words import names, plural as plural, short, shorten as shorten, tail, who
 
@@ -226,6 +232,6 @@ _TELLERS: dict[str, Callable[[e.AnyEvent], str]] = {
     "queue": landings.queue, "entry": landings.queue, "clash": landings.clash,
     "session": sessions.session, "permission": sessions.permission, "message": sessions.message,
     "usage": sessions.money, "budget": sessions.money, "account": sessions.money, "machine": sessions.money, "race": sessions.money,
-    "login": sessions.money, "undo": undos.undo, "conversation": noted, "notes": noted, "note": noted,
+    "login": sessions.money, "undo": undos.undo, "conversation": noted, "notes": noted, "note": noted, "waiver": policy.sentence, "lights": policy.sentence, "policy": policy.sentence,
 }
 """By the first word of the kind."""

@@ -11,7 +11,7 @@ from andon.schema.notes import NoteKind
 from andon.schema.sandbox import Asked, Level
 
 Lights = Literal["on", "dim", "dark"]
-"""`on`: a person sees every change; `dim`: what is of class ship lands by itself; `dark`: what is of class review too, stop never."""
+"""`on`: a person sees every change; `dim`: what is of class ship lands by itself; `dark`: what is of class review too."""
 
 Threshold = Literal["none", "stop", "review", "ship"]
 """From which risk on; `none`: never, `ship`: always."""
@@ -123,6 +123,23 @@ class Station(msgspec.Struct, frozen=True, kw_only=True):
     """For `agent`: paths that it does not see, beside those of `[sandbox]`."""
     read_only: tuple[str, ...] = ()
     """For `agent`: paths that it may read and not change, beside those of `[sandbox]`."""
+    claims: tuple[str, ...] = ()
+    """Names of `[claims]` that must be proven and fresh before it closes, beside what its kind asks for."""
+
+
+class ClaimType(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of claim: who produces it, what it rests on, how long it counts."""
+
+    name: str
+    producer: str
+    """`checks.NAME`; `station:NAME`; `daemon:work` (the change is kept), `daemon:scope` (it keeps to its paths), `daemon:merge`
+    (the merged tree is proven)."""
+    requires: tuple[str, ...] = ()
+    """Claims that must be proven as well."""
+    fresh: str = "tree"
+    """`tree`: as long as the change is the same; `target`: on a tree that holds the target as it is, which landing proves; `hours`:
+    for `hours`."""
+    hours: float = 0.0
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -267,6 +284,8 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     """A change that waits may be overtaken by later ones this often; then it goes first."""
     flaky: int = 10
     """Flaky tests whose failure is excused at once in this repository; with more of them nothing is excused any more."""
+    flaky_passes: int = 20
+    """Passes on other trees since it was last seen flaking after which a test leaves quarantine by itself; 0: never."""
     contracts: dict[str, tuple[str, ...]] = {}
     """Named groups of path globs that belong together: two changes that touch one group are told of each other."""
     revert: str = "ask"
@@ -331,7 +350,7 @@ class Walls(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(told)
 
 
-class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+class ProvenanceSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where it is written down what a landed commit is, beside its trailers and the ledger."""
 
     notes: tuple[NoteKind, ...] = ()
@@ -351,6 +370,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     agents: dict[str, AgentSettings] = {}
     checks: dict[str, Check] = {}
     lines: dict[str, Line] = {}
+    claims: dict[str, ClaimType] = {}
+    """Those that stations ask for, and what they rest on."""
     policy: Policy = Policy()
     budget: Budget = Budget()
     retry: Retry = Retry()
@@ -358,7 +379,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     permissions: Permissions = Permissions()
     queue: Queue = Queue()
     sandbox: Walls = Walls()
-    provenance: Provenance = Provenance()
+    provenance: ProvenanceSettings = ProvenanceSettings()
 
     def commands(self) -> tuple[str, ...]:
         """Every shell command and argv that these settings would run, and where they publish: what a person trusts. The order is

@@ -23,7 +23,7 @@ from andon.schema.queue_views import (
     RedView as RedView,
 )
 from andon.schema.sandbox import Asked, Level, Reached, Shown
-from andon.schema.settings import Operator
+from andon.schema.settings import Lights, Operator
 from andon.schema.viewbase import View as View
 
 TaskState = Literal[
@@ -47,6 +47,35 @@ class ClaimCell(msgspec.Struct, frozen=True, kw_only=True):
     """Blob: the statement that it rests on; empty: none is known."""
 
 
+class ClaimStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One claim that a station of the task's line asks for, in order."""
+
+    claim: str
+    station: str
+    """Where it is asked for first."""
+    producer: str
+    """Who produces it, as the settings say."""
+    status: ClaimStatus | Literal["open", "stale"]
+    """`open`: nobody produced it yet; `stale`: proven, and too long ago; `asserted`: an agent says so, which closes nothing."""
+    because: str = ""
+
+
+class WaiverLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule that a person set aside, and that stands aside still."""
+
+    waiver: str
+    repo: RepoId
+    rule: str
+    scope: str
+    """A task, or globs on paths."""
+    until: int
+    """Unix milliseconds."""
+    because: str
+    by: str
+    at: int
+    signed: bool = False
+
+
 class FactoryView(View, frozen=True, kw_only=True, tag="factory"):
     """The daemon itself. Key `factory`."""
 
@@ -65,6 +94,8 @@ class FactoryView(View, frozen=True, kw_only=True, tag="factory"):
     """Who signs approvals at this machine; without a key nobody does."""
     operators: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     """The roles of each person who may sign."""
+    waivers: tuple[WaiverLine, ...] = ()
+    """Rules that people set aside, oldest first."""
 
     @property
     def key(self) -> str:
@@ -91,6 +122,14 @@ class LineView(View, frozen=True, kw_only=True, tag="line"):
     """Why it stands still; empty when it moves."""
     cord_by: str = ""
     cord_at: int = 0
+    lights: Lights = "dim"
+    """How much a person sees of what it lands: what is in force."""
+    lights_why: str = ""
+    """Why that is less dark than the settings say; empty when it is as they say."""
+    figures: str = ""
+    """What it has landed lately, as its floors count it."""
+    floors: str = ""
+    """Which floors it is below; empty: none."""
 
     @property
     def key(self) -> str:
@@ -174,6 +213,8 @@ class TaskView(View, frozen=True, kw_only=True, tag="task"):
     files: int = 0
     walls: Shown = ""
     """The weakest walls that its change, or while there is none its agent, has had."""
+    steps: tuple[ClaimStep, ...] = ()
+    """What its line asks for by `[claims]`; empty where no station asks for any."""
 
     @property
     def key(self) -> str:

@@ -10,6 +10,7 @@ from textual.widget import Widget
 
 from andon.schema.errors import Mistake
 from andon.schema.ids import AttemptId
+from andon.schema.sentences import plural
 from andon.schema.wire import AccessIs, GetAccess
 from andon_tui import actions, palette, telling
 from andon_tui.actions import Context, Place
@@ -149,7 +150,8 @@ class Face(Screen[None], inherit_bindings=False):
         links += [Link(row(Span(" / ", "dim"), Span(safe(each), "strong"))) for each in self.trail()]
         factory = self.model.factory
         work = f"{factory.wip}/{factory.wip_limit} at work  " if factory is not None and factory.wip_limit else ""
-        work = work if self.size.width >= ROOMY else ""
+        waived = f"{plural(len(factory.waivers), 'rule')} waived  " if factory is not None and factory.waivers else ""
+        work = f"{waived}{work}" if self.size.width >= ROOMY else waived
         if waiting:
             told = f" ◆ {waiting} {'waits' if waiting == 1 else 'wait'} for you "
             wait = Link(row(Span(work, "dim"), Span(told, "on-ask", "ask")), "gates")

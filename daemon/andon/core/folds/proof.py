@@ -27,11 +27,23 @@ def _(state: State, event: e.RunFinished) -> State:
     if event.cpu_s and event.seconds and run.repo in state.repos:
         uses = state.repos[run.repo].queue.uses
         state = with_queue(state, run.repo, uses=(*uses, (event.cpu_s, event.seconds))[-KEPT_TIMES:])
+    if event.result == "pass" and run.repo in state.repos:
+        state = quieter(state, run)
     if run.purpose == "watch":
         state = watched(state, run, event)
     if event.result != "unevaluated" or run.purpose == "baseline":
         state = remember(state, run, event)
     return state
+
+
+def quieter(state: State, run: Run) -> State:
+    """One pass more of what was flaky: on another tree, for on its own a pass is half of the flake."""
+    flakes = state.repos[run.repo].queue.flakes
+    if not any(flake.check == run.check and run.tree not in flake.trees for flake in flakes):
+        return state
+    told = tuple(replace(flake, passes=flake.passes + 1) if flake.check == run.check and run.tree not in flake.trees else flake
+                 for flake in flakes)
+    return with_queue(state, run.repo, flakes=told)
 
 
 def watched(state: State, run: Run, event: e.RunFinished) -> State:
@@ -54,7 +66,7 @@ def remember(state: State, run: Run, event: e.RunFinished) -> State:
     compared = task.work.base_tree if task and task.work and run.purpose == "change" else Oid("")
     proof = Proof(
         run=event.run, result=event.result, because=event.because, names=event.names, base_tree=compared,
-        lost_tests=event.lost_tests, failing=event.failing[:50], seq=state.seq, walls=event.walls, evidence=event.evidence,
+        lost_tests=event.lost_tests, failing=event.failing[:50], seq=state.seq, walls=event.walls, evidence=event.evidence, at=state.at,
     )
     proofs = state.proofs
     if len(proofs) >= KEPT_PROOFS:

@@ -1,8 +1,8 @@
 """What decisions about the merge queue, clashes, flakes and the state of the target change."""
 
-from andon.core.folds import apart
+from andon.core.folds import apart, policy
 from andon.core.folds.table import forget, on, replace, with_queue, with_repo, with_task
-from andon.core.queue.facts import KEPT_CLASHES, KEPT_FLAKES, Flake, Meeting, Red
+from andon.core.queue.facts import KEPT_CLASHES, KEPT_FLAKES, KEPT_RUNS, Flake, Meeting, Red
 from andon.core.state import State, Work
 from andon.schema import events as e
 from andon.schema.ids import AttemptId, TaskId
@@ -57,7 +57,8 @@ def _(state: State, event: e.FlakeSeen) -> State:
         known = next((flake for flake in flakes if (flake.name, flake.check) == (name, event.check)), None)
         before = known or Flake(name=name, check=event.check, seen=0, at=0)
         trees = (*(tree for tree in before.trees if tree != event.tree), event.tree)[-3:]
-        new = replace(before, seen=before.seen + 1, at=state.at, trees=trees)
+        new = replace(before, seen=before.seen + 1, at=state.at, trees=trees, runs=(*before.runs, *event.runs)[-KEPT_RUNS:],
+                      since=before.since or state.at, passes=0)
         flakes = (*(flake for flake in flakes if flake is not known), new)[-KEPT_FLAKES:]
     counts = replace(repo.queue.counts, flaky=repo.queue.counts.flaky + 1)
     return with_queue(state, event.repo, flakes=flakes, counts=counts)
@@ -97,6 +98,7 @@ def _(state: State, event: e.TargetRed) -> State:
     known = state.repos.get(event.repo)
     if known is None:
         return state
+    state = policy.escaped(state, event.suspects[0]) if len(event.suspects) == 1 else state
     before = next((red for red in known.queue.red if red.check == event.check), None)
     red = Red(check=event.check, because=event.because, commit=event.commit, run=event.run,
               since=before.since if before else state.at, suspects=event.suspects)

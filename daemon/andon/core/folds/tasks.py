@@ -1,5 +1,6 @@
 """What events about tasks change."""
 
+from andon.core.folds import policy
 from andon.core.folds.table import finish, on, replace, with_task
 from andon.core.state import Failure, State, Task, station_of
 from andon.schema import events as e
@@ -31,6 +32,7 @@ def _(state: State, event: e.TaskEntered) -> State:
 
 @on(e.TaskLanded)
 def _(state: State, event: e.TaskLanded) -> State:
+    state = policy.landed(state, event.task)
     return with_task(state, event.task, landed=event.commit, landed_before=event.before, since=state.at)
 
 

@@ -12,6 +12,7 @@ from andon.schema.settings import Settings
 KEPT_TRIED = 200
 """Results of members that did not land, remembered for one queue; the oldest go first and would be proved again."""
 KEPT_FLAKES = 200
+KEPT_RUNS = 6
 """Flaky tests remembered for one repository."""
 KEPT_LANDED = 200
 """Landed changes that a red target may be traced to; older ones are not suspected."""
@@ -125,6 +126,12 @@ class Flake(msgspec.Struct, frozen=True, kw_only=True):
     at: int
     trees: tuple[Oid, ...] = ()
     """The latest few that it was seen on."""
+    runs: tuple[RunId, ...] = ()
+    """The latest few that disagreed, in pairs: the evidence."""
+    since: int = 0
+    """When it was first seen (unix milliseconds); 0: before this was kept."""
+    passes: int = 0
+    """Passes of its check on other trees since it was last seen."""
 
 
 class Landed(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,8 @@
 
 import statistics
 
-from andon.core import walls
+from andon.core import catalogue, walls
+from andon.core.claimed import producing
 from andon.core.queue import rates
 from andon.core.queue.facts import Landing, Outcome
 from andon.core.queue.look import Entry, Look, Running, Tried
@@ -49,8 +50,9 @@ def stopped(state: State, task: Task) -> bool:
 
 
 def may_land(state: State, task: Task) -> bool:
-    """Whether it stands in line: nobody holds it, asks about it, must be asked, or stopped its line."""
-    return not (task.held or task.gate or stopped(state, task) or walls.too_weak(state, task))
+    """Whether it stands in line: nobody holds it, asks about it, must be asked, stopped its line, or wants a claim first."""
+    return not (task.held or task.gate or stopped(state, task) or walls.too_weak(state, task)
+                or catalogue.keeps(state, task))
 
 
 def in_order(state: State, repo: Repository) -> list[Task]:
@@ -81,6 +83,8 @@ def checks_of_line(state: State, task: Task) -> tuple[Check, ...]:
     if not stations:
         return tuple(settings.checks.values())
     wanted = {known.name: known for station in stations for known in checks_at(settings, station)}
+    asked = {name for station in line.stations for name in producing(settings, station)} if line else set()
+    wanted |= {name: settings.checks[name] for name in sorted(asked) if name in settings.checks}
     return tuple(wanted.values())
 
 

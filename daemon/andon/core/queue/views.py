@@ -4,6 +4,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterator
 
+from andon.core.queue import quarantine
 from andon.core.queue.facts import Landing
 from andon.core.queue.look import Look, Plan
 from andon.core.queue.standing import (
@@ -65,6 +66,7 @@ def queue_view(
         red=tuple(v.RedView(check=red.check, because=red.because, commit=red.commit, run=red.run, since=red.since,
                             suspects=red.suspects) for red in queue.red),
         flaky=tuple(flake.name for flake in queue.flakes[-FLAKES_SHOWN:]), flow=flow_view(state, repo, queued, under_way),
+        quarantine=quarantine.view(repo)[-FLAKES_SHOWN:], quarantine_budget=settings.queue.flaky,
         behind="" if repo.mirrored else repo.mirror_because, mend="" if repo.mirrored else repo.mirror_mend,
         published=queue.published_where or queue.published_because,
     )

@@ -8,6 +8,7 @@ import msgspec
 
 from andon.core import walls
 from andon.core.assertions import claims_tests
+from andon.core.claimed import producing
 from andon.core.failure import fingerprint, gate_id, packet_of, send_back
 from andon.core.state import RERUNS, Claim, Proof, Repository, Run, State, Task, proof_key
 from andon.core.stations import compared
@@ -58,8 +59,9 @@ def definition_of(check: Check, settings: Settings) -> Digest:
 
 
 def checks_at(settings: Settings, station: Station) -> tuple[Check, ...]:
-    """The checks of a station, in order of their names in the settings."""
+    """The checks of a station, in order of their names in the settings; those that its claims are produced by too."""
     names = station.checks or tuple(settings.checks)
+    names = (*names, *(name for name in producing(settings, station) if name not in names))
     return tuple(settings.checks[name] for name in names if name in settings.checks)
 
 

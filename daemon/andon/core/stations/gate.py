@@ -1,10 +1,10 @@
 """The gate station: asks a person when the policy says so, bound to exactly what the person is shown."""
 
-from andon.core import approvals, asks, ladder, money, review, walls
+from andon.core import approvals, asks, ladder, lights, money, review, waivers, walls
 from andon.core.failure import fingerprint, packet_of, send_back
-from andon.core.policy import bound_of, classify
+from andon.core.policy import bound_of
 from andon.core.queue import steer
-from andon.core.state import Gate, State, Task
+from andon.core.state import Gate, State, Task, station_of
 from andon.schema import events as e, inputs as i
 from andon.schema.settings import Station
 
@@ -13,15 +13,19 @@ def needed(state: State, task: Task, station: Station) -> tuple[bool, e.Risk, st
     """Whether a person must decide, the class of the change and the reason."""
     risk: e.Risk = "review"
     because = f"station {station.name} always asks"
-    if task.work is not None:
-        risk, because = classify(state.repos[task.repo].settings.policy, task.work)
+    known = waivers.judged(state, task)
+    if known is not None:
+        risk, because = known.risk, known.because
     weak = walls.below(state, task)
     if weak:
         because = weak if risk == "ship" else f"{because}; {weak}"
         risk = "review" if risk == "ship" else risk
     if risk == "stop":
         return True, risk, because
-    if station.when == "never":
+    shown = lights.of(state, state.repos[task.repo], task.line)
+    if shown == "on":
+        return True, risk, because
+    if station.when == "never" or (shown == "dark" and station.when == "policy"):
         return bool(weak), risk, because
     return station.when == "always" or risk != "ship", risk, because
 
@@ -94,3 +98,19 @@ def limit_answered(state: State, gate: Gate, answer: i.AnswerGate) -> list[e.Eve
         minutes = agent.minutes if agent else 30.0
         return [e.AttemptResumeAsked(attempt=attempt.attempt, minutes=minutes, by=answer.by)]
     return [e.AttemptStopAsked(attempt=attempt.attempt, because="stopped by a person at its time limit", by=answer.by)]
+
+
+def moot(state: State) -> list[e.Event]:
+    """Open reviews that nobody has to answer any more, because a waiver covers what they ask about."""
+    if not state.waivers:
+        return []
+    events: list[e.Event] = []
+    for gate in state.gates.values():
+        task = state.tasks.get(gate.task)
+        station = station_of(state, task) if task else None
+        if gate.kind != "review" or task is None or station is None or station.kind != "gate" or task.gate != gate.gate:
+            continue
+        ask, _, because = needed(state, task, station)
+        if not ask:
+            events.append(e.GateVoided(gate=gate.gate, because=f"nobody has to decide any more: {because}"[:600]))
+    return events

@@ -19,7 +19,11 @@ def seen(file: File, before: str, after: str) -> Iterator[Fact]:
     try:
         old, new = read(before), read(after)
     except (ValueError, RecursionError, TypeError, AttributeError, KeyError) as error:
-        yield Fact(rule="unread", path=file.path, what=f"its dependencies cannot be read ({type(error).__name__}), so nobody knows what it brings in")
+        yield Fact(
+            rule="unread",
+            path=file.path,
+            what=f"its dependencies cannot be read ({type(error).__name__}), so nobody knows what it brings in",
+        )
         return
     where = _Where(file)
     found = list(_compared(file.path, old, new, where))
@@ -51,7 +55,9 @@ def by_words(text: str) -> Packages:
     found: Packages = {}
     last = ""
     for line in text.splitlines():
-        if said := re.match(r"""^\s*['"]?(?:node_modules/)?([@A-Za-z][\w@./-]*)['"]?\s*[:=]\s*['"{]?\s*(.*?)['"},]*\s*$""", line[:2000]):
+        if said := re.match(
+            r"""^\s*['"]?(?:node_modules/)?([@A-Za-z][\w@./-]*)['"]?\s*[:=]\s*['"{]?\s*(.*?)['"},]*\s*$""", line[:2000]
+        ):
             key, value = said[1], said[2]
             last = _field(found, last, key, value)
         elif said := re.match(r"""^\s*['"]([A-Za-z][\w.-]*)\s*(?:\[[^\]]*\])?\s*([=<>!~^][^'"]*)?['"],?\s*$""", line[:2000]):
@@ -61,8 +67,17 @@ def by_words(text: str) -> Packages:
 
 def _field(found: Packages, last: str, key: str, value: str) -> str:
     """Put one `key: value` where it belongs; the package that the next lines speak of."""
-    field = {"version": "version", "resolved": "source", "tarball": "source", "source": "source", "url": "source", "registry": "source",
-             "integrity": "digest", "checksum": "digest", "sha256": "digest"}.get(key)
+    field = {
+        "version": "version",
+        "resolved": "source",
+        "tarball": "source",
+        "source": "source",
+        "url": "source",
+        "registry": "source",
+        "integrity": "digest",
+        "checksum": "digest",
+        "sha256": "digest",
+    }.get(key)
     if key in SCRIPTS and not re.match(r"[\^~<>=]?\d", value):
         found[f"script {key}"] = Package(script=value)
     elif key == "hasInstallScript":
@@ -70,14 +85,23 @@ def _field(found: Packages, last: str, key: str, value: str) -> str:
     elif key == "name":
         found[value] = Package()
         return value
-    elif field is None and (re.match(r"[\^~<>=*v]*\d|\*|latest|git|http|file:|link:|npm:|github:|[\w-]+/[\w-]+", value) or not value):
-        found[key] = Package("" if re.match(r"git|http|file:|link:|github:|[\w-]+/[\w-]+", value) else value, value if re.match(r"git|http|file:|link:|github:", value) else "")
+    elif field is None and (
+        re.match(r"[\^~<>=*v]*\d|\*|latest|git|http|file:|link:|npm:|github:|[\w-]+/[\w-]+", value) or not value
+    ):
+        found[key] = Package(
+            "" if re.match(r"git|http|file:|link:|github:|[\w-]+/[\w-]+", value) else value,
+            value if re.match(r"git|http|file:|link:|github:", value) else "",
+        )
         return key
     elif field is not None:
         said = host_of(value) if field == "source" else value
         old = found.get(last or key, Package())
-        found[last or key] = Package(said if field == "version" else old.version, said if field == "source" else old.source,
-                                     said if field == "digest" else old.digest, old.script)
+        found[last or key] = Package(
+            said if field == "version" else old.version,
+            said if field == "source" else old.source,
+            said if field == "digest" else old.digest,
+            old.script,
+        )
     return last
 
 
@@ -109,21 +133,29 @@ def _compared(path: str, old: Packages, new: Packages, where: _Where) -> Iterato
 
 def _arrived(path: str, name: str, package: Package, line: int, lock: bool) -> Fact:
     if package.script:
-        return Fact(rule="dependency-script", path=path, name=name, line=line, what=f"{name} runs when it is installed: {package.script}")
+        return Fact(
+            rule="dependency-script", path=path, name=name, line=line, what=f"{name} runs when it is installed: {package.script}"
+        )
     if package.source:
         return Fact(rule="dependency-source", path=path, name=name, line=line, what=f"{name} comes from {package.source}")
     kind = "in the lock file" if lock else "a dependency"
-    return Fact(rule="dependency-new", path=path, name=name, line=line, what=f"{name} {package.version} is new: {kind}".replace("  ", " "))
+    return Fact(
+        rule="dependency-new", path=path, name=name, line=line, what=f"{name} {package.version} is new: {kind}".replace("  ", " ")
+    )
 
 
 def _changed(path: str, name: str, old: Package, new: Package, line: int) -> Iterator[Fact]:
     if new.script and new.script != old.script:
-        yield Fact(rule="dependency-script", path=path, name=name, line=line, what=f"{name} now runs when it is installed: {new.script}")
+        yield Fact(
+            rule="dependency-script", path=path, name=name, line=line, what=f"{name} now runs when it is installed: {new.script}"
+        )
     if new.source != old.source:
         told = f"{name} comes from {new.source or 'the registry'}, before from {old.source or 'the registry'}"
         yield Fact(rule="dependency-source", path=path, name=name, line=line, what=told)
     if new.version == old.version and old.digest and new.digest != old.digest and not _fewer(old.digest, new.digest):
-        yield Fact(rule="dependency-altered", path=path, name=name, line=line, what=f"{name} {new.version} has other bytes than before")
+        yield Fact(
+            rule="dependency-altered", path=path, name=name, line=line, what=f"{name} {new.version} has other bytes than before"
+        )
     elif new.version != old.version:
         told = f"{name} {old.version or '(any)'} -> {new.version or '(any)'}"
         yield Fact(rule="dependency", path=path, name=name, line=line, what=told)

@@ -14,26 +14,93 @@ from typing import Any
 from andon.edges.facts.patch import File, Line
 from andon.edges.facts.places import kind_of_gate
 from andon.edges.facts.trees import FLOOR, LETTING, differences, sense_of
+from andon.edges.facts.vocabulary import vocabulary
 from andon.schema.errors import Mistake
 from andon.schema.facts import Fact, Rule
 
 Compare = Callable[[str, str], tuple[str, ...]]
 """Two texts of andon.toml -> what the second judges less. Mistake when one of them cannot be read."""
+
+
+def comment(path: str, line: Line) -> bool:
+    """Whether a line is empty or a comment of its file's own kind."""
+    if re.search(r"\.([cm]?[jt]sx?|json5?|jsonc|groovy|gradle)$|(^|/)(Jenkinsfile|Dangerfile)", path):
+        return bool(COMMENTS["//"].match(line.text))
+    return bool(COMMENTS[";" if re.search(r"\.(ini|cfg)$|rc$|flake8$", path) else "#"].match(line.text))
+
+
 def nobody(before: str, after: str) -> tuple[str, ...]:
     """Where nobody can compare settings, a change of them is not known to be harmless."""
     raise Mistake("nobody here can read settings", mend="ask the daemon")
 
 
-TOOLS = ("pytest", "coverage", "ruff", "mypy", "tox", "nox", "pyright", "basedpyright", "pylint", "flake8", "bandit", "hatch", "poe", "taskipy",
-         "importlinter", "cibuildwheel", "pydocstyle", "interrogate", "vulture", "isort", "black", "codespell", "pytype", "ty", "semgrep", "typos",
-         "deptry", "creosote", "towncrier", "check-manifest", "commitizen", "refurb", "doit", "djlint", "sqlfluff", "mutmut", "repo-review")
-NPM_KEYS = ("jest", "eslintConfig", "eslintIgnore", "mocha", "nyc", "ava", "c8", "lint-staged", "husky", "pre-commit", "standard", "xo", "tap",
-            "vitest", "prettier", "stylelint", "bundlesize", "size-limit", "pre-push")
-RUN = re.compile(r"test|check|lint|ci|verify|audit|cover|type|valid|sec|scan|pre|post|e2e|spec|all|default|PHONY|format|build", re.I)
-COMMENT = re.compile(r"^\s*(#|//|;|--|\*|/\*|<!--|dnl\b|$)")
-TAME = re.compile(r"continue-on-error:\s*true|allow[-_]failure|\|\|\s*(true|:|exit 0|echo)|--no-verify|set \+e|exit 0|if:\s*(false|\$\{\{\s*false)|\bskip|--ignore"
-                  r"|--exit-zero|--exit-code[ =]0|-k ['\"]?not |--deselect|xfail|--passWithNoTests|--no-fail|soft[-_]fail|\|\| ?return 0|warn-only|--allow-|--force\b"
-                  r"|pull_request_target|permissions:\s*write-all|:\s*write\s*$|persist-credentials:\s*true|secrets:\s*inherit|--reruns|retries|timeout-minutes", re.I)
+TOOLS = (
+    "pytest",
+    "coverage",
+    "ruff",
+    "mypy",
+    "tox",
+    "nox",
+    "pyright",
+    "basedpyright",
+    "pylint",
+    "flake8",
+    "bandit",
+    "hatch",
+    "poe",
+    "taskipy",
+    "importlinter",
+    "cibuildwheel",
+    "pydocstyle",
+    "interrogate",
+    "vulture",
+    "isort",
+    "black",
+    "codespell",
+    "pytype",
+    "ty",
+    "semgrep",
+    "typos",
+    "deptry",
+    "creosote",
+    "towncrier",
+    "check-manifest",
+    "commitizen",
+    "refurb",
+    "doit",
+    "djlint",
+    "sqlfluff",
+    "mutmut",
+    "repo-review",
+)
+NPM_KEYS = (
+    "jest",
+    "eslintConfig",
+    "eslintIgnore",
+    "mocha",
+    "nyc",
+    "ava",
+    "c8",
+    "lint-staged",
+    "husky",
+    "pre-commit",
+    "standard",
+    "xo",
+    "tap",
+    "vitest",
+    "prettier",
+    "stylelint",
+    "bundlesize",
+    "size-limit",
+    "pre-push",
+)
+RUN = re.compile(
+    r"test|check|lint|ci|verify|audit|cover|type|valid|sec|scan|pre|post|e2e|spec|all|default|PHONY|format|build", re.I
+)
+COMMENTS = {"#": re.compile(r"^\s*(#|$)"), "//": re.compile(r"^\s*(//|$)"), ";": re.compile(r"^\s*([#;]|$)")}
+"""Lines that say nothing, by the sign that begins them."""
+TAME = re.compile("|".join(vocabulary()["tame"]), re.I)
+"""What makes a step of a pipeline, a hook or a target say yes whatever happens, or gives it more than it had."""
 PIN = re.compile(r"^\s*-?\s*(?:uses|image):\s*['\"]?([^@\s'\"]+)[@:]\S+")
 VALUE = re.compile(r"""^\s*-?\s*['"]?([\w.:/-]+)['"]?\s*(?:[:=])\s*(.*?)\s*[,;]?\s*$""")
 WORDS = re.compile(r"^\s*-?\s*(name|description):", re.I)
@@ -53,7 +120,7 @@ def seen(file: File, before: str, after: str, compare: Compare) -> Iterator[Fact
         return
     if not file.added and file.old_mode != file.new_mode:
         yield _fact("unclear", file, f"the mode of {file.path} went from {file.old_mode} to {file.new_mode}")
-    if kind != "ours" and file.lines and all(COMMENT.match(line.text) for line in file.lines) and not file.binary:
+    if kind != "ours" and file.lines and all(comment(file.path, line) for line in file.lines) and not file.binary:
         yield _fact("gate", file, "only comments and empty lines differ")
     elif kind == "ours":
         yield from _ours(file, before, after, compare)
@@ -90,7 +157,9 @@ def _ours(file: File, before: str, after: str, compare: Compare) -> Iterator[Fac
 
 def _workflow(file: File) -> Iterator[Fact]:
     """A pipeline: other pins of the same actions are harmless as such, everything else runs something else."""
-    removed, added = ([line for line in file.lines if line.added is side and not COMMENT.match(line.text)] for side in (False, True))
+    removed, added = (
+        [line for line in file.lines if line.added is side and not comment(file.path, line)] for side in (False, True)
+    )
     old, new = _pins(removed), _pins(added)
     rest = [line for line in (*removed, *added) if not PIN.match(line.text) and not WORDS.match(line.text)]
     tame = [line for line in added if TAME.search(line.text)]
@@ -98,7 +167,7 @@ def _workflow(file: File) -> Iterator[Fact]:
         yield _fact("loosens", file, f"it now has {_quoted(line)}", line)
     if removed and not added:
         yield _fact("loosens", file, f"it runs less: {_quoted(removed[0])} is gone", removed[0])
-    if not file.added and not rest and old == new and not tame:
+    if file.lines and not file.added and not rest and old == new and not tame:
         yield _fact("gate", file, "only the versions of its actions or images, or their names, differ")
         return
     first = next(iter(rest or added or removed), None)
@@ -114,19 +183,24 @@ def _script(file: File, before: str, after: str) -> Iterator[Fact]:
     if (name.endswith("makefile") or name.endswith(".mk")) and not _called(file, before, after):
         yield _fact("gate", file, "targets changed, none of which a check is likely to call")
         return
-    lines = [line for line in file.lines if not COMMENT.match(line.text)]
+    lines = [line for line in file.lines if not comment(file.path, line)]
     tame = next((line for line in lines if line.added and TAME.search(line.text)), None)
     if tame is not None:
         yield _fact("loosens", file, f"it now has {_quoted(tame)}", tame)
         return
     first = lines[0] if lines else None
-    yield _fact("unclear", file, f"it judges by code, and this changed: {_quoted(first)}" if first else "it judges by code, and changed", first)
+    yield _fact(
+        "unclear",
+        file,
+        f"it judges by code, and this changed: {_quoted(first)}" if first else "it judges by code, and changed",
+        first,
+    )
 
 
 def _called(file: File, before: str, after: str) -> bool:
     """Whether a changed line of a makefile stands outside of rules, or in a rule that looks like a check."""
     for line in file.lines:
-        if COMMENT.match(line.text):
+        if comment(file.path, line):
             continue
         above = (after if line.added else before).splitlines()[: line.number]
         target = ""
@@ -143,10 +217,16 @@ def _called(file: File, before: str, after: str) -> bool:
 
 def _config(file: File, before: str, after: str) -> Iterator[Fact]:
     if file.path.endswith("CODEOWNERS"):
-        first = next((line for line in file.lines if not COMMENT.match(line.text)), None)
+        first = next((line for line in file.lines if not comment(file.path, line)), None)
         gone = any(not line.added for line in file.lines)
-        yield _fact("loosens" if gone else "unclear", file, "who must look at what was taken out or changed" if gone else "the last line that fits a path wins: "
-                    "what was added may take others their say", first)
+        yield _fact(
+            "loosens" if gone else "unclear",
+            file,
+            "who must look at what was taken out or changed"
+            if gone
+            else "the last line that fits a path wins: what was added may take others their say",
+            first,
+        )
         return
     try:
         both = _parsed(file.path, before), _parsed(file.path, after)
@@ -186,9 +266,12 @@ def _line_of(file: File, what: str) -> int:
 def _by_lines(file: File, before: str, after: str) -> Iterator[Fact]:
     """Lines of a format that nobody parses here: what went, what came, under which key."""
     told: list[tuple[str, str]] = []
-    sides = {side: {found[1]: found[2] for line in file.lines if line.added is side and (found := VALUE.match(line.text))} for side in (True, False)}
+    sides = {
+        side: {found[1]: found[2] for line in file.lines if line.added is side and (found := VALUE.match(line.text))}
+        for side in (True, False)
+    }
     for line in file.lines:
-        if COMMENT.match(line.text):
+        if comment(file.path, line):
             continue
         found = VALUE.match(line.text)
         key = found[1] if found else _key_above((after if line.added else before).splitlines(), line)
@@ -200,7 +283,12 @@ def _by_lines(file: File, before: str, after: str) -> Iterator[Fact]:
         if TAME.search(line.text) and line.added:
             told.append(("less", f"it now has {_quoted(line)}"))
         elif LETTING.search(f"{key} {line.text}"):
-            told.append(("less" if line.added else "more", f"{'gains' if line.added else 'loses'} {_quoted(line)}{f' under {key}' if key else ''}"))
+            told.append(
+                (
+                    "less" if line.added else "more",
+                    f"{'gains' if line.added else 'loses'} {_quoted(line)}{f' under {key}' if key else ''}",
+                )
+            )
         elif line.added:
             told.append(("unclear" if file.path.endswith(".gitattributes") else "more", f"gains {_quoted(line)}"))
         else:
@@ -237,8 +325,13 @@ def _may_judge(name: str, line: Line) -> bool:
     """Whether a line of a manifest may belong to what judges: it names a tool, or runs something."""
     said = VALUE.match(line.text)
     if name == "package.json":
-        return bool(said and (RUN.search(said[1]) or said[1] in NPM_KEYS) and not re.match(r"['\"]?[\^~<>=*\d]", said[2].strip("\"' ")))
-    return bool(re.search(rf"\[(tool|lints?|profile)|\b({'|'.join(TOOLS)})\b\s*[.\]=]", line.text) or (said and (LETTING.search(said[1]) or FLOOR.search(said[1]))))
+        return bool(
+            said and (RUN.search(said[1]) or said[1] in NPM_KEYS) and not re.match(r"['\"]?[\^~<>=*\d]", said[2].strip("\"' "))
+        )
+    return bool(
+        re.search(rf"\[(tool|lints?|profile)|\b({'|'.join(TOOLS)})\b\s*[.\]=]", line.text)
+        or (said and (LETTING.search(said[1]) or FLOOR.search(said[1])))
+    )
 
 
 def _trees(file: File, before: str, after: str, pick: Callable[[str], Any]) -> Iterator[Fact]:
@@ -268,12 +361,19 @@ def _npm(text: str) -> Any:
 
 def _cargo(text: str) -> Any:
     file = tomllib.loads(text)
-    return {key: file[key] for key in ("lints", "profile") if key in file} | {"workspace": {"lints": file.get("workspace", {}).get("lints", {})}}
+    return {key: file[key] for key in ("lints", "profile") if key in file} | {
+        "workspace": {"lints": file.get("workspace", {}).get("lints", {})}
+    }
 
 
 def _composer(text: str) -> Any:
     return {"scripts run": json.loads(text or "{}").get("scripts") or {}}
 
 
-TREES: dict[str, Callable[[str], Any]] = {"pyproject.toml": _pyproject, "package.json": _npm, "Cargo.toml": _cargo, "composer.json": _composer}
+TREES: dict[str, Callable[[str], Any]] = {
+    "pyproject.toml": _pyproject,
+    "package.json": _npm,
+    "Cargo.toml": _cargo,
+    "composer.json": _composer,
+}
 """Manifests that hold settings of what judges too."""

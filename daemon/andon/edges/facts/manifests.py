@@ -10,6 +10,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from importlib import resources
 from typing import Any
 
 import msgspec
@@ -27,13 +28,30 @@ class Package(msgspec.Struct, frozen=True):
 
 
 Packages = dict[str, Package]
+_SAID: dict[str, Any] = tomllib.loads((resources.files("andon.edges.facts") / "ecosystems.toml").read_text())
 _REQUIREMENT = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\])?\s*(@\s*\S+|[^;#]*)")
 REGISTRIES = re.compile(
     r"^(registry\+)?(https?://)?(registry\.npmjs\.org|registry\.yarnpkg\.com|pypi\.org/simple|files\.pythonhosted\.org|github\.com/rust-lang/"
     r"crates\.io-index|index\.crates\.io|rubygems\.org|repo1?\.maven\.org/maven2|repo\.maven\.apache\.org/maven2|api\.nuget\.org|packagist\.org"
-    r"|repo\.packagist\.org|hex\.pm|pub\.dev|pub\.dartlang\.org|proxy\.golang\.org|plugins\.gradle\.org|dl\.google\.com)(/|$)", re.I)
-SCRIPTS = ("preinstall", "install", "postinstall", "prepare", "prepublish", "preprepare", "postprepare", "pre-install-cmd", "post-install-cmd",
-           "post-update-cmd", "pre-update-cmd", "post-autoload-dump", "post-root-package-install", "post-create-project-cmd")
+    r"|repo\.packagist\.org|hex\.pm|pub\.dev|pub\.dartlang\.org|proxy\.golang\.org|plugins\.gradle\.org|dl\.google\.com)(/|$)",
+    re.I,
+)
+SCRIPTS = (
+    "preinstall",
+    "install",
+    "postinstall",
+    "prepare",
+    "prepublish",
+    "preprepare",
+    "postprepare",
+    "pre-install-cmd",
+    "post-install-cmd",
+    "post-update-cmd",
+    "pre-update-cmd",
+    "post-autoload-dump",
+    "post-root-package-install",
+    "post-create-project-cmd",
+)
 
 
 def _away(source: object) -> str:
@@ -59,7 +77,14 @@ def _tables(value: Any) -> Iterator[Mapping[str, Any]]:
 def _spec(spec: Any) -> Package:
     """What stands behind a name in a manifest: a version, or a table."""
     if isinstance(spec, dict):
-        source = next((f"{key} {spec[key]}" for key in ("git", "url", "path", "file", "index", "registry", "source", "ref", "svn") if spec.get(key)), "")
+        source = next(
+            (
+                f"{key} {spec[key]}"
+                for key in ("git", "url", "path", "file", "index", "registry", "source", "ref", "svn")
+                if spec.get(key)
+            ),
+            "",
+        )
         return Package(str(spec.get("version", spec.get("rev", spec.get("tag", "")))), source)
     text = str(spec)
     odd = re.match(r"(git|https?|ssh|file|link|github|gitlab|bitbucket|npm|portal|patch):|git\+|[\w.-]+/[\w.-]+(#|$)|git@", text)
@@ -88,7 +113,7 @@ def npm(text: str) -> Packages:
     file, found = _loads(text), Packages()
     for key in ("dependencies", "devDependencies", "peerDependencies", "optionalDependencies", "overrides", "resolutions"):
         table = file.get(key)
-        for name, spec in (table.items() if isinstance(table, dict) else ()):
+        for name, spec in table.items() if isinstance(table, dict) else ():
             found[name if key not in ("overrides", "resolutions") else f"{key}: {name}"] = _spec(spec)
     for name in file.get("bundledDependencies") or file.get("bundleDependencies") or ():
         found.setdefault(f"bundled {name}", Package())
@@ -104,27 +129,35 @@ def npm_lock(text: str) -> Packages:
     """package-lock.json and npm-shrinkwrap.json."""
     file, found = _loads(text), Packages()
     packages, old = file.get("packages"), file.get("dependencies")
-    for place, spec in (packages.items() if isinstance(packages, dict) else ()):
+    for place, spec in packages.items() if isinstance(packages, dict) else ():
         if place and isinstance(spec, dict):
             script = "its own install script" if spec.get("hasInstallScript") else ""
             found[place.removeprefix("node_modules/")] = Package(
-                str(spec.get("version", "")), host_of(spec.get("resolved")), str(spec.get("integrity", "")), script)
+                str(spec.get("version", "")), host_of(spec.get("resolved")), str(spec.get("integrity", "")), script
+            )
     if not found:
         _npm_old(old, "", found, 0)
     return found
 
 
 def _npm_old(table: Any, above: str, found: Packages, deep: int) -> None:
-    for name, spec in (table.items() if isinstance(table, dict) and deep < 60 else ()):
+    for name, spec in table.items() if isinstance(table, dict) and deep < 60 else ():
         if isinstance(spec, dict):
-            found[f"{above}{name}"] = Package(str(spec.get("version", "")), host_of(spec.get("resolved")), str(spec.get("integrity", "")))
+            found[f"{above}{name}"] = Package(
+                str(spec.get("version", "")), host_of(spec.get("resolved")), str(spec.get("integrity", ""))
+            )
             _npm_old(spec.get("dependencies"), f"{above}{name}/node_modules/", found, deep + 1)
 
 
 def yarn_lock(text: str) -> Packages:
     """yarn.lock, classic and berry."""
-    return _blocks(text, r'^"?((?:@[^/\s"]+/)?[^@\s",]+)@', r'^\s+"?version"?:? "?([^"\s]+)', r'^\s+"?(?:resolved|resolution)"?:? "?([^"\s]+)',
-                   r"^\s+(?:integrity|checksum):? (\S+)")
+    return _blocks(
+        text,
+        r'^"?((?:@[^/\s"]+/)?[^@\s",]+)@',
+        r'^\s+"?version"?:? "?([^"\s]+)',
+        r'^\s+"?(?:resolved|resolution)"?:? "?([^"\s]+)',
+        r"^\s+(?:integrity|checksum):? (\S+)",
+    )
 
 
 def pnpm_lock(text: str) -> Packages:
@@ -177,9 +210,13 @@ def pyproject(text: str) -> Packages:
     if build.get("build-backend") or build.get("backend-path"):
         found["build backend"] = Package(source=f"{build.get('build-backend')} {build.get('backend-path') or ''}".strip())
     poetry = tool.get("poetry", {})
-    groups = [poetry.get("dependencies"), poetry.get("dev-dependencies"), *(group.get("dependencies") for group in _tables(poetry.get("group")))]
+    groups = [
+        poetry.get("dependencies"),
+        poetry.get("dev-dependencies"),
+        *(group.get("dependencies") for group in _tables(poetry.get("group"))),
+    ]
     for table in groups:
-        for name, spec in (table.items() if isinstance(table, dict) else ()):
+        for name, spec in table.items() if isinstance(table, dict) else ():
             found[name.lower()] = _spec(spec)
     for name, spec in tool.get("uv", {}).get("sources", {}).items():
         found[f"source of {name}"] = Package(source=json.dumps(spec, sort_keys=True, default=str))
@@ -195,12 +232,21 @@ def toml_lock(text: str) -> Packages:
     for spec in _tables(file.get("package", file.get("packages"))):
         source = spec.get("source") or spec.get("vcs") or ""
         if isinstance(source, dict):
-            source = "" if set(source) <= {"registry", "virtual", "editable"} and _away(source.get("registry")) == "" else json.dumps(source, sort_keys=True)
-        hashes = [str(each.get("hash", "")) for each in _tables(spec.get("files") or [*(spec.get("wheels") or ()), spec.get("sdist") or {}])]
+            source = (
+                ""
+                if set(source) <= {"registry", "virtual", "editable"} and _away(source.get("registry")) == ""
+                else json.dumps(source, sort_keys=True)
+            )
+        hashes = [
+            str(each.get("hash", ""))
+            for each in _tables(spec.get("files") or [*(spec.get("wheels") or ()), spec.get("sdist") or {}])
+        ]
         name, known = str(spec.get("name", "")), found.get(str(spec.get("name", "")))
         digest = " ".join(sorted([str(spec.get("checksum", "")), *hashes])).strip()
         version = str(spec.get("version", ""))
-        found[name] = Package(f"{known.version} {version}" if known else version, _away(source), f"{known.digest} {digest}" if known else digest)
+        found[name] = Package(
+            f"{known.version} {version}" if known else version, _away(source), f"{known.digest} {digest}" if known else digest
+        )
     for line in _tables(file.get("metadata", {}).get("files")):
         found.setdefault("files", Package(digest=str(line)))
     return found
@@ -233,7 +279,7 @@ def pipfile(text: str) -> Packages:
 
 
 def json_lock(text: str) -> Packages:
-    """Pipfile.lock, composer.lock, packages.lock.json, Package.resolved, flake.lock, deno.lock: names with versions, wherever they stand."""
+    """Pipfile.lock, composer.lock, packages.lock.json, Package.resolved, flake.lock, deno.lock: names with versions."""
     found: Packages = {}
     _json_walk(_loads(text), "", found, 0)
     return found
@@ -251,8 +297,15 @@ def _json_walk(value: Any, name: str, found: Packages, deep: int) -> None:
     called = str(value.get("name") or value.get("identity") or name)
     if known and called:
         dist = value.get("dist") or value.get("source") or {}
-        source = value.get("location") or value.get("git") or value.get("url") or (dist.get("url") if isinstance(dist, dict) else "")
-        digest = value.get("hashes") or value.get("contentHash") or value.get("narHash") or (dist.get("shasum") if isinstance(dist, dict) else "")
+        source = (
+            value.get("location") or value.get("git") or value.get("url") or (dist.get("url") if isinstance(dist, dict) else "")
+        )
+        digest = (
+            value.get("hashes")
+            or value.get("contentHash")
+            or value.get("narHash")
+            or (dist.get("shasum") if isinstance(dist, dict) else "")
+        )
         found[called] = Package(str(value[known]), host_of(source), json.dumps(digest) if digest else "")
     for key, each in value.items():
         _json_walk(each, key, found, deep + 1)
@@ -274,7 +327,9 @@ def requirements(text: str) -> Packages:
     found: Packages = {}
     for line in text.replace("\\\n", " ").splitlines():
         line = line.strip()
-        if option := re.match(r"(-i|--index-url|--extra-index-url|-f|--find-links|--trusted-host|--no-index|--pre)\b[ =]*(\S*)", line):
+        if option := re.match(
+            r"(-i|--index-url|--extra-index-url|-f|--find-links|--trusted-host|--no-index|--pre)\b[ =]*(\S*)", line
+        ):
             found[f"option {option[1]} {option[2]}"] = Package(source=_away(option[2]) or option[1])
         elif re.match(r"(-e|--editable)?\s*(git\+|https?://|file:|\./|\.\./|svn\+|hg\+)", line):
             name = (re.search(r"egg=([\w.-]+)", line) or re.search(r"/([\w.-]+?)(\.git)?(@|#|$|\s)", line) or [line, line])[1]
@@ -317,9 +372,15 @@ def _by_lines(*patterns: str) -> Callable[[str], Packages]:
                 name = said.pop("name", None) or "source"
                 old = found.get(name, Package())
                 new = {key: value.strip() for key, value in said.items() if value}
-                found[name] = msgspec.structs.replace(old, **{
-                    key: f"{getattr(old, key)} {value}".strip() if value not in getattr(old, key) else getattr(old, key) for key, value in new.items()})
+                found[name] = msgspec.structs.replace(
+                    old,
+                    **{
+                        key: f"{getattr(old, key)} {value}".strip() if value not in getattr(old, key) else getattr(old, key)
+                        for key, value in new.items()
+                    },
+                )
         return found
+
     return read
 
 
@@ -327,7 +388,9 @@ def pom(text: str) -> Packages:
     """pom.xml: its dependencies, plugins and repositories, read as text."""
     found: Packages = {}
     bare = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
-    for block in re.findall(r"<(?:dependency|plugin|parent|extension)>(.{1,4000}?)</(?:dependency|plugin|parent|extension)>", bare, re.DOTALL):
+    for block in re.findall(
+        r"<(?:dependency|plugin|parent|extension)>(.{1,4000}?)</(?:dependency|plugin|parent|extension)>", bare, re.DOTALL
+    ):
         words = dict(re.findall(r"<(groupId|artifactId|version)>\s*([^<]+?)\s*<", block))
         if "artifactId" in words:
             found[f"{words.get('groupId', '')}:{words['artifactId']}"] = Package(words.get("version", ""))
@@ -338,59 +401,31 @@ def pom(text: str) -> Packages:
     return found
 
 
-_GRADLE = _by_lines(
-    r"""(?:implementation|api|compile\w*|runtime\w*|test\w*|annotationProcessor|kapt|ksp|classpath|provided|\w*Only|\w*Implementation)\b[\s(]*(?:platform\()?['"](?P<name>[^:'"\s]+:[^:'"\s]+)(?::(?P<version>[^'"@]+))?""",
-    r"""^\s*id\s*\(?['"](?P<name>[^'"]+)['"]\)?(?:\s*version\s*['"](?P<version>[^'"]+))?""",
-    r"""(?P<name>maven|url|uri)\b[\s({=]*(?:url\s*=?\s*)?(?:uri\()?['"](?P<source>https?:[^'"]+)""",
-    r"""(?P<name>distributionUrl|distributionSha256Sum)=(?P<source>.+)""", r"""^(?P<name>[\w.-]+:[\w.-]+):(?P<version>[^=]+)=""")
-_GO = _by_lines(
-    r"^\s*(?:replace\s+)?(?P<name>[\w.~/-]+\.[\w.~/-]+)(?:\s+v\S+)?\s+=>\s+(?P<source>\S+(?:\s+\S+)?)",
-    r"^\s*(?:require\s+)?(?P<name>[\w.~/-]+\.[\w.~/-]+)\s+(?P<version>v[^\s/]+)\s*(?://.*)?$", r"^(?P<name>toolchain|go) (?P<version>\S+)")
-_GO_SUM = _by_lines(r"^(?P<name>\S+) (?P<version>v[^\s/]+)(?:/go\.mod)? (?P<digest>h1:\S+)")
-_GEMFILE = _by_lines(
-    r"""^\s*gem\s*\(?['"](?P<name>[^'"]+)['"](?:\s*,\s*(?P<source>(?:git|github|path|source|bitbucket|gist):?.*|:(?:git|github|path|source)\s*=>.*)|\s*,\s*(?P<version>.+))?""",
-    r"""^\s*source\s*\(?['"](?P<source>[^'"]+)""", r"""\.add_\w*dependency\s*\(?['"](?P<name>[^'"]+)['"](?:\s*,\s*(?P<version>.+))?""")
-_GEM_LOCK = _by_lines(r"^    (?P<name>[\w.-]+) \((?P<version>[^)]+)\)$", r"^  remote: (?P<source>\S+)", r"^  (?P<name>[\w.-]+) \((?P<version>[^)]+)\) (?P<digest>sha256=\S+)")
-_DOTNET = _by_lines(
-    r"""<(?:PackageReference|PackageVersion|GlobalPackageReference|package|DotNetCliToolReference)\s+(?:Include|Update|id)="(?P<name>[^"]+)"(?:.*?[vV]ersion="(?P<version>[^"]+)")?""",
-    r"""<add key="(?P<name>[^"]+)" value="(?P<source>[^"]+)""")
-_ELIXIR = _by_lines(r"""\{:(?P<name>\w+),\s*(?P<source>(?:git|github|path|url):.*)""", r"""\{:(?P<name>\w+),\s*(?P<version>.*?)\}?,?$""",
-                    r'''^\s*"(?P<name>\w+)":\s*\{:(?:hex|git),\s*(?P<version>[^,]+,\s*"[^"]+")(?:,\s*"(?P<digest>[0-9a-f]+)")?''')
-_PUB = _by_lines(r"^  (?P<name>\w+): (?P<version>\S.*)$", r"^\s+(?P<name>git|url|path|hosted): *(?P<source>\S.*)$", r"^  (?P<name>\w+):\s*$")
-_POD = _by_lines(r"""^\s*pod\s+['"](?P<name>[^'"]+)['"](?:\s*,\s*(?P<source>:(?:git|path|podspec).*)|\s*,\s*(?P<version>.+))?""",
-                 r"""^\s*source\s+['"](?P<source>[^'"]+)""", r"^  - (?P<name>[\w/+.-]+) \((?P<version>[^)]+)\)", r"^  (?P<name>[\w/+.-]+): (?P<digest>[0-9a-f]{40})")
-_SWIFT = _by_lines(r"""\.package\(.*?url:\s*"(?P<name>(?P<source>[^"]+))"\s*,\s*(?P<version>.+)""", r"""\.package\(.*?path:\s*"(?P<name>(?P<source>[^"]+))""")
-_CONDA = _by_lines(r"^\s*-\s+(?P<name>[A-Za-z0-9_.-]+)\s*(?P<version>[=<>!~].*)?$", r"^\s*-\s+(?P<source>(?:https?://|[\w-]+::)\S+)")
-_DOCKER = _by_lines(r"^\s*FROM\s+(?:--\S+\s+)*(?P<name>[^\s:@]+)(?::(?P<version>[^\s@]+))?(?:@(?P<digest>\S+))?", r"^\s*image:\s*['\"]?(?P<name>[^\s:@'\"]+)(?::(?P<version>[^\s@'\"]+))?(?:@(?P<digest>\S+))?",
-                    r"^\s*(?P<name>ADD)\s+(?P<source>https?://\S+)", r"(?P<name>curl|wget)\b.*?(?P<source>https?://[^\s\"'|;]+)")
-_BAZEL = _by_lines(r"""bazel_dep\(.*?name\s*=\s*"(?P<name>[^"]+)".*?version\s*=\s*"(?P<version>[^"]+)""", r"""^\s*(?P<name>urls?)\s*=.*?"(?P<source>https?:[^"]+)""",
-                   r"""^\s*(?P<name>sha256|integrity)\s*=\s*"(?P<digest>[^"]+)""", r"""^\s*(?P<name>remote)\s*=\s*"(?P<source>[^"]+)""")
-_CONFIG = _by_lines(r"^\s*['\"]?(?P<name>[\w@./:-]*(?:registry|index-url|index|url|server|repository|source|replace-with|proxy|find-links|trusted-host|strict-ssl|cafile|ignore-scripts)[\w.:-]*)['\"]?\s*[=: ]\s*(?P<source>\S.*)$")
-_SETUP = _by_lines(r"""^\s*['"](?P<name>[A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?\s*(?P<version>[=<>!~]=?[^'"]*)?['"],?\s*(?:\]|\)|$)""",
-                   r"""(?P<name>install_requires|setup_requires|tests_require|dependency_links)\s*=\s*(?P<version>\[.*\])""")
-_HELM = _by_lines(r"^\s*-?\s*name:\s*(?P<name>\S+)", r"^\s*-?\s*(?P<name>repository|version):\s*(?P<source>\S+)")
-_ACTIONS = _by_lines(r"^\s*-?\s*rev:\s*(?P<version>\S+)", r"^\s*-?\s*repo:\s*(?P<name>\S+)")
-_CPAN = _by_lines(r"""^\s*(?:requires|recommends|test_requires)\s+['"](?P<name>[\w:]+)['"](?:\s*,\s*['"](?P<version>[^'"]+))?""")
-_VERSIONS = _by_lines(r"""^(?P<name>[\w.-]+)\s*=\s*(?P<version>.+)$""")
-_MODULES = _by_lines(r"""^\s*(?P<name>url|path|branch)\s*=\s*(?P<source>.+)$""")
 READERS: tuple[tuple[str, Callable[[str], Packages]], ...] = (
-    (r"package\.json", npm), (r"package-lock\.json|npm-shrinkwrap\.json", npm_lock), (r"yarn\.lock", yarn_lock), (r"pnpm-lock\.yaml", pnpm_lock),
-    (r"pyproject\.toml", pyproject), (r"(poetry|uv|pdm)\.lock|Cargo\.lock|pylock(\.[\w-]+)?\.toml", toml_lock), (r"Cargo\.toml", cargo), (r"Pipfile", pipfile),
-    (r"Pipfile\.lock|composer\.lock|packages\.lock\.json|Package\.resolved|flake\.lock|deno\.lock|project\.assets\.json|vcpkg\.json|bower\.json", json_lock),
-    (r"composer\.json", composer), (r"setup\.cfg", setup_cfg), (r"setup\.py", _SETUP),
+    (r"package\.json", npm),
+    (r"package-lock\.json|npm-shrinkwrap\.json", npm_lock),
+    (r"yarn\.lock", yarn_lock),
+    (r"pnpm-lock\.yaml", pnpm_lock),
+    (r"pyproject\.toml", pyproject),
+    (r"(poetry|uv|pdm)\.lock|Cargo\.lock|pylock(\.[\w-]+)?\.toml", toml_lock),
+    (r"Cargo\.toml", cargo),
+    (r"Pipfile", pipfile),
+    (
+        r"Pipfile\.lock|composer\.lock|packages\.lock\.json|Package\.resolved|flake\.lock|deno\.lock"
+        r"|project\.assets\.json|vcpkg\.json|bower\.json",
+        json_lock,
+    ),
+    (r"composer\.json", composer),
+    (r"setup\.cfg", setup_cfg),
     (r".*(requirements|constraints)[\w.-]*\.(txt|in|lock)|requirements\.lock|requires?[\w.-]*\.txt", requirements),
-    (r"pom\.xml", pom), (r".*\.gradle(\.kts)?|gradle\.lockfile|gradle-wrapper\.properties", _GRADLE), (r"libs\.versions\.toml|.*\.versions\.toml", _VERSIONS),
-    (r"go\.mod|go\.work", _GO), (r"go\.sum", _GO_SUM), (r"Gemfile|gems\.rb|.*\.gemspec", _GEMFILE), (r"Gemfile\.lock|gems\.locked", _GEM_LOCK),
-    (r".*\.(cs|fs|vb)proj|Directory\.(Packages|Build)\.props|packages\.config|nuget\.config", _DOTNET), (r"mix\.exs|mix\.lock", _ELIXIR),
-    (r"pubspec\.ya?ml|pubspec\.lock", _PUB), (r"Podfile(\.lock)?", _POD), (r"Package\.swift", _SWIFT), (r"environment[\w.-]*\.ya?ml|conda[\w.-]*\.ya?ml|meta\.yaml", _CONDA),
-    (r"Dockerfile.*|.*\.[Dd]ockerfile|Containerfile.*|(docker-)?compose[\w.-]*\.ya?ml", _DOCKER), (r"MODULE\.bazel|WORKSPACE(\.bazel)?|repositories\.bzl|deps\.bzl", _BAZEL),
-    (r"\.npmrc|\.yarnrc(\.yml)?|pip\.conf|\.pypirc|\.condarc|bunfig\.toml|\.bundle/config|settings\.xml|pip\.ini", _CONFIG),
-    (r"Chart\.(yaml|lock)|requirements\.yaml", _HELM), (r"\.pre-commit-config\.ya?ml", _ACTIONS), (r"cpanfile", _CPAN), (r"\.gitmodules", _MODULES),
-    (r"rust-toolchain(\.toml)?|\.tool-versions|\.python-version|\.nvmrc|\.node-version|\.ruby-version|mise\.toml", _by_lines(r"^(?P<name>[\w.\"-]*)\s*=?\s*(?P<version>\S+)$")),
+    (r"pom\.xml", pom),
+    *((said["files"], _by_lines(*said["lines"])) for said in _SAID.values()),
 )
 """What a file's name says about how its packages are read."""
-LOCKS = re.compile(r"(^|/)(package-lock\.json|npm-shrinkwrap\.json|yarn\.lock|pnpm-lock\.yaml|[\w.-]+\.lock|go\.sum|gems\.locked|Package\.resolved"
-                   r"|packages\.lock\.json|gradle\.lockfile|mix\.lock|pubspec\.lock|Podfile\.lock|requirements\.lock|pylock.*\.toml|deno\.lock)$")
+LOCKS = re.compile(
+    r"(^|/)(package-lock\.json|npm-shrinkwrap\.json|yarn\.lock|pnpm-lock\.yaml|[\w.-]+\.lock|go\.sum|gems\.locked|Package\.resolved"
+    r"|packages\.lock\.json|gradle\.lockfile|mix\.lock|pubspec\.lock|Podfile\.lock|requirements\.lock|pylock.*\.toml|deno\.lock)$"
+)
 """Files that tools write: what comes in there came in through a manifest, or through nothing that anybody said."""
 
 
@@ -398,5 +433,5 @@ def reader_of(path: str) -> Callable[[str], Packages] | None:
     """How the packages of this file are read; None when it names none."""
     name = path.rsplit("/", 1)[-1]
     if path.endswith((".cargo/config.toml", ".cargo/config", ".bundle/config", ".mvn/settings.xml", "gradle.properties")):
-        return _CONFIG
+        return _by_lines(*_SAID["config"]["lines"])
     return next((read for pattern, read in READERS if re.fullmatch(pattern, name)), None)

@@ -75,7 +75,7 @@ def filled(files: Sequence[File], patch: bytes) -> list[File]:
     done, at = [], 0
     for file in files:
         wide = 2 if _type(file.old_mode) != _type(file.new_mode) and NOTHING not in (file.old_mode, file.new_mode) else 1
-        mine, at = parts[at:at + wide], at + wide
+        mine, at = parts[at : at + wide], at + wide
         if len(mine) != wide:
             raise ValueError("the diff ends before its last file")
         done.append(_with(file, mine))
@@ -91,7 +91,9 @@ def of_text(patch: bytes) -> list[File]:
         head = part[0].decode(errors="replace")
         same = re.fullmatch(r"diff --git a/(.+) b/(.+)", head)
         if same is None:
-            raise Mistake(f"the diff has a name that is not plain: {head[:80]!r}", mend="give a range of commits of the repository instead")
+            raise Mistake(
+                f"the diff has a name that is not plain: {head[:80]!r}", mend="give a range of commits of the repository instead"
+            )
         names = _names(part, same[1], same[2])
         modes = _modes(part)
         both = [name for name in names if name]

@@ -22,13 +22,22 @@ BLOB_LIMIT, BLOBS_LIMIT = 4 * 2**20, 32 * 2**20
 OWNERS_LIMIT, TOO_LARGE = 2**20, "*" * 40 + " @too-large"
 """GitHub takes none that is larger than 3 MiB. What stands for it raises, because it cannot be matched."""
 ODD = re.compile("[\\x00-\\x1f\\x7f\ufffd\u202a-\u202e\u2066-\u2069]")
-_DIFF = ("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--full-index", "--no-renames", "--submodule=short", "--ignore-submodules=none")
+_DIFF = (
+    "diff",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--no-color",
+    "--full-index",
+    "--no-renames",
+    "--submodule=short",
+    "--ignore-submodules=none",
+)
 Texts = Mapping[tuple[str, bool], str]
 """(path, whether after) -> the whole text of that side."""
 
 
 async def gather(common: Path, base: Oid, head: Oid, watch: Watch, compare: gates.Compare) -> Facts:
-    """What is seen in the change from `base` to `head`. Reads objects alone: no file, attribute, hook or filter of the repository."""
+    """What is seen in the change from `base` to `head`. Reads objects alone: no file, hook or filter of the repository."""
     named = await look(common, *_DIFF, "--raw", "-z", base, head, "--", limit=NAMES_LIMIT)
     if named.truncated:
         return gathered([Fact(rule="unread", what="more paths changed than are read")], watch)
@@ -77,7 +86,9 @@ def facts_of(files: list[File], texts: Texts | None, owned: str, watch: Watch, c
 def _shape(file: File) -> Iterator[Fact]:
     """What its name and its modes say."""
     if ODD.search(file.path):
-        yield Fact(rule="unread", path=file.path, what="its name has characters that cannot be shown, so no rule for paths can be trusted")
+        yield Fact(
+            rule="unread", path=file.path, what="its name has characters that cannot be shown, so no rule for paths can be trusted"
+        )
     kinds = {"160000": "submodule", "120000": "mode"}
     kind = kinds.get(file.new_mode) or (kinds.get(file.old_mode) if not file.added else None)
     if kind == "submodule":
@@ -94,8 +105,12 @@ def _shape(file: File) -> Iterator[Fact]:
 def _place(file: File) -> Iterator[Fact]:
     """What its path says beyond gates and code."""
     if matches(file.path, MIGRATIONS) and is_code(file.path) and not is_prose(file.path) and not is_test(file.path):
-        gone = re.search(r"\b(DROP|TRUNCATE|DELETE|remove_column|drop_table|RemoveField|DeleteModel|drop_column)\b", file.text(True), re.I)
-        yield Fact(rule="migration", path=file.path, what=f"it changes stored data{f', and takes some away ({gone[0]})' if gone else ''}")
+        gone = re.search(
+            r"\b(DROP|TRUNCATE|DELETE|remove_column|drop_table|RemoveField|DeleteModel|drop_column)\b", file.text(True), re.I
+        )
+        yield Fact(
+            rule="migration", path=file.path, what=f"it changes stored data{f', and takes some away ({gone[0]})' if gone else ''}"
+        )
     if matches(file.path, SCHEMAS):
         yield Fact(rule="schema", path=file.path, what="it is a contract with others")
     if matches(file.path, BUILDS) and not kind_of_gate(file.path):
@@ -136,8 +151,12 @@ async def _texts(common: Path, base: Oid, files: list[File]) -> tuple[dict[tuple
     """Both sides of the files that are read whole, those that are too large for it, and the CODEOWNERS that counts."""
     wanted: dict[tuple[str, bool], str] = {}
     for file in files:
-        if file.binary or not (reader_of(file.path) or kind_of_gate(file.path) or file.path.endswith((".py", ".pyi"))
-                               or file.path.rsplit("/", 1)[-1] in gates.TREES):
+        if file.binary or not (
+            reader_of(file.path)
+            or kind_of_gate(file.path)
+            or file.path.endswith((".py", ".pyi"))
+            or file.path.rsplit("/", 1)[-1] in gates.TREES
+        ):
             continue
         for mode, oid, after in ((file.old_mode, file.old, False), (file.new_mode, file.new, True)):
             if mode not in (NOTHING, "160000") and oid:
@@ -174,7 +193,7 @@ async def _blobs(common: Path, oids: list[str], sizes: Mapping[str, int]) -> dic
     found, at = {}, 0
     for oid in oids:
         at = out.index(b"\n", at) + 1
-        found[oid] = out[at:at + sizes[oid]].decode(errors="replace")
+        found[oid] = out[at : at + sizes[oid]].decode(errors="replace")
         at += sizes[oid] + 1
     return found
 

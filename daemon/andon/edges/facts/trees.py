@@ -6,11 +6,17 @@ from typing import Any, Literal
 
 Sense = Literal["less", "more", "unclear"]
 """What a difference does to what is judged."""
-LETTING = re.compile(r"ignore|exclude|omit|skip|disable|allow|deselect|suppress|baseline|exempt|except(ion)?s?\b|xfail|nofail|no[-_]verify|optional"
-                     r"|soft[-_]?fail|quiet|mute|unsafe|whitelist|warn[-_]only|noqa|tolerat|blocklist_except|pragma", re.I)
+LETTING = re.compile(
+    r"ignore|exclude|omit|skip|disable|allow|deselect|suppress|baseline|exempt|except(ion)?s?\b|xfail|nofail|no[-_]verify|optional"
+    r"|soft[-_]?fail|quiet|mute|unsafe|whitelist|warn[-_]only|noqa|tolerat|blocklist_except|pragma",
+    re.I,
+)
 """Names under which more gets through the more there is."""
-HOLDING = re.compile(r"select|enable|strict|fail|error|warn|disallow|check|require|rules?|testpaths|testmatch|testregex|python_files|python_functions"
-                     r"|python_classes|plugins|include|source|files|branch|hooks?|repos?|cover|lint|deny|forbid|denied|level|severity|no_implicit|extra_checks|paths|id\b", re.I)
+HOLDING = re.compile(
+    r"select|enable|strict|fail|error|warn|disallow|check|require|rules?|testpaths|testmatch|testregex|python_files|python_functions"
+    r"|python_classes|plugins|include|source|files|branch|hooks?|repos?|cover|lint|deny|forbid|denied|level|severity|no_implicit|extra_checks|paths|id\b",
+    re.I,
+)
 """Names under which less gets through the more there is."""
 FLOOR = re.compile(r"fail[-_]under|min|threshold|floor|statements|branches|functions|lines|target|confidence|precision", re.I)
 CEILING = re.compile(r"max|limit|complexity|timeout|retries|reruns|length|budget|tolerance", re.I)

@@ -1,11 +1,12 @@
 """JUnit XML: at least the minimum of executed tests, none failed, and an exit code that agrees. Knows no other format."""
 
 import json
+import re
 from typing import Any
 from xml.etree.ElementTree import ParseError
 
 import msgspec
-from junitparser import Error, Failure, JUnitXml, JUnitXmlError, Skipped, TestCase
+from junitparser import Error, Failure, JUnitXml, JUnitXmlError, Skipped, TestCase, TestSuite
 
 from andon.edges import withheld
 from andon.schema.proofs import UNEVALUATED, UNEVALUATED_EXIT
@@ -13,14 +14,20 @@ from andon.schema.sentences import plural
 
 from .verdict import FAILING_SHOWN, Read, Verdict, unevaluated
 
+NAMES_OF_COMMIT = ("commit", "git.commit", "git.commit.id", "git_commit", "revision", "vcs.revision")
+"""Properties by which a suite may name its commit; no runner has to."""
+
 
 def judge(read: Read) -> Verdict:
     """The verdict of a report."""
     check, seen = read.check, read.seen
     try:
-        cases = cases_of(JUnitXml.fromstring(read.data))
+        xml = JUnitXml.fromstring(read.data)
+        cases, other = cases_of(xml), other_commit(xml, read.grounds.commit)
     except (JUnitXmlError, ParseError, ValueError, TypeError, AttributeError) as error:
         return unevaluated("unreadable-report", f"its report is no JUnit XML: {withheld.text(str(error))[:200]}")
+    if other:
+        return unevaluated("other-commit", f"its report is about commit {other[:12]}, not {read.grounds.commit[:12]}")
     count = tally(cases)
     if count.passed + count.failed < check.minimum_tests and seen.code != UNEVALUATED_EXIT:
         ran = f"{plural(count.passed + count.failed, 'test')} ran, {count.skipped} skipped; at least {check.minimum_tests} must run"
@@ -47,6 +54,14 @@ def unlooked(cases: list[TestCase]) -> str:
         told += [f"{case.name}: {str(one.message or '').removeprefix(UNEVALUATED)}" for one in results if isinstance(one, Skipped)]
     more = f" (and {len(told) - 1} more)" if told[1:] else ""
     return withheld.text(f"{told[0] if told else 'it could not be looked at'}")[:300] + more
+
+
+def other_commit(xml: Any, commit: str) -> str:
+    """The commit that a property of a suite names, when it is another one; empty when none does."""
+    suites = [xml] if isinstance(xml, TestSuite) else [part for part in xml if isinstance(part, TestSuite)]
+    told = [one for suite in suites for one in suite.properties()]  # type: ignore[no-untyped-call]  # junitparser has no types here
+    said = [str(one.value or "").lower() for one in told if one.name in NAMES_OF_COMMIT]
+    return next((one for one in said if commit and re.fullmatch(r"[0-9a-f]{7,64}", one) and not commit.startswith(one)), "")
 
 
 def cases_of(xml: Any) -> list[TestCase]:
