@@ -187,6 +187,7 @@ class Daemon:
             tools = Tools(adapter_for=adapter_for, hook=hook_argv(), verbs=VERBS, compare=comparing(layout.person_settings))
             performer = Performer(layout, blobs, tmux, proving, tools, loop.give, watch, steering, gateway, keys)
             office = Office(layout, loop, blobs, tmux, group, version(), load_repository, load_person, self.leave)
+            office.witness.sign = lambda data: (keys.daemon.keyid, keys.daemon.sign_bytes(data))
             eyes = Eyes(layout, loop, office, performer, watch)
             server = Server(layout, office, inherited=self._manager.socket_at(layout.socket))
             loop.perform = performer.perform
