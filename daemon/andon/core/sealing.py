@@ -8,7 +8,7 @@ from andon.core.queue.standing import at_land, checks_of_line, is_sealed
 from andon.core.state import Repository, State, Task, line_of
 from andon.core.stations import gate
 from andon.schema import effects as f, events as e, inputs as i
-from andon.schema.evidence import ChangeParts, ClaimPart, Spoken
+from andon.schema.evidence import ChangeParts, ClaimPart
 from andon.schema.settings import Station
 
 JUDGED_BY = ("checks", "claims", "policy", "queue", "checkout", "sandbox", "target")
@@ -43,17 +43,10 @@ def parts_of(state: State, task: Task) -> ChangeParts | None:
         task=task.task, attempt=work.attempt, repo=task.repo, git_dir=repo.git_dir, commit=work.commit, tree=work.tree,
         base=work.base, title=task.title, spec=task.spec, risk=risk, because=because,
         required=tuple(check.name for check in checks_of_line(state, task)), claims=claims, policy=policy_of(repo, task.line),
-        shown=shown_of(task), approvals=task.approvals if task.approved else (), diff=work.diff, spoken=spoken_of(task),
+        shown=shown_of(task), approvals=task.approvals if task.approved else (),
         agent=agent.use if agent else "", model=agent.model if agent else "", walls=walls.level_of(task), asked_by=task.by,
         started_at=attempt.started_at if attempt else 0, ended_at=attempt.ended_at if attempt else 0,
     )
-
-
-def spoken_of(task: Task) -> Spoken | None:
-    """An approval of exactly this change that nobody signed; None when there is none."""
-    consent = task.consent
-    here = consent is not None and task.work is not None and task.approved and consent.commit == task.work.commit
-    return consent.spoken if consent is not None and here else None
 
 
 def station_that_asks(state: State, task: Task) -> Station:

@@ -8,7 +8,7 @@ from andon.core.questions import Decided as Decided, Gate as Gate
 from andon.core.queue.facts import Landing as Landing, Queue
 from andon.core.undone import Undo
 from andon.schema.events import ClaimStatus, FailureClass, Result
-from andon.schema.evidence import Sealed, Spoken
+from andon.schema.evidence import Sealed
 from andon.schema.facts import Facts
 from andon.schema.gate_events import Approver
 from andon.schema.ids import AttemptId, Digest, GateId, LandingId, Oid, RepoId, RunId, TaskId
@@ -303,8 +303,6 @@ class Consent(msgspec.Struct, frozen=True, kw_only=True):
     walls: Known
     approvers: tuple[Approver, ...] = ()
     """Who signed for it."""
-    spoken: Spoken | None = None
-    """Who said it, when nobody signed."""
 
 
 class Seal(msgspec.Struct, frozen=True, kw_only=True):

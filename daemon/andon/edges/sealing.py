@@ -111,8 +111,7 @@ async def read_evidence(git_dir: str, path: str) -> bytes | None:
 
 def key_of(parts: ChangeParts) -> Digest:
     """The name of a seal: sha256 of its parts in canonical JSON, wherever their repository lies."""
-    told = msgspec.to_builtins(msgspec.structs.replace(parts, git_dir=""))
-    return dsse.digest_of(dsse.canonical({name: value for name, value in told.items() if value is not None}))
+    return dsse.digest_of(dsse.canonical(msgspec.to_builtins(msgspec.structs.replace(parts, git_dir=""))))
 
 
 def file_of(lines: Sequence[bytes]) -> bytes:
@@ -145,8 +144,6 @@ def _bundle(parts: ChangeParts, blobs: Store, keys: Keys, checkpoint: bytes) -> 
         _refuse_foreign(line, parts, TEST_RESULT, keys.verifier.signed, tree_alone=True)
     for line in approvals:
         _refuse_foreign(line, parts, APPROVAL, lambda _: True)
-    if parts.spoken is not None:
-        approvals.append(keys.daemon.sign(statements.spoken(parts, parts.spoken)))
     files = _files_of(tests, blobs)
     policy, spec, _ = (_text_blob(text, blobs, files) for text in (parts.policy, parts.spec, parts.shown))
     before = (*tests, keys.daemon.sign(statements.agent_run(parts, spec)), *approvals, keys.daemon.sign(checkpoint))

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from andon.edges import dsse, withheld
-from andon.schema import approval
 from andon.schema.evidence import (
     AGENT_RUN,
     CHECKPOINT,
@@ -17,7 +16,6 @@ from andon.schema.evidence import (
     Checkpoint,
     ClaimPart,
     LandingParts,
-    Spoken,
 )
 from andon.schema.ids import Digest
 
@@ -56,15 +54,6 @@ def agent_run(parts: ChangeParts, spec: Digest) -> bytes:
             "metadata": {"invocationId": parts.attempt, **times}, "byproducts": byproducts,
         },
     })
-
-
-def spoken(parts: ChangeParts, said: Spoken) -> bytes:
-    """A person's yes that no key of theirs stands behind. It says so itself, and opens nothing that asks for a signature."""
-    return approval.statement(
-        repo=parts.repo, task=parts.task, commit=parts.commit, tree=parts.tree, gate=said.gate, nonce=said.nonce,
-        decision="approve", approver=said.by, role="", diff=parts.diff, summary=dsse.digest_of(parts.shown.encode()),
-        time=approval.moment(said.at), signed=False,
-    )
 
 
 def verdict(parts: ChangeParts, policy: Digest, inputs: Sequence[Digest]) -> bytes:

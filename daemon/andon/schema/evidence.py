@@ -6,7 +6,7 @@ import json
 
 import msgspec
 
-from andon.schema.ids import AttemptId, Digest, GateId, LandingId, Oid, RepoId, RunId, TaskId
+from andon.schema.ids import AttemptId, Digest, LandingId, Oid, RepoId, RunId, TaskId
 
 EVIDENCE_REF = "refs/andon/evidence"
 """A chain of commits, one for each seal and each landing; its tree holds all evidence of a repository."""
@@ -30,16 +30,6 @@ class ClaimPart(msgspec.Struct, frozen=True, kw_only=True):
     evidence: Digest = Digest("")
     """Blob of the verifier's envelope; empty when nothing ran."""
     walls: str = ""
-
-
-class Spoken(msgspec.Struct, frozen=True, kw_only=True):
-    """A person's yes that no key of theirs stands behind: the daemon's own record of it."""
-
-    gate: GateId
-    nonce: str
-    by: str
-    at: int
-    """Unix milliseconds."""
 
 
 class ChangeParts(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,9 +56,6 @@ class ChangeParts(msgspec.Struct, frozen=True, kw_only=True):
     """The summary that a person was shown, or would have been."""
     approvals: tuple[Digest, ...] = ()
     """Blobs of approval envelopes."""
-    diff: Digest = Digest("")
-    spoken: Spoken | None = None
-    """An approval without a signature; None when there is none, or a signed one."""
     agent: str = ""
     model: str = ""
     walls: str = ""

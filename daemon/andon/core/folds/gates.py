@@ -6,7 +6,6 @@ from andon.core.folds.landing import without_task
 from andon.core.folds.table import forget, on, replace, with_attempt, with_queue, with_repo, with_task
 from andon.core.state import Consent, Decided, Gate, State, station_of
 from andon.schema import events as e
-from andon.schema.evidence import Spoken
 from andon.schema.ids import AttemptId, GateId
 
 KEPT_DECIDED = 200
@@ -40,8 +39,7 @@ def _(state: State, event: e.GateAnswered) -> State:
     who = event.approver.name if event.approver else event.by
     state = remembered(close_gate(state, event.gate), event.gate, f"was answered with {event.option} by {who or event.by}")
     if gate.kind == "review" and event.option == "approve":
-        spoken = None if event.approvals else Spoken(gate=gate.gate, nonce=gate.nonce, by=who or event.by, at=state.at)
-        consent = Consent(commit=gate.commit, walls=gate.walls, approvers=gate.approvals, spoken=spoken)
+        consent = Consent(commit=gate.commit, walls=gate.walls, approvers=gate.approvals)
         state = with_task(state, gate.task, approved=gate.bound, approvals=event.approvals, consent=consent)
     if gate.kind == "unevaluated" and event.option == "run-again":
         task = state.tasks[gate.task]
