@@ -6,6 +6,7 @@ is armed after a drawing that told ages, for when they are worth drawing again. 
 """
 
 import contextlib
+import signal
 import subprocess
 import threading
 from collections import OrderedDict
@@ -172,12 +173,20 @@ class AndonApp(App[int], inherit_bindings=False):
 
     @contextlib.contextmanager
     def terminal(self) -> Iterator[None]:
-        """The terminal, handed over; where there is none (a test, a recording) things go on without."""
+        """The terminal, handed over; where there is none (a test, a recording) things go on without.
+
+        Nothing may be raised in there: Textual would not take the terminal back. Ctrl+C is for whoever has it
+        meanwhile: a handler of ours is not inherited by them, and asyncio's would end the app.
+        """
+        before = signal.signal(signal.SIGINT, lambda *_: None) if threading.current_thread() is threading.main_thread() else None
         try:
-            with self.suspend():
+            with contextlib.ExitStack() as stack:
+                with contextlib.suppress(SuspendNotSupported):
+                    stack.enter_context(self.suspend())
                 yield
-        except SuspendNotSupported:
-            yield
+        finally:
+            if before is not None:
+                signal.signal(signal.SIGINT, before)
         self.refresh(layout=True)
 
     def request(self, request: AnyRequest, told: str = "") -> None:

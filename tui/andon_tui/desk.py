@@ -36,7 +36,7 @@ class Desk(Protocol):
         ...
 
     def terminal(self) -> AbstractContextManager[None]:
-        """The terminal, handed over for a while: for a passphrase or the touch of a key."""
+        """The terminal, handed over for a while: for a passphrase or the touch of a key. Raise nothing in there."""
         ...
 
     def request(self, request: AnyRequest, told: str = "") -> None:

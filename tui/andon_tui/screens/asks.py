@@ -25,11 +25,14 @@ def send(desk: Desk, gate: GateView, option: str, because: str = "") -> None:
     command = AnswerGate(gate=gate.gate, option=option, because=because, bound=gate.bound)
     factory = desk.model.factory
     if factory is not None and signing.signs(factory.operator, gate):
-        try:
-            with desk.terminal():
+        signature, left = None, ""
+        with desk.terminal():  # nothing may be raised out of it: the screen would not come back
+            try:
                 signature = signing.sign(factory.operator, factory.operators, gate, option)
-        except (Mistake, KeyboardInterrupt) as left:
-            desk.say(str(left) or "nothing was signed, so nothing was answered", bad=True)
+            except Mistake as mistake:
+                left = str(mistake)
+        if signature is None:
+            desk.say(left, bad=True)
             return
         command = msgspec.structs.replace(command, signature=signature)
     desk.command(command, f"{gate.gate} answered: {safe(label)}")
