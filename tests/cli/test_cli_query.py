@@ -21,7 +21,7 @@ from andon.schema.chain import chain
 from andon.schema.errors import Mistake
 from andon.schema.ids import AttemptId, Digest, GateId, LandingId, Oid, RepoId, RunId, TaskId
 from andon.schema.layout import Layout, layout
-from clikit import Caps, andon
+from clikit import Caps, andon, andon_apart
 from ledgerkit import added, entered, fill, rows_of, sql
 from support import wait_until
 
@@ -93,6 +93,21 @@ def test_an_endless_question_is_given_up_in_time(where: Layout, question: str) -
         answer(where, question, seconds=0.3)
 
 
+def test_memory_is_bounded_in_a_process_that_only_asks(where: Layout) -> None:
+    script = "import sqlite3; print(sqlite3.connect(':memory:').execute('PRAGMA hard_heap_limit').fetchone()[0])"
+    assert andon_apart("query", "SELECT 1", script=script).out.splitlines()[-1] == str(2**30)
+    small = """
+from andon.record.board import answer
+from andon.schema.errors import Mistake
+from andon.schema.layout import layout
+try:
+    answer(layout(), "SELECT count(*) FROM (SELECT a.data || b.data AS d FROM event a, event b ORDER BY d)", heap=2**24)
+except Mistake as mistake:
+    print(mistake)
+"""
+    assert "needs more memory" in andon_apart("version", script=small).out
+
+
 def test_rows_and_bytes_are_bounded_and_it_is_said(where: Layout) -> None:
     found = answer(where, "SELECT seq FROM event", rows=7)
     assert (len(found.rows), found.cut) == (7, "only the first 7 rows are shown")
@@ -154,7 +169,7 @@ def test_a_view_that_was_filled_says_what_the_same_view_says_unfilled() -> None:
 def a_story() -> list[e.Event]:
     """Two tasks: one lands after an unevaluated check, a lost test, a lie and an approval; one fails twice on the same."""
     oid, tree = Oid("c" * 40), Oid("d" * 40)
-    claim = {"task": T1, "commit": oid, "claim": "tests", "run": RunId("R1")}
+    claim: dict[str, Any] = {"task": T1, "commit": oid, "claim": "tests", "run": RunId("R1")}
     return [
         e.TaskAdded(task=T1, repo=R, title="one", spec="do it", by="kim"), e.TaskAdded(task=T2, repo=R, title="two", spec="do it"),
         e.AttemptClaimed(task=T1, attempt=AttemptId("T1.1"), number=1, station="build", fence=1, agent="claude", base=oid),
