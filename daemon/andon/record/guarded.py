@@ -67,7 +67,7 @@ class Guarded:
     """One answer's connection. Use as a context; `prepare` temporary tables first, then `ask`."""
 
     def __init__(self, layout: Layout, heap: int = 0) -> None:
-        """`heap` bounds SQLite's memory in the whole process. Raises Mistake: no ledger, none of ours, or this SQLite is too old."""
+        """`heap` bounds SQLite's memory in the whole process. Mistake: no ledger, none of ours, or this SQLite is too old."""
         if sqlite3.sqlite_version_info < LEAST_SQLITE:
             raise Mistake(f"This Python's SQLite is {sqlite3.sqlite_version}; questions need {'.'.join(map(str, LEAST_SQLITE))}.",
                           where="sqlite3.sqlite_version", mend="Use a Python that was built with a newer one.")
