@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from andon.core.state import State
-from andon.core.undone import Undo
+from andon.core.undone import Undo, number
 from andon.edges import repository
 from andon.edges.git import look, read_ref
 from andon.ledger_reader import read_log
@@ -34,11 +34,14 @@ Restore = Callable[[AttemptId], Awaitable[object]]
 async def answer(loop: Loop, layout: Layout, request: wire.UndoStep, by: str, restore: Restore) -> wire.UndoIs:
     """How a step is walked backwards: what would be done, how far it is, or what was seen of it."""
     step = steps.named(request.step)
+    known = loop.state.undos.get(request.undo)
+    if known is not None:
+        return wire.UndoIs(view=view(Plan(step=known.step), known, await _world(loop.state, layout, known)))
     plan = await asyncio.to_thread(steps.plan, layout, step, whole=request.whole)
     undo = latest(loop.state, plan.step)
     if request.go:
         undo = await go(loop, layout, plan, undo, request.because, by, restore)
-    world = await _world(loop.state, layout, undo) if undo is not None and undo.over == "done" else ()
+    world = await _world(loop.state, layout, undo) if undo is not None else ()
     return wire.UndoIs(view=view(plan, undo, world))
 
 
@@ -77,7 +80,7 @@ def into(layout: Layout, attempt: AttemptId) -> Path:
 def latest(state: State, step: str) -> Undo | None:
     """The newest undo of a step; None when there was none, or it is over and long forgotten."""
     found = [undo for undo in state.undos.values() if undo.step == step]
-    return max(found, key=lambda undo: int(undo.undo[1:]), default=None)
+    return max(found, key=lambda undo: number(undo.undo), default=None)
 
 
 def view(plan: Plan, undo: Undo | None, world: tuple[str, ...] = ()) -> UndoView:
@@ -122,8 +125,10 @@ def _recorded(layout: Layout, attempt: AttemptId, undo: Undo) -> bool:
 
 
 async def _world(state: State, layout: Layout, undo: Undo) -> tuple[str, ...]:
-    """What git and the disk say of each deed that was done."""
+    """What git and the disk say of each deed, once all are done."""
     told: list[str] = []
+    if undo.over != "done":
+        return ()
     for deed in undo.deeds:
         if deed.kind == "revert":
             told.append(await _taken_back(state, layout, deed.task))

@@ -16,16 +16,16 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import msgspec  # noqa: E402  # the path is set first
+import msgspec  # the path is set first
 
-from andon.ledger_reader import connect  # noqa: E402
-from andon.record import questions  # noqa: E402
-from andon.record.board import Board, answer  # noqa: E402
-from andon.record.lineage import lineage  # noqa: E402
-from andon.schema.layout import Layout, layout  # noqa: E402
-from bench.benchkit import write_history  # noqa: E402
+from andon.ledger_reader import connect
+from andon.record import questions
+from andon.record.board import Board, answer
+from andon.record.lineage import lineage
+from andon.schema.layout import Layout, layout
+from bench.benchkit import write_history
 
 SPENT = "SELECT agent, count(*), sum(accepted) FROM attempts GROUP BY agent"
 

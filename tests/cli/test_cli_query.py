@@ -21,7 +21,7 @@ from andon.schema.chain import chain
 from andon.schema.errors import Mistake
 from andon.schema.ids import AttemptId, Digest, GateId, LandingId, Oid, RepoId, RunId, TaskId
 from andon.schema.layout import Layout, layout
-from clikit import Caps, andon
+from clikit import Caps, andon, andon_apart
 from ledgerkit import added, entered, fill, rows_of, sql
 from support import wait_until
 
@@ -91,6 +91,21 @@ def test_the_connection_refuses_writes_by_each_lock_alone(where: Layout) -> None
 def test_an_endless_question_is_given_up_in_time(where: Layout, question: str) -> None:
     with pytest.raises(Mistake, match=r"took longer than 0.3 seconds"):
         answer(where, question, seconds=0.3)
+
+
+def test_memory_is_bounded_in_a_process_that_only_asks(where: Layout) -> None:
+    script = "import sqlite3; print(sqlite3.connect(':memory:').execute('PRAGMA hard_heap_limit').fetchone()[0])"
+    assert andon_apart("query", "SELECT 1", script=script).out.splitlines()[-1] == str(2**30)
+    small = """
+from andon.record.board import answer
+from andon.schema.errors import Mistake
+from andon.schema.layout import layout
+try:
+    answer(layout(), "SELECT count(*) FROM (SELECT a.data || b.data AS d FROM event a, event b ORDER BY d)", heap=2**24)
+except Mistake as mistake:
+    print(mistake)
+"""
+    assert "needs more memory" in andon_apart("version", script=small).out
 
 
 def test_rows_and_bytes_are_bounded_and_it_is_said(where: Layout) -> None:

@@ -46,6 +46,16 @@ def test_the_second_revert_begins_only_when_the_first_has_landed_and_was_mirrore
     assert sim.events(e.UndoEnded)[0].done and "T3 landed as" in sim.events(e.UndoDeedSeen)[0].observed
 
 
+def test_a_revert_that_landed_is_seen_only_when_the_persons_branch_was_taken_along() -> None:
+    sim = Sim(3)
+    landed(sim, 1)
+    walk(sim, revert("T1"))
+    sim.until(f.MirrorTarget)
+    assert sim.task("T2").landed and not sim.events(e.UndoDeedSeen)
+    sim.run()
+    assert "main follows" in sim.events(e.UndoDeedSeen)[0].observed
+
+
 def test_begun_and_what_follows_from_it_stand_in_one_write() -> None:
     sim = Sim(3)
     landed(sim, 1)

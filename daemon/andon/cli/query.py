@@ -28,7 +28,8 @@ examples:
   andon query --sql reverted               what a saved question asks
 
 Questions only read: the connection cannot write, attach, call out or run for long. An answer is of one moment, takes at most 10
-seconds and 8 MiB, and shows the first 1,000 rows (--rows N, at most 100,000). What `andon forget` took away stays withheld.
+seconds after the views that it names were filled (at most 60), 8 MiB and 1 GiB of memory, and shows the first 1,000 rows (--rows N,
+at most 100,000). What `andon forget` took away stays withheld; a row of an older release is read as it was written.
 A question of your own is a file NAME.sql or NAME.toml in the folder `questions` of your settings directory.
 """
 ROWS, MOST_ROWS = 1_000, 100_000
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _ask(layout: Layout, args: argparse.Namespace) -> int:
-    from andon.record import board, questions
+    from andon.record import board, guarded, questions
 
     given = _given(args.param)
     text = sys.stdin.read() if args.question.strip() == "-" else args.question.strip()
@@ -75,7 +76,7 @@ def _ask(layout: Layout, args: argparse.Namespace) -> int:
         print(out.clean_lines((saved.sql if saved else text).strip()))
         return codes.OK
     values = questions.filled(saved, given) if saved and not saved.where.endswith(".sql") else questions.plain(given)
-    found = board.answer(layout, saved.sql if saved else text, values, rows=args.rows)
+    found = board.answer(layout, saved.sql if saved else text, values, rows=args.rows, heap=guarded.HEAP)
     if args.json:
         print(plain_json(msgspec.json.encode({
             "question": saved.name if saved else text, "columns": found.columns, "cut": found.cut,

@@ -86,13 +86,13 @@ def _walk(client: Client, step: str, args: argparse.Namespace) -> int:
     while view.state == "open" and not args.no_wait and time.monotonic() < until:
         told = _news(view, told, args.json)
         time.sleep(POLL_S)
-        view = _ask(client, step, args, go=False)
+        view = _ask(client, step, args, go=False, undo=view.undo)
     _tell(view, args.json)
     return codes.NOT_SO if view.state == "stopped" else codes.OK
 
 
-def _ask(client: Client, step: str, args: argparse.Namespace, *, go: bool) -> UndoView:
-    reply = client.ask(wire.UndoStep(step=step, whole=args.whole, go=go, because=args.because))
+def _ask(client: Client, step: str, args: argparse.Namespace, *, go: bool, undo: str = "") -> UndoView:
+    reply = client.ask(wire.UndoStep(step=step, whole=args.whole, go=go, undo=undo, because=args.because))
     if not isinstance(reply, wire.UndoIs):
         raise Mistake(f"the daemon does not say how {step} is walked back", mend="`andon undo --list TASK` lists a task's steps")
     return reply.view

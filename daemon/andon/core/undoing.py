@@ -8,7 +8,7 @@ began; it is over when the State, which only holds what edges saw, shows its pos
 from collections.abc import Callable
 
 from andon.core.state import State, Task, cord_key
-from andon.core.undone import Undo
+from andon.core.undone import Undo, number
 from andon.schema import events as e, inputs as i
 from andon.schema.errors import Problem
 from andon.schema.ids import TaskId
@@ -114,7 +114,7 @@ def command_of(deed: Deed, by: str, because: str, key: str) -> i.Command | None:
 
 def advance(state: State, at: int, refuse: Refuse, handle: Handle) -> list[e.Event]:
     """The next word of the first undo that can go on; nothing while all wait for the world."""
-    for undo in sorted(state.undos.values(), key=lambda undo: int(undo.undo[1:])):
+    for undo in sorted(state.undos.values(), key=lambda undo: number(undo.undo)):
         if undo.over:
             continue
         if undo.at >= len(undo.deeds):

@@ -8,6 +8,11 @@ KEPT = 20
 """Undos that are over and still remembered, the latest; the ledger has all."""
 
 
+def number(undo: str) -> int:
+    """7 of `U7`; 0 for what is named otherwise."""
+    return int(undo[1:]) if undo[1:].isdecimal() and undo[1:].isascii() else 0
+
+
 class Undo(msgspec.Struct, frozen=True, kw_only=True):
     """A step that is or was walked backwards."""
 

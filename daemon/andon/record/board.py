@@ -14,7 +14,7 @@ from importlib.resources import files
 
 import msgspec
 
-from andon.record.guarded import ROWS, SECONDS, Answer, Guarded, Value
+from andon.record.guarded import HEAP, ROWS, SECONDS, WARM_S, Answer, Guarded, Value
 from andon.schema.errors import Mistake
 from andon.schema.layout import Layout
 
@@ -65,9 +65,9 @@ def _quick(sql: str) -> str:
 class Board(Guarded):
     """The ledger with its views, for one or more questions of one moment. `warm_s`: how long filling them took."""
 
-    def __init__(self, layout: Layout, *questions: str) -> None:
+    def __init__(self, layout: Layout, *questions: str, heap: int = 0) -> None:
         """Ready to be asked these questions; others are answered too, more slowly. Raises Mistake as Guarded does."""
-        super().__init__(layout)
+        super().__init__(layout, heap)
         begun = time.monotonic()
         kept = needed("\n".join(questions))
         try:
@@ -78,10 +78,13 @@ class Board(Guarded):
                 self.run(*(f'CREATE INDEX temp."{view.name}_{column}" ON "{view.name}" ("{column}")'
                            for column in view.index if view.name in kept))
             self.shut()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, MemoryError) as error:
             self.__exit__()
+            if isinstance(error, MemoryError) or "interrupted" in str(error):
+                raise Mistake(f"The views of so large a ledger take more than {WARM_S:g} seconds or {HEAP // 2**20} MiB to fill.",
+                              where=str(layout.ledger), mend="Ask the table `event` itself, by kind.") from error
             raise Mistake(f"The ledger cannot be read: {error}.", where=str(layout.ledger),
-                          mend="`andon log` names an event that is broken; keep a copy of the ledger as it is.") from error
+                          mend="`andon doctor` names an event that is broken; keep a copy of the ledger as it is.") from error
         except BaseException:
             self.__exit__()
             raise
@@ -89,9 +92,9 @@ class Board(Guarded):
 
 
 def answer(
-    layout: Layout, sql: str, values: dict[str, Value] | None = None, *, rows: int = ROWS, seconds: float = SECONDS,
+    layout: Layout, sql: str, values: dict[str, Value] | None = None, *, rows: int = ROWS, seconds: float = SECONDS, heap: int = 0,
 ) -> Answer:
     """The answer to one question, views and all; `seconds` of the answer include the warm-up."""
-    with Board(layout, sql) as board:
+    with Board(layout, sql, heap=heap) as board:
         found = board.ask(sql, values, rows=rows, seconds=seconds)
         return found._replace(seconds=found.seconds + board.warm_s)

@@ -27,7 +27,9 @@ SQL_BYTES = 64 * 1024
 VALUE_BYTES = 16 * 2**20
 """A larger single value is refused by SQLite."""
 HEAP = 2**30
-"""Memory that SQLite may take in this process: a question that needs more fails."""
+"""Memory that SQLite may take in a process that only asks: a question that needs more fails. Never set beside the writer."""
+WARM_S = 60.0
+"""Filling views that takes longer is given up."""
 STEPS = 20_000
 """Instructions of SQLite between two looks at the clock."""
 LEAST_SQLITE = (3, 38, 0)
@@ -64,8 +66,8 @@ class Answer(NamedTuple):
 class Guarded:
     """One answer's connection. Use as a context; `prepare` temporary tables first, then `ask`."""
 
-    def __init__(self, layout: Layout) -> None:
-        """Raises Mistake when there is no ledger, or none of ours, or this SQLite is too old."""
+    def __init__(self, layout: Layout, heap: int = 0) -> None:
+        """`heap` bounds SQLite's memory in the whole process. Mistake: no ledger, none of ours, or this SQLite is too old."""
         if sqlite3.sqlite_version_info < LEAST_SQLITE:
             raise Mistake(f"This Python's SQLite is {sqlite3.sqlite_version}; questions need {'.'.join(map(str, LEAST_SQLITE))}.",
                           where="sqlite3.sqlite_version", mend="Use a Python that was built with a newer one.")
@@ -74,9 +76,11 @@ class Guarded:
         self._db = connect(layout.ledger)
         self._tables = set(TABLES)
         self._refused = ""
-        self._until = float("inf")
+        self._until = time.monotonic() + WARM_S
         self._db.execute("PRAGMA temp_store = MEMORY")
-        self._db.execute(f"PRAGMA hard_heap_limit = {HEAP}")
+        if heap:
+            self._db.execute(f"PRAGMA hard_heap_limit = {heap}")
+        self._db.set_progress_handler(lambda: time.monotonic() > self._until, STEPS)
         self._db.execute("BEGIN")
 
     def __enter__(self) -> Self:
@@ -105,7 +109,6 @@ class Guarded:
         self._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, VALUE_BYTES)
         self._db.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1_000)
         self._db.set_authorizer(self._allowed)
-        self._db.set_progress_handler(lambda: time.monotonic() > self._until, STEPS)
 
     def ask(self, sql: str, values: Mapping[str, Value] | None = None, *, rows: int = ROWS, seconds: float = SECONDS) -> Answer:
         """The answer to one SELECT, within the bounds. Raises Mistake for anything else, and says what was refused."""
@@ -143,7 +146,8 @@ class Guarded:
             return Mistake(f"The answer took longer than {seconds:g} seconds and was given up.", where=_head(sql),
                            mend="Ask for less: a LIMIT, a WHERE, one view instead of a join of many.")
         if isinstance(error, MemoryError):
-            return Mistake(f"The answer needs more memory than {HEAP // 2**20} MiB.", where=_head(sql), mend="Ask for less.")
+            return Mistake("The answer needs more memory than a question gets.", where=_head(sql),
+                           mend="Ask for less: a LIMIT, a WHERE, one view instead of a join of many.")
         if "malformed" in told or "not a database" in told:
             return Mistake(f"The ledger cannot be read: {told}.", where=self._where,
                            mend="Keep a copy of it as it is, and put back a backup that was made before.")

@@ -57,6 +57,10 @@ EFFECTS: dict[str, Inverse] = {
     "interrupt-turn": Inverse(how="inverse", by="`andon nudge TASK` lets it go on", seen="the session works again"),
     "tell-gate": Inverse(how="irreversible", by="the person has been told",
                          gate="routes are the person's own settings, and a gate only asks"),
+    "tell-problem": Inverse(how="irreversible", by="the person has been told",
+                            gate="routes are the person's own settings, and nothing is decided by telling"),
+    "write-notes": Inverse(how="kept", by="a note stands beside the commit and changes nothing of it; a revert gets its own"),
+    "repair-notes": Inverse(how="kept", by="it puts copies of a record back where they were"),
     "seal-change": Inverse(how="kept", by="a bundle is never taken away: a newer one stands beside it"),
     "record-landing": Inverse(how="kept", by="a record is never taken away: a revert has one of its own"),
 }

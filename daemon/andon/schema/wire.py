@@ -108,6 +108,8 @@ class UndoStep(Request, frozen=True, kw_only=True, tag="undo-step"):
     """Of a task: all that it did, not only its latest checkout."""
     go: bool = False
     """Do it, or go on with it where it stands."""
+    undo: str = ""
+    """Only how far this one is (`U1`): nothing is planned anew."""
     because: str = ""
 
 

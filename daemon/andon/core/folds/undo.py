@@ -2,7 +2,7 @@
 
 from andon.core.folds.table import on, replace
 from andon.core.state import State
-from andon.core.undone import KEPT, Undo
+from andon.core.undone import KEPT, Undo, number
 from andon.schema import events as e
 
 
@@ -10,9 +10,9 @@ from andon.schema import events as e
 def _(state: State, event: e.UndoBegun) -> State:
     undo = Undo(undo=event.undo, step=event.subject, deeds=event.deeds, by=event.by, because=event.because)
     kept, over = state.undos, [name for name, known in state.undos.items() if known.over]
-    for name in sorted(over, key=lambda name: int(name[1:]))[: max(0, len(over) - KEPT + 1)]:
+    for name in sorted(over, key=number)[: max(0, len(over) - KEPT + 1)]:
         kept = kept.delete(name)
-    return replace(state, undos=kept.set(event.undo, undo), undo_count=max(state.undo_count, int(event.undo[1:] or 0)))
+    return replace(state, undos=kept.set(event.undo, undo), undo_count=max(state.undo_count, number(event.undo)))
 
 
 @on(e.UndoDeedBegun)
