@@ -122,6 +122,12 @@ def test_an_application_that_never_gets_ready_fails_at_its_deadline(tmp_path: Pa
     assert found["it boots"].state == "fails" and "not ready within 0.3 s (its port)" in found["it boots"].told
 
 
+def test_a_line_by_which_an_application_says_that_it_is_ready_is_found_behind_many_others(tmp_path: Path) -> None:
+    code = "print(\\\"open for business\\\"); print(\\\"x\\\" * 9000, flush=True); import signal; signal.pause()"
+    text = f'[[step]]\nname = "it boots"\nstart = "{sys.executable} -S -c \'{code}\'"\nready = {{ line = "open for business" }}\n'
+    assert {fact.state for fact in walked(tmp_path, text).values()} == {"holds"}
+
+
 def test_a_process_that_an_application_leaves_behind_fails_it_and_is_ended(tmp_path: Path) -> None:
     before = ours()
     found = walked(tmp_path, BOOTS % "--litter")

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from andon.proofs.fact import Unevaluated, read
+from andon.edges.report import judge
+from andon.proofs.fact import Fact, Unevaluated, distinct, read, report
 from andon.schema.errors import Mistake
+from andon.schema.jobs import Exit
 from andon.schema.proofs import UNEVALUATED_EXIT
+from andon.schema.settings import Check
 from clikit import Caps, andon
 from provekit import facts, lay, names
 
@@ -249,10 +252,17 @@ def test_the_verb_writes_a_report_compares_with_an_earlier_one_and_says_what_wen
 
 
 def test_what_cannot_be_looked_at_has_its_own_exit_code_and_is_no_pass_in_the_report(tmp_path: Path, capsys: Caps) -> None:
-    report = tmp_path / "r.xml"
-    ran = andon(capsys, "prove", "api", "--root", str(tmp_path), "--report", str(report))
+    path = tmp_path / "r.xml"
+    ran = andon(capsys, "prove", "api", "--root", str(tmp_path), "--report", str(path))
     assert ran.code == UNEVALUATED_EXIT and "unevaluated: api: can be looked at: no Python package" in ran.out
-    assert [case.state for case in read(report)] == ["skipped"]
+    assert [case.state for case in read(path)] == ["skipped"]
+
+
+def test_long_names_stay_apart_in_a_report_and_are_not_cut_by_who_reads_it(tmp_path: Path) -> None:
+    long = [Fact(group="g" * 200 + end, name="n" * 400 + end) for end in ("a", "b")]
+    (tmp_path / "r.xml").write_bytes(report("api", distinct(long)))
+    seen = judge(Check(name="c", run="x", report="junit"), Exit(code=0), tmp_path / "r.xml")
+    assert seen.passed == 2 and all(len(name) < 300 for name in seen.names)
 
 
 def test_kinds_are_listed_and_a_wrong_one_names_the_nearest(capsys: Caps) -> None:

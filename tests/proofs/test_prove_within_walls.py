@@ -76,3 +76,19 @@ def test_facts_of_another_format_are_never_compared(monkeypatch: pytest.MonkeyPa
     after = definition_of(API, settings), definition_of(plain, settings)
     assert before[0] != after[0] and before[1] == after[1]
     assert definition_of(msgspec.structs.replace(plain, run="pytest "), settings) != before[1]
+
+
+@pytest.mark.skipif(not AS_SHIPPED, reason="this machine gives no strict walls")
+async def test_a_clean_build_and_a_journey_need_nothing_beyond_the_walls_of_a_check(tmp_path: Path) -> None:
+    server = ("import http.server as h, os\n"
+              "h.test(h.SimpleHTTPRequestHandler, port=int(os.environ['PORT']), bind='127.0.0.1')\n")
+    journey = (f'[[step]]\nname = "it boots"\nstart = "{sys.executable} -S server.py"\nready = {{ http = "/" }}\n'
+               '[[step]]\nname = "it answers"\nhttp = "GET /"\nbody = ["server.py"]\n')
+    shop = floor(tmp_path, {"setup.py": "from setuptools import setup\nsetup(name='till', version='1', py_modules=['till'])\n",
+                            "till.py": "TAX = 7\n", "server.py": server, "j.toml": journey})
+    word = f"andon prove build --python {sys.executable} --report {{report}}"
+    built = await run(shop, shop.base, Check(name="b", run=word, report="junit", memory_mb=0))
+    assert (built.result, built.walls) == ("pass", "strict"), (built.because, built.tail)
+    word = "andon prove journey j.toml --report {report}"
+    driven = await run(shop, shop.base, Check(name="j", run=word, report="junit"), run="R2")
+    assert (driven.result, driven.passed, driven.walls) == ("pass", 4, "strict"), (driven.because, driven.tail)

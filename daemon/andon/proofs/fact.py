@@ -12,8 +12,8 @@ from junitparser import Error, Failure, JUnitXml, JUnitXmlError, Properties, Pro
 from andon.schema.errors import Mistake
 from andon.schema.proofs import UNEVALUATED, UNEVALUATED_EXIT
 
-NAME_CHARS = 280
-"""Of a name; readers of reports cut longer ones, which would make two into one."""
+GROUP_CHARS, NAME_CHARS = 120, 170
+"""Of a group and of a name; readers of reports cut both together at 300, which would make two into one."""
 TOLD_CHARS = 6000
 FACT_LIMIT = 50_000
 State = Literal["holds", "fails", "skipped", "unevaluated"]
@@ -45,12 +45,17 @@ def exit_code(facts: Sequence[Fact]) -> int:
     return 1 if "fails" in states else 0 if states == {"holds"} else UNEVALUATED_EXIT
 
 
-def shortened(name: str) -> str:
+def shortened(name: str, limit: int = NAME_CHARS) -> str:
     """A name that fits, still told apart from all others."""
     name = " ".join(clean(name).split())
-    if len(name) <= NAME_CHARS:
+    if len(name) <= limit:
         return name
-    return f"{name[:NAME_CHARS - 18]}… {hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    return f"{name[:limit - 18]}… {hashlib.sha256(name.encode()).hexdigest()[:16]}"
+
+
+def key_of(fact: Fact) -> tuple[str, str]:
+    """Group and name as a report has them."""
+    return shortened(fact.group, GROUP_CHARS), shortened(fact.name)
 
 
 def clean(text: str) -> str:
@@ -63,7 +68,7 @@ def distinct(facts: Iterable[Fact]) -> list[Fact]:
     worst = ("fails", "unevaluated", "skipped", "holds")
     found: dict[tuple[str, str], Fact] = {}
     for fact in facts:
-        key = (fact.group, shortened(fact.name))
+        key = key_of(fact)
         known = found.get(key)
         if known is None or worst.index(fact.state) < worst.index(known.state):
             found[key] = fact
@@ -82,7 +87,8 @@ def report(kind: str, facts: Sequence[Fact]) -> bytes:
 
 
 def _case(fact: Fact) -> TestCase:
-    case: Any = TestCase(shortened(fact.name), classname=clean(fact.group), time=round(fact.seconds, 3))
+    group, name = key_of(fact)
+    case: Any = TestCase(name, classname=group, time=round(fact.seconds, 3))
     told = clean(fact.told)[-TOLD_CHARS:]
     head = told.strip().partition("\n")[0][:200]
     if fact.state == "fails":
@@ -143,8 +149,6 @@ def missing(facts: Sequence[Fact], before: Path) -> list[Fact]:
     """A failing fact for each that held in an earlier report and does not now."""
     if not before.is_file():
         raise Mistake("there is no earlier report to compare with", where=str(before), mend="name a file that `--report` wrote")
-    held = {(fact.group, shortened(fact.name)) for fact in facts if fact.state == "holds"}
-    looked = {(fact.group, shortened(fact.name)) for fact in facts}
-    gone = [case for case in read(before) if case.state == "passed" and (case.group, case.name) not in held]
+    looked = {key_of(fact) for fact in facts}
     return [Fact(group=case.group, name=case.name, state="fails", told="it held before and is gone now")
-            for case in gone if (case.group, case.name) not in looked]
+            for case in read(before) if case.state == "passed" and (case.group, case.name) not in looked]

@@ -145,7 +145,7 @@ class Trip:
     def _ready(self, step: Step, app: App) -> bool:
         ready = step.ready
         if ready.line:
-            return any(ready.line in line for line in app.log().splitlines())
+            return app.said(ready.line)
         if ready.http:
             try:
                 return self._ask("GET", ready.http, step)[0] == 200

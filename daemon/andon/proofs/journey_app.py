@@ -18,6 +18,8 @@ from andon.proofs.journey_screen import Broken, Screen
 
 MARK = "ANDON_JOURNEY"
 LOG_CHARS = 4000
+READ_BYTES = 16 * 1024 * 1024
+"""Of what a program printed, looked at for a line."""
 REST_S = 0.05
 KILL_S = 5.0
 ADOPT = 36
@@ -40,6 +42,11 @@ class App:
     def code(self) -> int | None:
         """Its exit code."""
         return self._child.poll()
+
+    def said(self, words: str) -> bool:
+        """Whether a line that it printed has these words in it."""
+        with self._log.open("rb") as file:
+            return words.encode() in file.read(READ_BYTES)
 
     def log(self) -> str:
         """The end of what it printed."""
