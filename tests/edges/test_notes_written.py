@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from andon.edges import notes, notes_formats as formats, withheld
+from andon.edges import notes, notes_formats as formats, notes_ref, withheld
 from andon.edges.git import common_lock
 from andon.edges.notes_ref import put_notes, read_notes
 from andon.schema.ids import Oid
@@ -190,6 +190,23 @@ async def test_a_ref_that_moves_while_a_note_is_made_is_tried_again_on_the_newer
     async with common_lock(str(repo / ".git")) as hold:
         assert await put_notes(str(repo / ".git"), "refs/notes/andon", {Oid(tip): meddle}, hold, "test") == [tip]
     assert note(repo, tip) == "ours" and all(f"theirs {n}" in note(repo, other) for n in (1, 2, 3))
+
+
+async def test_garbage_that_is_collected_just_before_the_ref_is_set_takes_nothing_of_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    repo = make_repo(tmp_path / "shop")
+    made, real = land(repo, 1), notes_ref.set_ref
+
+    async def late(*args: object, **more: object) -> bool:
+        run(repo, "gc", "-q", "--prune=now")
+        return await real(*args, **more)  # type: ignore[arg-type]  # passed on as they came
+
+    monkeypatch.setattr(notes_ref, "set_ref", late)
+    await noted(repo, made, "andon", "shiftlog", "ai")
+    run(repo, "gc", "-q", "--prune=now")
+    assert note(repo, made.commit) and note(repo, made.commit, "shiftlog") and note(repo, made.change, "ai")
+    assert run(repo, "fsck", "--strict") == "" and not list((repo / ".git/objects/pack").glob("*.keep"))
 
 
 @pytest.mark.parametrize("fault", ["write-notes.redacted", "notes.made", "notes.swapped", "write-notes.ref", "notes.made:2",

@@ -428,7 +428,6 @@ def _(view: View) -> Iterator[str]:
     for name in ("head", "config", "hooks", "loose", "tracked", "dirty", "staged"):
         if after[name] != before[name]:
             yield f"{name} was {before[name]!r} and is {after[name]!r}"[:600]
-    after["refs"].pop("refs/notes/andon", None)
     if of(view.rows, "target.published"):  # a push moves what is known of the remote
         after["refs"] = {name: oid for name, oid in after["refs"].items() if not name.startswith("refs/remotes/")}
     if after["refs"] != {name: oid for name, oid in before["refs"].items() if name != branch}:

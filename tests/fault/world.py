@@ -117,7 +117,7 @@ def person(repo: Path) -> dict[str, Any]:
     hooks = repo / ".git" / "hooks"
     return {
         "head": git(repo, "symbolic-ref", "HEAD", check=False) or git(repo, "rev-parse", "HEAD"),
-        "refs": {name: oid for name, oid in refs(repo).items() if not name.startswith("refs/andon/")},
+        "refs": {name: oid for name, oid in refs(repo).items() if not name.startswith(("refs/andon/", "refs/notes/andon"))},
         "config": (repo / ".git" / "config").read_text(),
         "hooks": sorted(path.name for path in hooks.iterdir()) if hooks.is_dir() else [],
         "tracked": sorted(item for item in status if item and item[:2] not in ("??", "!!")),

@@ -111,12 +111,13 @@ def _one(reply: wire.NotesAre) -> None:
     """One commit with its record."""
     for one in reply.found:
         whose = ", ".join(one.tasks) or "no change that is known"
-        print(out.paint(f"{one.commit[:12]} is {whose}" + (f", by its {one.by}" if one.by else ""), "bold"))
+        print(out.paint(out.clean(f"{one.commit[:12]} is {whose}" + (f", by its {one.by}" if one.by else "")), "bold"))
         if one.state == "ambiguous":
             print("  it could be any of these, so none is taken")
         copies = [copy for copy in ("trailer", "note", "store") if copy not in one.lacks] if one.tasks else []
-        print(f"  {'copies':<10} {', '.join(copies) or 'none'}" + (f" (no {', no '.join(one.lacks)})" if one.lacks else ""))
-        print(f"  {'notes in':<10} {', '.join(reply.refs) or 'no ref'}")
+        lacks = f" (no {', no '.join(one.lacks)})" if one.lacks else ""
+        print(f"  {'copies':<10} {out.clean((', '.join(copies) or 'none') + lacks)}")
+        print(f"  {'notes in':<10} {out.clean(', '.join(reply.refs) or 'no ref')}")
     for record in reply.records:
         print(out.paint(f"\n{out.clean(record.task)}  {out.clean(record.title)}", "bold"))
         for word, value in facts(record):

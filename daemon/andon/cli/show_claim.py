@@ -46,7 +46,7 @@ def _file(client: Client, told: Evidence, name: str) -> int:
 
 def tell(told: Evidence) -> None:
     """The evidence for people."""
-    print(out.paint(f"{told.task}  {out.clean(told.claim)}  {out.state_word(told.status)}", "bold"))
+    print(out.paint(f"{told.task}  {out.clean(told.claim)}  {out.clean(out.state_word(told.status))}", "bold"))
     for word, value in facts(told):
         if value:
             print(f"  {word:<12} {out.clean(value)}")

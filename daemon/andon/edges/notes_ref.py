@@ -1,8 +1,9 @@
 """Reads and writes refs of git notes: all notes of one go in as one commit, by compare-and-swap. It must never know their meaning.
 
 Theory of operation. `git notes` moves its ref without looking where it was, so two writers lose notes. Here it runs in a git
-directory of its own that borrows the repository's objects and holds nothing but a copy of the ref; what came out is then put in
-place only if the ref still is where it was read, else all is made again on the newer one.
+directory of its own that borrows the repository's objects and holds a copy of the ref and what is new. The new objects go over as
+one pack that garbage collection must keep until the ref holds them: loose ones could be pruned before it does, and a ref to what is
+gone would be worse than no note. The ref is moved only if it still is where it was read, else all is made again on the newer one.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from andon.schema.faults import point
 from andon.schema.ids import Oid
 
 TRIES = 10
+KEEP = "andon: until its ref is set"
 MOST_NOTES = 50_000
 """Notes of one ref that are read, at most."""
 NOTE_BYTES = 256 * 1024
@@ -69,30 +71,42 @@ async def put_notes(git_dir: str | Path, ref: str, wanted: Mapping[Oid, Wanted],
     for _ in range(TRIES):
         old = await read_ref(git_dir, ref)
         async with _aside(Path(git_dir)) as place:
-            new, changed = await _made(Path(git_dir), place, ref, old, wanted)
-        if not changed or new is None:
-            return []
+            new, changed = await _made(place, ref, old, wanted)
+            if not changed or new is None:
+                return []
+            kept = await _brought(git_dir, place, new, old)
         point("notes.made")
-        if await set_ref(git_dir, ref, new, old or NONE, why=why, hold=hold):
+        moved = await set_ref(git_dir, ref, new, old or NONE, why=why, hold=hold)
+        kept.unlink(missing_ok=True)
+        if moved:
             point("notes.swapped")
             return changed
     raise Mistake(f"{ref} moved {TRIES} times while a note was written.", where=str(git_dir),
                   mend="See what writes notes there; it is tried again.")
 
 
-async def _made(common: Path, place: Path, ref: str, old: Oid | None, wanted: Mapping[Oid, Wanted]) -> tuple[Oid | None, list[Oid]]:
+async def _brought(git_dir: str | Path, place: Path, new: Oid, old: Oid | None) -> Path:
+    """Bring what is new into the repository, as a pack; the file by which garbage collection keeps it. One that a killed daemon
+    leaves there costs some kilobytes."""
+    listed = await git("rev-list", "--objects", new, *([f"^{old}"] if old else []), git_dir=place)
+    pack = await git("pack-objects", "-q", "--stdout", git_dir=place, stdin=listed.out)
+    said = await git("index-pack", "--stdin", f"--keep={KEEP}", git_dir=git_dir, stdin=pack.out)
+    name = said.text.split()[-1]
+    return Path(git_dir) / "objects" / "pack" / f"pack-{name}.keep"
+
+
+async def _made(place: Path, ref: str, old: Oid | None, wanted: Mapping[Oid, Wanted]) -> tuple[Oid | None, list[Oid]]:
     """The commit of the ref with these notes on top of where it is, and the objects whose note changed."""
-    objects = common / "objects"
     if old:
-        await git("update-ref", ref, old, git_dir=place, objects=objects)
+        await git("update-ref", ref, old, git_dir=place)
     changed = []
     for commit, ask in wanted.items():
-        shown = await git("notes", f"--ref={ref}", "show", commit, git_dir=place, objects=objects, check=False, limit=NOTE_BYTES)
+        shown = await git("notes", f"--ref={ref}", "show", commit, git_dir=place, check=False, limit=NOTE_BYTES)
         note = ask(shown.out if shown.code == 0 and not shown.truncated else None) if not shown.truncated else None
         if note is None:
             continue
-        blob = (await git("hash-object", "-w", "--stdin", git_dir=place, objects=objects, stdin=note)).oid
-        await git("notes", f"--ref={ref}", "add", "-f", "-C", blob, commit, git_dir=place, objects=objects)
+        blob = (await git("hash-object", "-w", "--stdin", git_dir=place, stdin=note)).oid
+        await git("notes", f"--ref={ref}", "add", "-f", "-C", blob, commit, git_dir=place)
         changed.append(commit)
     return (await read_ref(place, ref) if changed else None), changed
 
@@ -100,19 +114,21 @@ async def _made(common: Path, place: Path, ref: str, old: Oid | None, wanted: Ma
 async def join_notes(git_dir: str | Path, ref: str, theirs: Oid, hold: int) -> bool:
     """Bring another copy of a ref in, note by note, lines of both; whether that changed ours."""
     for _ in range(TRIES):
-        old, objects = await read_ref(git_dir, ref), Path(git_dir) / "objects"
+        old, kept = await read_ref(git_dir, ref), None
         async with _aside(Path(git_dir)) as place:
             for name, oid in ((ref, old), ("refs/notes/theirs", theirs)):
                 if oid:
-                    await git("update-ref", name, oid, git_dir=place, objects=objects)
+                    await git("update-ref", name, oid, git_dir=place)
             if old:
-                await git("notes", f"--ref={ref}", "merge", "-q", "-s", "cat_sort_uniq", "refs/notes/theirs", git_dir=place,
-                          objects=objects)
+                await git("notes", f"--ref={ref}", "merge", "-q", "-s", "cat_sort_uniq", "refs/notes/theirs", git_dir=place)
             new = await read_ref(place, ref) if old else theirs
-        if new is None or new == old:
-            return False
+            if new is None or new == old:
+                return False
+            kept = await _brought(git_dir, place, new, old)
         point("notes.joined")
-        if await set_ref(git_dir, ref, new, old or NONE, why="andon: notes of a remote", hold=hold):
+        moved = await set_ref(git_dir, ref, new, old or NONE, why="andon: notes of a remote", hold=hold)
+        kept.unlink(missing_ok=True)
+        if moved:
             return True
     raise Mistake(f"{ref} moved {TRIES} times while it was joined.", where=str(git_dir), mend="See what writes notes there.")
 
@@ -123,7 +139,7 @@ async def _aside(common: Path) -> AsyncIterator[Path]:
     place = common / "andon" / ".notes"
     try:
         await asyncio.to_thread(shutil.rmtree, place, True)
-        make_git_dir(place, objects=(), like=common)
+        make_git_dir(place, objects=(common / "objects",), like=common)
         yield place
     finally:
         await asyncio.to_thread(shutil.rmtree, place, True)
