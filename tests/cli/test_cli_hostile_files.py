@@ -24,7 +24,7 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("kind", SETTINGS)
-@pytest.mark.parametrize("words", [("config", "check"), ("config", "show"), ("init",), ("init", "--show")])
+@pytest.mark.parametrize("words", [("config", "check"), ("config", "show"), ("init",), ("init", "--show"), ("classify", "HEAD")])
 def test_settings_that_an_agent_could_have_written_are_told_as_text(
     capsys: Caps, tmp_path: Path, kind: str, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch,
 ) -> None:

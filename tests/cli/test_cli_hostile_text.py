@@ -82,7 +82,7 @@ def test_json_for_a_terminal_says_the_same_and_makes_it_do_nothing(text: str) ->
 EXACT = {"task", "repo", "line", "station", "state", "attempt", "gate", "key", "kind", "mode", "health", "status", "risk", "bound",
          "diff", "problem", "type", "commit", "landed", "run", "name", "session", "trunk", "commands", "recommendation_", "source",
          "cause", "confidence", "metered", "channel", "race", "after", "overlaps", "path", "git_dir",
-         "walls", "walls_now", "walls_least", "how"}
+         "walls", "walls_now", "walls_least", "how", "lights"}
 
 
 def poisoned(value: object, field: str = "") -> object:

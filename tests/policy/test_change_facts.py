@@ -377,3 +377,11 @@ def test_a_policy_that_looks_for_more_than_was_looked_for_does_not_take_silence_
         facts=seen,
     )
     assert classified(policy, work).risk == "stop" and "login" in classified(policy, work).because
+
+
+def test_a_secret_on_a_changed_line_is_in_no_words_of_ours(repo: Path) -> None:
+    token = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
+    commit(repo, {".githooks/pre-push": f"TOKEN={token}\n"}, "Token")
+    seen = facts(repo)
+    assert any(fact.rule == "unclear" and "TOKEN=" in fact.what for fact in seen.seen)
+    assert not any(token in fact.what for fact in seen.seen)

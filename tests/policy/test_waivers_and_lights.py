@@ -64,6 +64,10 @@ def test_a_waiver_sets_aside_what_it_names_and_the_gate_goes_by_itself() -> None
     assert sim.task().landed
 
 
+def test_the_owners_of_what_changed_are_named_at_the_gate() -> None:
+    assert gated(fact("build"), fact("owner", name="@org/a")).gate().because.endswith("; owned by @org/a")
+
+
 def test_a_waiver_is_told_on_the_gate_that_something_else_still_keeps_open() -> None:
     sim = gated(fact("dependency"), fact("build"))
     sim.give(waive(sim, "dependency"))

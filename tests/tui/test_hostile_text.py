@@ -16,7 +16,8 @@ POINTER = re.compile("\x1b\\]22;[a-z-]+\x07")
 """Textual's own wish for the shape of the mouse pointer."""
 EXACT = {"task", "repo", "line", "station", "state", "attempt", "gate", "key", "kind", "mode", "health", "status", "risk", "bound",
          "diff", "problem", "type", "commit", "landed", "run", "name", "session", "trunk", "commands", "recommendation_", "source",
-         "cause", "confidence", "metered", "channel", "race", "walls", "walls_now", "walls_least", "why_", "how", "landing"}
+         "cause", "confidence", "metered", "channel", "race", "walls", "walls_now", "walls_least", "why_", "how", "landing",
+         "lights"}
 """Fields that are names of ours: the schema gives them their shape."""
 
 

@@ -35,7 +35,7 @@ def classified(policy: Policy, work: Work) -> Classified:
     """The class with every rule that matched, the highest first, and who must look at it."""
     found = [*_paths(policy, work), *_facts(policy, work), *_size(policy, work)]
     found.sort(key=lambda one: -RANK[one.risk])
-    risk: Risk = found[0].risk if found else "ship"
+    risk: Risk = max((one.risk for one in found), key=RANK.__getitem__, default="ship")
     return Classified(risk=risk, because=because_of(risk, found), findings=tuple(found), reviewers=reviewers(work))
 
 

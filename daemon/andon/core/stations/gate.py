@@ -15,7 +15,9 @@ def needed(state: State, task: Task, station: Station) -> tuple[bool, e.Risk, st
     because = f"station {station.name} always asks"
     known = waivers.judged(state, task)
     if known is not None:
-        risk, because = known.risk, known.because
+        risk = known.risk
+        owned = f"; owned by {', '.join(known.reviewers[:8])}" if known.reviewers and risk != "ship" else ""
+        because = f"{known.because}{owned}"
     weak = walls.below(state, task)
     if weak:
         because = weak if risk == "ship" else f"{because}; {weak}"

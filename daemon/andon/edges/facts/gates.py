@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from andon.edges import withheld
 from andon.edges.facts.patch import File, Line
 from andon.edges.facts.places import kind_of_gate
 from andon.edges.facts.trees import FLOOR, LETTING, differences, sense_of
@@ -137,7 +138,7 @@ def _fact(rule: Rule, file: File, what: str, line: Line | None = None) -> Fact:
 
 
 def _quoted(line: Line) -> str:
-    return f"`{line.text.strip()[:90]}`"
+    return f"`{withheld.text(line.text.strip())[:90]}`"
 
 
 def _ours(file: File, before: str, after: str, compare: Compare) -> Iterator[Fact]:

@@ -1,6 +1,7 @@
 """What a path says about its file: whether it judges changes, holds data's shape, builds, tests or tells. Knows no content."""
 
 import re
+from functools import lru_cache
 
 from andon.schema.globs import matches
 
@@ -280,6 +281,7 @@ IMAGES = re.compile(
 )
 
 
+@lru_cache(maxsize=4_096)
 def kind_of_gate(path: str) -> str:
     """`ours`, `workflow`, `script`, `config`, or empty for what judges nothing. Some disks know no upper and lower case."""
     if path.lower() == OURS:

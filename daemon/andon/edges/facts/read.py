@@ -5,6 +5,9 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import msgspec
+
+from andon.edges import withheld
 from andon.edges.facts import code, dependencies, gates, owners
 from andon.edges.facts.manifests import reader_of
 from andon.edges.facts.patch import NOTHING, File, filled, of_text, records
@@ -199,8 +202,10 @@ async def _blobs(common: Path, oids: list[str], sizes: Mapping[str, int]) -> dic
 
 
 async def read(common: Path, base: Oid, head: Oid, watch: Watch, compare: gates.Compare) -> Facts:
-    """The facts; when the diff is of a kind that cannot be taken apart, that is the fact."""
+    """The facts, their words without secrets; when the diff is of a kind that cannot be taken apart, that is the fact."""
     try:
-        return await gather(common, base, head, watch, compare)
+        found = await gather(common, base, head, watch, compare)
     except ValueError as error:
         return gathered([Fact(rule="unread", what=f"the diff could not be taken apart: {error}")], watch)
+    seen = tuple(msgspec.structs.replace(fact, what=withheld.text(fact.what)) for fact in found.seen)
+    return msgspec.structs.replace(found, seen=seen)
