@@ -3,7 +3,7 @@ believes the daemon about signatures and nobody about names."""
 
 from collections.abc import Iterable
 
-from andon.core.policy import classify
+from andon.core import waivers
 from andon.core.state import Gate, State, Task
 from andon.schema import events as e, inputs as i
 from andon.schema.errors import Problem
@@ -17,8 +17,8 @@ SETTINGS = "your own andon.toml"
 
 def needs(state: State, task: Task) -> tuple[tuple[str, ...], int]:
     """Roles and the number of distinct keys that must sign for a task's change; nothing and 0 when it is not of class stop."""
-    policy = state.repos[task.repo].settings.policy
-    if task.work is None or classify(policy, task.work)[0] != "stop":
+    policy, known = state.repos[task.repo].settings.policy, waivers.judged(state, task)
+    if known is None or known.risk != "stop":
         return (), 0
     return policy.stop_roles, max(1, policy.stop_keys, len(policy.stop_roles))
 

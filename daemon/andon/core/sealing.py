@@ -2,12 +2,13 @@
 
 import msgspec
 
-from andon.core import walls
+from andon.core import waivers, walls
 from andon.core.policy import MERGED, shown_of
 from andon.core.queue.standing import at_land, checks_of_line, is_sealed
 from andon.core.state import Repository, State, Task, line_of
 from andon.core.stations import gate
 from andon.schema import effects as f, events as e, inputs as i
+from andon.schema.eventbase import Risk
 from andon.schema.evidence import ChangeParts, ClaimPart
 from andon.schema.settings import Station
 
@@ -31,8 +32,8 @@ def parts_of(state: State, task: Task) -> ChangeParts | None:
     work, repo = task.work, state.repos[task.repo]
     if work is None:
         return None
-    _, risk, because = gate.needed(state, task, station_that_asks(state, task))
-    attempt = state.attempts.get(work.attempt)
+    risk, because = class_of(state, task)
+    attempt, known = state.attempts.get(work.attempt), waivers.judged(state, task)
     agent = repo.settings.agents.get(attempt.agent) if attempt else None
     claims = tuple(
         ClaimPart(claim=claim.claim, status=claim.status, run=claim.run, evidence=claim.evidence, walls=claim.walls)
@@ -44,9 +45,18 @@ def parts_of(state: State, task: Task) -> ChangeParts | None:
         base=work.base, title=task.title, spec=task.spec, risk=risk, because=because,
         required=tuple(check.name for check in checks_of_line(state, task)), claims=claims, policy=policy_of(repo, task.line),
         shown=shown_of(task), approvals=task.approvals if task.approved else (),
+        waivers=tuple(sorted({one.waived for one in known.findings if one.waived})) if known else (),
         agent=agent.use if agent else "", model=agent.model if agent else "", walls=walls.level_of(task), asked_by=task.by,
         started_at=attempt.started_at if attempt else 0, ended_at=attempt.ended_at if attempt else 0,
     )
+
+
+def class_of(state: State, task: Task) -> tuple[Risk, str]:
+    """The class of its change, and why. What takes a landed change back was asked for by a person or by the policy itself."""
+    if task.reverts:
+        return "ship", f"it takes {task.reverts} back"
+    _, risk, because = gate.needed(state, task, station_that_asks(state, task))
+    return risk, because
 
 
 def station_that_asks(state: State, task: Task) -> Station:

@@ -66,6 +66,7 @@ def verdict(parts: ChangeParts, policy: Digest, inputs: Sequence[Digest]) -> byt
         "andon": {
             "task": parts.task, "attempt": parts.attempt, "change": parts.commit, "risk": parts.risk, "because": parts.because,
             "required": list(parts.required), "shown": dsse.digest_of(parts.shown.encode("utf-8", "replace")), "walls": parts.walls,
+            **({"waivers": list(parts.waivers)} if parts.waivers else {}),
         },
     })
 

@@ -56,6 +56,8 @@ class ChangeParts(msgspec.Struct, frozen=True, kw_only=True):
     """The summary that a person was shown, or would have been."""
     approvals: tuple[Digest, ...] = ()
     """Blobs of approval envelopes."""
+    waivers: tuple[str, ...] = ()
+    """Those that set something aside which was found in the change."""
     agent: str = ""
     model: str = ""
     walls: str = ""

@@ -292,10 +292,12 @@ def demanded(policy: dict[str, Any]) -> set[str]:
 
 def asks(policy: dict[str, Any], risk: str) -> bool:
     """Whether a person must see a change of this class. A line that has no gate asks nobody but for class stop."""
-    whens = {str(one.get("when", "policy")) for one in _stations(policy, "gate")}
-    if "line" not in policy:
+    whens, line = {str(one.get("when", "policy")) for one in _stations(policy, "gate")}, policy.get("line")
+    if not isinstance(line, dict):
         return risk != "ship"
-    return risk == "stop" or "always" in whens or (risk == "review" and "policy" in whens)
+    lights = line.get("lights")
+    return (risk == "stop" or "always" in whens or (bool(whens) and lights == "on")
+            or (risk == "review" and "policy" in whens and lights != "dark"))
 
 
 def stop_terms(policy: dict[str, Any]) -> tuple[set[str], int]:
