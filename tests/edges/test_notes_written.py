@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from andon.edges import notes, notes_formats as formats, notes_ref, withheld
-from andon.edges.git import common_lock
+from andon.edges.git import common_lock, set_ref
 from andon.edges.notes_ref import put_notes, read_notes
 from andon.schema.ids import Oid
 from andon.schema.notes import NoteRecord
@@ -196,11 +196,11 @@ async def test_garbage_that_is_collected_just_before_the_ref_is_set_takes_nothin
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     repo = make_repo(tmp_path / "shop")
-    made, real = land(repo, 1), notes_ref.set_ref
+    made = land(repo, 1)
 
     async def late(*args: object, **more: object) -> bool:
         run(repo, "gc", "-q", "--prune=now")
-        return await real(*args, **more)  # type: ignore[arg-type]  # passed on as they came
+        return await set_ref(*args, **more)  # type: ignore[arg-type]  # passed on as they came
 
     monkeypatch.setattr(notes_ref, "set_ref", late)
     await noted(repo, made, "andon", "shiftlog", "ai")
