@@ -1,4 +1,4 @@
-"""What the state remembers of rules that were set aside and of what lines landed. Values; knows nothing else of the state."""
+"""What the state remembers beside its tasks: rules set aside, what lines landed, what was refused, how often a deed failed. Values."""
 
 import msgspec
 
@@ -29,3 +29,20 @@ class Shipped(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """With its first attempt."""
     escaped: bool = False
     """It was taken back, or turned the target red, afterwards."""
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt's walls refused it."""
+
+    kind: str
+    what: str
+    rule: str
+    times: int
+    at: int
+
+
+class Tries(msgspec.Struct, frozen=True, kw_only=True):
+    """How often a deed failed."""
+
+    tries: int
+    not_before: int
