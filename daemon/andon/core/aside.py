@@ -1,4 +1,4 @@
-"""What the state remembers beside its tasks: rules set aside, what lines landed, what was refused, how often a deed failed. Values."""
+"""What the state remembers beside its tasks: rules that were set aside, what lines landed, what was refused. Values."""
 
 import msgspec
 
@@ -39,10 +39,3 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     rule: str
     times: int
     at: int
-
-
-class Tries(msgspec.Struct, frozen=True, kw_only=True):
-    """How often a deed failed."""
-
-    tries: int
-    not_before: int

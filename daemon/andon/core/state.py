@@ -3,7 +3,7 @@
 import msgspec
 from immutables import Map
 
-from andon.core.aside import Refusal as Refusal, Shipped as Shipped, Tries as Tries, Waiver as Waiver
+from andon.core.aside import Refusal as Refusal, Shipped as Shipped, Waiver as Waiver
 from andon.core.queue.facts import Landing as Landing, Queue
 from andon.schema.events import ClaimStatus, FailureClass, Option, Result, Risk
 from andon.schema.facts import Facts
@@ -473,6 +473,13 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     at: int
     attempt: AttemptId = AttemptId("")
     times: int = 0
+
+
+class Tries(msgspec.Struct, frozen=True, kw_only=True):
+    """How often a deed failed."""
+
+    tries: int
+    not_before: int
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
