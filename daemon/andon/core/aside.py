@@ -1,4 +1,4 @@
-"""What the state remembers beside its tasks: rules that were set aside, what lines landed, what was refused. Values."""
+"""What the state remembers of rules that were set aside and of what lines landed. Values; knows nothing else of the state."""
 
 import msgspec
 
@@ -29,13 +29,3 @@ class Shipped(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """With its first attempt."""
     escaped: bool = False
     """It was taken back, or turned the target red, afterwards."""
-
-
-class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """What an attempt's walls refused it."""
-
-    kind: str
-    what: str
-    rule: str
-    times: int
-    at: int

@@ -3,7 +3,7 @@
 import msgspec
 from immutables import Map
 
-from andon.core.aside import Refusal as Refusal, Shipped as Shipped, Waiver as Waiver
+from andon.core.aside import Shipped as Shipped, Waiver as Waiver
 from andon.core.queue.facts import Landing as Landing, Queue
 from andon.schema.events import ClaimStatus, FailureClass, Option, Result, Risk
 from andon.schema.facts import Facts
@@ -27,8 +27,6 @@ KEPT_OVER = 1000
 """Finished tasks that are remembered whole; of older ones only how they ended. The ledger keeps all of them."""
 KEPT_PROOFS = 2000
 """Proofs remembered for reuse; the oldest half is forgotten at the bound and would simply be proven again."""
-
-
 RERUNS = 2
 """Unevaluated results of one change at one station before a person is asked: the first is repeated once by itself."""
 
@@ -78,7 +76,6 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     walls: Known = ""
     """The weakest that it was built within, the work that it goes on from included; empty: not known."""
     facts: Facts | None = None
-    """What the daemon saw in it beyond its paths; None: nobody looked, as in older logs."""
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -475,6 +472,16 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     times: int = 0
 
 
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt's walls refused it."""
+
+    kind: str
+    what: str
+    rule: str
+    times: int
+    at: int
+
+
 class Tries(msgspec.Struct, frozen=True, kw_only=True):
     """How often a deed failed."""
 
@@ -540,7 +547,6 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     waiver_count: int = 0
     shipped: Map[str, tuple[Shipped, ...]] = Map()
     dark: Map[str, bool] = Map()
-    """By `REPO/LINE`, as the landings (oldest first) before it: whether a signed approval to be dark stands."""
 
 
 def proof_key(repo: RepoId, tree: Oid, definition: Digest) -> str:
