@@ -32,8 +32,6 @@ KEPT_OVER = 1000
 """Finished tasks that are remembered whole; of older ones only how they ended. The ledger keeps all of them."""
 KEPT_PROOFS = 2000
 """Proofs remembered for reuse; the oldest half is forgotten at the bound and would simply be proven again."""
-
-
 RERUNS = 2
 """Unevaluated results of one change at one station before a person is asked: the first is repeated once by itself."""
 
@@ -85,7 +83,6 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     walls: Known = ""
     """The weakest that it was built within, the work that it goes on from included; empty: not known."""
     facts: Facts | None = None
-    """What the daemon saw in it beyond its paths; None: nobody looked, as in older logs."""
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -568,7 +565,6 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     waiver_count: int = 0
     shipped: Map[str, tuple[Shipped, ...]] = Map()
     dark: Map[str, bool] = Map()
-    """By `REPO/LINE`, as the landings (oldest first) before it: whether a signed approval to be dark stands."""
 
 
 def proof_key(repo: RepoId, tree: Oid, definition: Digest) -> str:
