@@ -11,6 +11,11 @@ from andon.schema.eventbase import Risk
 from andon.schema.facts import FIXED, MEANING
 from andon.schema.settings import Check, Line, Policy, Queue, Settings, Walls
 
+FINDINGS = {"note": 0, "warning": 1, "error": 2}
+"""The least level of a finding that counts: a higher one lets more through."""
+KNOWN = ("name", "run", "report", "minimum_tests", "minutes", "memory_mb", "output_mb", "stage", "minimum", "minimum_changed",
+         "protect", "inputs", "fail_on", "baseline", "own_too", "max_age_days")
+"""Fields of a check that there is a rule for, or that let nothing through."""
 RANK: dict[str, int] = {"ship": 0, "review": 1, "stop": 2}
 LEVEL = {"none": 0, "partial": 1, "strict": 2, "best": 2}
 WHEN = {"never": 0, "policy": 1, "always": 2}
@@ -65,9 +70,24 @@ def _checks(before: dict[str, Check], after: dict[str, Check]) -> Iterator[str]:
             yield f"check {name} is read as {new.report}, not as {old.report}"
         if new.minimum_tests < old.minimum_tests:
             yield f"check {name}: minimum_tests {old.minimum_tests} -> {new.minimum_tests}"
-        yield from _unknown(
-            f"check {name}", old, new, ("name", "run", "report", "minimum_tests", "minutes", "memory_mb", "output_mb")
-        )
+        yield from _asked(name, old, new)
+        yield from _unknown(f"check {name}", old, new, KNOWN)
+
+
+def _asked(name: str, old: Check, new: Check) -> Iterator[str]:
+    """What a check asks for beside its command."""
+    for field in ("minimum", "minimum_changed"):
+        if getattr(new, field) < getattr(old, field):
+            yield f"check {name}: {field} {getattr(old, field):g} -> {getattr(new, field):g}"
+    yield from _lost(((f"check {name} protect", old.protect, new.protect), (f"check {name} inputs", old.inputs, new.inputs)))
+    if FINDINGS.get(new.fail_on, 0) > FINDINGS.get(old.fail_on, 0):
+        yield f"check {name}: fail_on {old.fail_on} -> {new.fail_on}"
+    if new.baseline and not old.baseline:
+        yield f"check {name} lets findings of the base pass"
+    if old.own_too and not new.own_too:
+        yield f"check {name} no longer runs with a change's own files"
+    if new.max_age_days > old.max_age_days:
+        yield f"check {name}: max_age_days {old.max_age_days} -> {new.max_age_days}"
 
 
 def _unknown(where: str, before: object, after: object, known: tuple[str, ...]) -> Iterator[str]:
@@ -110,7 +130,11 @@ def _policy(before: Policy, after: Policy) -> Iterator[str]:
         yield from _limit(f"[policy.size] {field}", getattr(before.size, field), getattr(after.size, field))
     if after.waiver_days > before.waiver_days:
         yield f"[policy] waiver_days {before.waiver_days} -> {after.waiver_days}"
-    known = ("ship", "review", "stop", "walls", "symbols", "data", "classes", "owners", "size", "waiver_days", "floors")
+    yield from _lost((("[policy] stop_roles", before.stop_roles, after.stop_roles),))
+    if after.stop_keys < before.stop_keys:
+        yield f"[policy] stop_keys {before.stop_keys} -> {after.stop_keys}"
+    known = ("ship", "review", "stop", "walls", "symbols", "data", "classes", "owners", "size", "waiver_days", "floors",
+             "stop_roles", "stop_keys")
     yield from _unknown("[policy]", before, after, known)
     yield from _unknown("[policy.floors]", before.floors, after.floors, ())
 
