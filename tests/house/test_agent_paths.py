@@ -76,6 +76,7 @@ OURS: dict[str, tuple[set[str], str]] = {
     "login_files.py": ({"_known", "locked", "own", "swap"}, "the person's own file and its folder, and a record of ours"),
     "lookout.py": ({"*"}, "in the shim's own process, in a job directory whose other names do not exist inside"),
     "machine.py": ({"*"}, "/proc"),
+    "manifests.py": ({""}, "a table of ours, in the package"),
     "marker.py": ({"read", "write"}, "our records beside checkouts"),
     "mirror.py": ({"_half_way"}, "the person's git directory"),
     "operators.py": ({"_read"}, "the person's own list of who signs, and no agent reaches their settings"),
@@ -98,6 +99,7 @@ OURS: dict[str, tuple[set[str], str]] = {
     "treeio.py": ({"*"}, "/proc"),
     "trust.py": ({"_operators"}, "the person's own `allowed_signers`"),
     "upgrade.py": ({"*"}, "backups of ours"),
+    "vocabulary.py": ({"vocabulary"}, "words of ours, in the package"),
     "veil.py": ({"_lay"}, "a git directory in the making: no agent was in it"),
     "walls.py": ({"*"}, "in the shim's own process, before or beside the job"),
     "watch.py": ({"_read"}, "names alone"),
@@ -150,7 +152,7 @@ def test_no_other_opening_exists_than_those_that_say_why() -> None:
     whole = {name for name, (functions_, _) in OURS.items() if "*" in functions_}
     left = {(name, function) for name, function in found - known if name not in whole}
     assert left == set(), "open what an agent may have put there through andon.edges.beneath, or say here why none has a say"
-    assert {name for name in OURS if not (ROOT / "edges" / name).exists() and not (ROOT / name).exists()} == set()
+    assert set(OURS) - {path.name for path in ROOT.rglob("*.py")} == set()
 
 
 def test_the_search_finds_an_opening(tmp_path: Path) -> None:
