@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from andon.schema.approval import NAMESPACE, moment, pae, statement
+from andon.schema.approval import NAMESPACE, moment, pae, statement, terms
 from andon.schema.errors import Mistake
 from andon.schema.gate_inputs import Signature
 from andon.schema.settings import Operator
@@ -40,6 +40,17 @@ def sign(operator: Operator, operators: Mapping[str, Sequence[str]], gate: GateV
         repo=gate.repo, task=gate.task, commit=gate.commit, tree=gate.tree, gate=gate.gate, nonce=gate.nonce, decision=option,
         approver=operator.name, role=chosen, diff=gate.diff, summary=gate.bound, time=now,
     )
+    return Signature(approver=operator.name, role=chosen, time=now, sshsig=ssh_sign(operator.key, payload))
+
+
+def sign_terms(
+    operator: Operator, operators: Mapping[str, Sequence[str]], kind: str, repo: str, said: Mapping[str, str], role: str = "",
+) -> Signature | None:
+    """The signature under what a person lets the policy do; None without a key. Mistake when it was not made."""
+    if not operator.key:
+        return None
+    chosen, now = role or next(iter(operators.get(operator.name, ())), ""), moment(int(time.time() * 1000))
+    payload = terms(kind, repo, said, approver=operator.name, role=chosen, time=now)
     return Signature(approver=operator.name, role=chosen, time=now, sshsig=ssh_sign(operator.key, payload))
 
 

@@ -57,13 +57,44 @@ class Witness:
         if not gate.nonce:
             raise Mistake(f"{gate.gate} was asked without a nonce, so nobody can sign for it", where=gate.question,
                           mend="an earlier release asked it: `andon down`, then `andon up`, and it is asked again")
-        at = approval.milliseconds(signature.time)
-        if at is None or abs(at - self._loop.clock.now()) > SKEW_S * 1000:
-            raise Mistake(f"the signature is of {signature.time[:40]}, which is not now", where=gate.gate,
-                          mend="sign it again; compare the clocks when it was made on another machine")
+        at = self._moment(signature, gate.gate)
         payload = self._payload(gate, answer, signature.approver, signature.role, at)
         key = await operators.verify(self._layout.allowed_signers, signature.approver, payload, signature.sshsig)
         return Approver(name=signature.approver, role=signature.role, key=key), payload
+
+    async def signed(self, command: i.WaiveRule | i.ApproveLights) -> i.WaiveRule | i.ApproveLights:
+        """The command with its signature looked at and kept; without one as it is. Mistake when it is no signature of these words.
+
+        It stands in the place of whoever would have signed at the gate, so it has to be one who could: where the policy asks
+        for several keys or roles at a gate, one signature sets nothing aside.
+        """
+        given, bare = command.signed, msgspec.structs.replace(command, signed=None, signature=Digest(""))
+        repo = self._loop.state.repos.get(command.repo)
+        if given is None or repo is None:
+            return bare
+        policy = repo.settings.policy
+        if max(policy.stop_keys, len(policy.stop_roles)) > 1 or not set(policy.stop_roles) <= {given.role}:
+            raise Mistake("[policy] asks for more at a gate than this one signature", where=command.repo,
+                          mend="approve the change at its gate, where all can sign")
+        at = self._moment(given, command.repo)
+        kind = "waiver" if isinstance(command, i.WaiveRule) else "lights"
+        payload = approval.terms(
+            kind, command.repo, command.terms, approver=given.approver, role=given.role, time=approval.moment(at))
+        key = await operators.verify(self._layout.allowed_signers, given.approver, payload, given.sshsig)
+        held = self._loop.state.factory.operators.get(given.approver, ())
+        if given.role and given.role not in held:
+            raise Mistake(f"{given.approver} has no role {given.role} here", where=command.repo,
+                          mend="[operators] in your own andon.toml")
+        kept = self._keep(approval.envelope(payload, [(key, given.sshsig.encode())]))
+        return msgspec.structs.replace(bare, signature=kept)
+
+    def _moment(self, signature: i.Signature, where: str) -> int:
+        """When it was signed, as it says itself: about now."""
+        at = approval.milliseconds(signature.time)
+        if at is None or abs(at - self._loop.clock.now()) > SKEW_S * 1000:
+            raise Mistake(f"the signature is of {signature.time[:40]}, which is not now", where=where,
+                          mend="sign it again; compare the clocks when it was made on another machine")
+        return at
 
     def _payload(self, gate: Gate, answer: i.AnswerGate, who: str, role: str, at: int) -> bytes:
         """The statement of this answer, from what the gate is."""

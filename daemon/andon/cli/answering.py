@@ -3,16 +3,18 @@
 import argparse
 import time
 from collections.abc import Sequence
+from typing import TypeVar
 
 from andon.cli import codes, out, reach
 from andon.client import Client, DaemonDown, Declined
 from andon.schema.errors import Mistake
 from andon.schema.ids import Digest
-from andon.schema.inputs import AnswerGate
+from andon.schema.inputs import AnswerGate, ApproveLights, WaiveRule
 from andon.schema.sentences import plural
 from andon.schema.settings import Operator
 from andon.schema.views import AnyView, FactoryView, GateView
 
+Policed = TypeVar("Policed", WaiveRule, ApproveLights)
 BOUND_SHOWN = 16
 """Digits of a digest that people see; that many or more name it."""
 BATCH_LIMIT = 100
@@ -74,6 +76,20 @@ def _one(client: Client, views: Sequence[AnyView], gate: GateView, command: Answ
                       mend="[operator] in your own andon.toml names the key that signs; questions of agents are never signed")
     done = client.do(command)
     print(out.clean(done.text) or f"{gate.gate} answered: {command.option}")
+
+
+def with_signature(views: Sequence[AnyView], command: Policed, role: str) -> Policed:
+    """A command about the policy, signed where a key is set."""
+    import msgspec
+
+    from andon import signing
+
+    factory = next(iter(reach.of(FactoryView, views)), None)
+    if factory is None:
+        return command
+    kind = "waiver" if isinstance(command, WaiveRule) else "lights"
+    signed = signing.sign_terms(factory.operator, factory.operators, kind, command.repo, command.terms, role)
+    return msgspec.structs.replace(command, signed=signed)
 
 
 def chosen(gate: GateView, option: str, because: str) -> tuple[str, str]:

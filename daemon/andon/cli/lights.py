@@ -3,6 +3,7 @@
 import argparse
 
 from andon.cli import codes, out, reach
+from andon.cli.answering import with_signature
 from andon.schema.inputs import ApproveLights
 from andon.schema.views import LineView
 
@@ -26,6 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("lights", nargs="?", default="", choices=("dim", "dark", ""), metavar="dim|dark",
                         help="approve dark, or take that back")
     parser.add_argument("--because", default="", help="why")
+    parser.add_argument("--role", default="", help="sign in this role of yours; without it, in your first")
     parser.add_argument("--repo", default="", help="the repository's id, when several have a line of this name")
     parser.add_argument("--json", action="store_true", help="a JSON array of lines")
 
@@ -36,7 +38,8 @@ def run(args: argparse.Namespace) -> int:
         views = client.views()
         if args.line and args.lights:
             line = reach.the_line(views, args.line, args.repo)
-            done = client.do(ApproveLights(repo=line.repo, line=line.line, lights=args.lights, because=args.because))
+            wanted = ApproveLights(repo=line.repo, line=line.line, lights=args.lights, because=args.because)
+            done = client.do(with_signature(views, wanted, args.role) if args.lights == "dark" else wanted)
             print(out.clean(done.text))
             return codes.OK
     lines = [reach.the_line(views, args.line, args.repo)] if args.line else reach.of(LineView, views)

@@ -6,6 +6,7 @@ import time
 from datetime import datetime
 
 from andon.cli import codes, out, reach
+from andon.cli.answering import with_signature
 from andon.schema.errors import Mistake
 from andon.schema.ids import RepoId, TaskId
 from andon.schema.inputs import EndWaiver, WaiveRule
@@ -32,6 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--until", default="", metavar="DATE", help="2031-05-01, 2031-05-01T18:00, or 12h, 3d from now")
     parser.add_argument("--because", default="", help="why: it stands in the ledger and on the board")
     parser.add_argument("--end", default="", metavar="WAIVER", help="take a waiver back instead")
+    parser.add_argument("--role", default="", help="sign in this role of yours; without it, in your first")
     parser.add_argument("--repo", default="", help="the repository's id, when there are several")
 
 
@@ -49,8 +51,9 @@ def run(args: argparse.Namespace) -> int:
         views = client.views()
         task = reach.the_task(views, args.task) if args.task else None
         repo = task.repo if task else _repository(reach.of(RepositoryView, views), args.repo)
-        done = client.do(WaiveRule(repo=repo, rule=args.rule, task=task.task if task else TaskId(""), paths=tuple(args.paths),
-                                   until=until, because=args.because))
+        wanted = WaiveRule(repo=repo, rule=args.rule, task=task.task if task else TaskId(""), paths=tuple(args.paths),
+                           until=until, because=args.because)
+        done = client.do(with_signature(views, wanted, args.role))
     print(f"{out.clean(done.text)}, until {out.moment(until)}")
     return codes.OK
 

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 NAMESPACE = "andon-approval@v1"
@@ -39,6 +40,17 @@ def statement(
         "shown": {"diffSha256": diff, "summarySha256": summary}, "time": time, **({} if signed else {"signed": False}),
     }
     return canonical({"_type": STATEMENT, "subject": [subject], "predicateType": PREDICATE, "predicate": predicate})
+
+
+def terms(kind: str, repo: str, said: Mapping[str, str], *, approver: str, role: str, time: str) -> bytes:
+    """The canonical bytes of what a person lets the policy of a repository do: `kind` is `waiver` or `lights`, `said` all of its
+    terms. It names no change: what it covers is said by the terms."""
+    whole = hashlib.sha256(canonical(dict(said))).hexdigest()
+    predicate: dict[str, str] = {**said, "approver": approver, "role": role, "time": time}
+    return canonical({
+        "_type": STATEMENT, "subject": [{"name": f"policy+{repo}", "digest": {"sha256": whole}}],
+        "predicateType": f"https://andon.dev/attestation/{kind}/v1", "predicate": predicate,
+    })
 
 
 def canonical(value: object) -> bytes:

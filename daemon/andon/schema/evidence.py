@@ -1,9 +1,5 @@
 """What evidence is made of: parts of a change and of a landing as plain values. Knows no key, no git and no file."""
 
-import base64
-import binascii
-import json
-
 import msgspec
 
 from andon.schema.ids import AttemptId, Digest, LandingId, Oid, RepoId, RunId, TaskId
@@ -122,6 +118,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def root64(self) -> str:
         """The root in base64."""
+        import base64
+
         return base64.b64encode(self.root).decode()
 
     @property
@@ -147,6 +145,10 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True):
 
 def readable(text: str) -> str:
     """An envelope as a person reads it: its statement, and who signed. Any other text as it is."""
+    import base64
+    import binascii
+    import json
+
     try:
         envelope = json.loads(text)
         statement = json.loads(base64.b64decode(envelope["payload"], validate=True))
