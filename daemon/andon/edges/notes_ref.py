@@ -90,9 +90,13 @@ async def _brought(git_dir: str | Path, place: Path, new: Oid, old: Oid | None) 
     leaves there costs some kilobytes."""
     listed = await git("rev-list", "--objects", new, *([f"^{old}"] if old else []), git_dir=place)
     pack = await git("pack-objects", "-q", "--stdout", git_dir=place, stdin=listed.out)
-    said = await git("index-pack", "--stdin", f"--keep={KEEP}", git_dir=git_dir, stdin=pack.out)
-    name = said.text.split()[-1]
-    return Path(git_dir) / "objects" / "pack" / f"pack-{name}.keep"
+    kept = Path(git_dir) / "objects" / "pack" / f"pack-{pack.out[-len(new) // 2 :].hex()}.keep"
+    try:
+        await git("index-pack", "--stdin", f"--keep={KEEP}", git_dir=git_dir, stdin=pack.out, finish=True)
+    except asyncio.CancelledError:
+        kept.unlink(missing_ok=True)
+        raise
+    return kept
 
 
 async def _made(place: Path, ref: str, old: Oid | None, wanted: Mapping[Oid, Wanted]) -> tuple[Oid | None, list[Oid]]:
