@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from andon.edges import dsse
 from andon.edges.blobs import Blobs
 from andon.edges.check import Checks
 from andon.edges.keys import Keys
@@ -40,5 +41,5 @@ class Prover:
 
     def statement(self, ran: CheckRan) -> dict[str, Any]:
         """The predicate of the statement of a run."""
-        found: dict[str, Any] = msgspec.json.decode(self.blobs.get(ran.evidence))["predicate"]
+        found: dict[str, Any] = dsse.decode(self.blobs.get(ran.evidence)).statement["predicate"]
         return found

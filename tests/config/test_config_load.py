@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -603,7 +604,10 @@ def test_a_watch_of_ones_own_may_bear_any_name(desk: Desk) -> None:
 
 def test_the_settings_that_the_readme_shows_load_and_its_queue_is_the_default(desk: Desk) -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text()
-    loaded = desk.load("".join(re.findall(r"```toml\n(.*?)```", readme, re.DOTALL))).settings
+    sections = {part.partition("\n")[0]: re.findall(r"```toml\n(.*?)```", part, re.DOTALL) for part in readme.split("\n## ")}
+    loaded = desk.load("".join([*sections.pop("Settings"), *sections.pop("Walls")])).settings
+    for block in (block for blocks in sections.values() for block in blocks):
+        assert tomllib.loads(block), "a part of a file, and one that reads"
     assert loaded.lines["build"].stations[-1].checks == ("tests", "slow")
     assert msgspec.structs.replace(loaded.queue, contracts={}) == Queue()
     assert (loaded.sandbox.level, loaded.sandbox.registries, loaded.policy.walls) == ("best", ("pypi",), "strict")

@@ -66,7 +66,7 @@ def test_a_claim_that_no_run_stands_behind_says_so(landed: tuple[Factory, RepoId
 def test_the_command_line_prints_it_for_people_for_programs_and_each_file(landed: tuple[Factory, RepoId, TaskId]) -> None:
     plant, _, task = landed
     page = cli(plant, "show", task, "--claim", "tests")
-    for word in ("✓ proven", "test-result/v0.1 says PASSED", "walls", "statement", "to run it again, in your shell", "not signed"):
+    for word in ("✓ proven", "test-result/v0.1 says PASSED", "walls", "statement", "to run it again, in your shell", "signed"):
         assert word in page.out, page
     told = json.loads(cli(plant, "show", task, "--claim", "tests", "--json").out)
     assert told["result"] == "PASSED" and told["again"].startswith("d=$(mktemp -d)")
@@ -85,7 +85,7 @@ def test_a_flipped_byte_in_the_statement_is_told_and_never_shown_as_the_statemen
         ran = next(row.event for row in plant.events() if isinstance(row.event, e.RunFinished) and row.event.run == run)
         path = plant.layout.blob(ran.evidence)
         path.chmod(0o600)
-        path.write_bytes(path.read_bytes().replace(b"PASSED", b"PASSEd"))
+        path.write_bytes(path.read_bytes().replace(b"payload", b"pAyload"))
         reply = plant.ask(wire.GetEvidence(task=task, digest=ran.evidence))
         assert isinstance(reply, wire.EvidenceIs)
         assert "not what its name says" in reply.evidence.notes[0] and not reply.evidence.result and not reply.evidence.again

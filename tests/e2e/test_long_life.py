@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from andon.schema import wire
+from andon.schema import events as e, wire
 from andon.schema.errors import Mistake
 from andon.schema.ids import TaskId
 from andon.schema.inputs import RetryTask
@@ -37,7 +37,8 @@ def test_a_task_of_the_far_past_is_shown_with_its_whole_life(plant: Factory) -> 
     assert kinds[0] == "task.added" and {"attempt.claimed", "run.planned", "run.finished", "target.moved"} <= set(kinds)
     assert "task.done" in kinds and told.detail.task.state == "done"
     assert [attempt.attempt for attempt in told.detail.attempts] == ["T1.1"] and told.detail.attempts[0].salvage
-    recent = plant.ask(wire.GetTask(task=TaskId(f"T{len(plant.events()) // 32}")))
+    added = [row.event.task for row in plant.events() if isinstance(row.event, e.TaskAdded)]
+    recent = plant.ask(wire.GetTask(task=added[-1]))
     assert isinstance(recent, wire.TaskIs) and set(kinds) == {moment.kind for moment in recent.detail.timeline}
     shown = cli(plant, "show", "T1")
     assert shown.code == 0 and "make the thing do what it should" in shown.out, shown

@@ -14,7 +14,8 @@ from andon.record import questions
 from andon.schema import events as e, inputs as i
 from andon.schema.ids import RepoId, TaskId
 from e2e.test_queue import AGENT_PY, RULES_PY, job
-from factory import Factory, factory, git, small_repo, without_walls
+from factory import UNHELD, Factory, factory, git, small_repo, without_walls
+from signkit import allow, key, settings
 from wholekit import assert_clear, cli
 
 SETTINGS = f"""\
@@ -41,9 +42,8 @@ class Run(NamedTuple):
 
 def approve(plant: Factory, task: TaskId, option: str = "approve", because: str = "") -> None:
     plant.until(lambda: plant.gate(task), 40, what=f"a gate of {task}")
-    gate = plant.gate(task)
-    assert gate is not None
-    plant.answer(gate, option, because)
+    ran = cli(plant, "gate", "answer", task, option, "--because", because)
+    assert ran.code == 0, ran
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,17 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     path = small_repo(room / "repo", files={"agent.py": AGENT_PY, "rules.py": RULES_PY, "made/first": "x\n"})
     (path / "andon.toml").write_text(without_walls(SETTINGS))
     git(path, "commit", "-qam", "settings")
-    with factory(room / "f") as plant:
+    ana = key(room / "keys", "ana")
+    allow(room / "own", ana=ana)
+    own_settings = settings("ana", ana, {"ana": ("owner",)}, UNHELD)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ANDON_CONFIG_HOME", str(room / "own"))
+        patch.delenv("SSH_AUTH_SOCK", raising=False)
+        yield from lived(room, path, own_settings)
+
+
+def lived(room: Path, path: Path, own_settings: str) -> Iterator[Run]:
+    with factory(room / "f", settings=own_settings) as plant:
         repo = plant.register(path)
         alone = job(plant, repo, "echo x > made/alone", title="alone")
         plant.until_state(alone, "done")

@@ -93,9 +93,10 @@ def test_setup_and_teardown_of_a_checkout_that_an_agent_filled_reach_nothing_eit
     repo = plant.register(path)
     task = job(plant, repo, f"echo 'cat {secret} > {leak}; echo reached > {tmp_path}/torn' > down.sh")
     plant.until_state(task, "done", "failed", "waiting", deadline=60)
-    assert plant.task(task).state == "done", "\n".join(str(row.event)[:300] for row in plant.events()[-14:])
+    gate = plant.gate(task)
+    assert gate is not None and gate.kind == "review" and "down.sh" in gate.because, "a person sees what the settings call"
     plant.until(lambda: [row for row in plant.events() if isinstance(row.event, e.CheckoutRemoved)], what="the end of the checkout")
-    assert git(path, "show", "refs/andon/trunk/main:made/up") == "set"
+    assert git(path, "show", f"{gate.commit}:made/up") == "set"
     assert not leak.exists() and not (tmp_path / "torn").exists()
     assert not list(plant.layout.jobs.glob("R-*")), "nothing of the commands' jobs is left"
 

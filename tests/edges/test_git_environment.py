@@ -114,6 +114,10 @@ BESIDE = {
     "daemon/andon/cli/gitlook.py": "asks in the folder where the person stands, as the person's own git would",
     "daemon/andon/cli/demo.py": "the demo's own repository, made a moment before",
     "daemon/andon/cli/demo_recheck.py": "a fresh clone of that",
+    "daemon/andon/cli/audit.py": "hardened as the verifier's own, over objects that it hashes itself",
+    "daemon/andon/thirdparty": "given away: hardened by itself, in an empty directory that borrows the objects",
+    "daemon/andon/edges/facts/manifests.py": "a word of a table: where a dependency comes from",
+    "daemon/andon/proofs/package.py": "runs inside a check's walls, on the check's own checkout",
     "agents/andon_agents/acting": "the scripted agent, inside its walls",
     "agents/andon_agents/demo": "the demo's own content",
 }

@@ -111,6 +111,13 @@ def _rest() -> dict[str, object]:
 # --- a person's own words ---------------------------------------------------------------------------------------------------------
 
 
+class Looks:
+    """Who looks at answers: nobody signed this one."""
+
+    async def looked(self, answer: i.AnswerGate) -> i.AnswerGate:
+        return answer
+
+
 class Takes:
     """As much of the loop as a command needs."""
 
@@ -127,7 +134,7 @@ class Takes:
 
 async def test_a_persons_words_are_kept_without_secrets_and_the_answer_says_so() -> None:
     office, loop = Office.__new__(Office), Takes()
-    office._loop = loop  # type: ignore[assignment]  # as much of it as a command needs
+    office._loop, office.witness = loop, Looks()  # type: ignore[assignment]  # as much of them as a command needs
     told = await office.do(i.AnswerGate(gate=GateId("G1"), option="answer", because=f"take {TOKEN}"))
     assert isinstance(told, wire.Done) and WITHHELD in told.text and TOKEN not in repr(loop.asked)
     plain = i.PullCord(repo=RepoId("shop"), line="build", because="lunch")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import gitkit
+from andon.edges import dsse
 from andon.edges.report import judge
 from andon.edges.reports.verdict import Grounds
 from andon.schema.ids import Oid
@@ -105,7 +106,7 @@ async def test_an_honest_change_of_tests_and_code_is_proven_by_both_and_says_so(
     assert (ran.result, ran.passed) == ("pass", 3) and ran.because == (
         "3 tests passed; with the base's tests/t_sub.py, which the change touches: 2 tests passed"), ran
     both = [entry for entry in prover.statement(ran)["configuration"] if entry["name"].startswith("run with protected")]
-    first = prover.blobs.get(both[0]["digest"]["sha256"])
+    first = dsse.decode(prover.blobs.get(both[0]["digest"]["sha256"])).payload
     blob = gitkit.run(shop.person, "rev-parse", f"{base}:tests/t_add.py")
     assert blob.encode() in first and b"protected tests/t_add.py" in first and b"tree with protected paths of the base" in first
     assert not gitkit.run(shop.person, "status", "--porcelain")

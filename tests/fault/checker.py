@@ -251,12 +251,13 @@ def _(view: View) -> Iterator[str]:
 @invariant("no-leftover")
 def _(view: View) -> Iterator[str]:
     """No lock and no half-written file, in the factory's home and in the person's git directory. A slot is made good when it is
-    used again (`test_a_broken_index_a_stale_lock_and_a_lost_slot_are_made_good`). A loose object that a killed git was writing
-    is git's own: no command reads it, and its next gc takes it away."""
+    used again (`test_a_broken_index_a_stale_lock_and_a_lost_slot_are_made_good`). A loose object or a pack that a killed git was
+    writing is git's own: no command reads it, and its next gc takes it away."""
     slots = view.scene.home / "proving"
     for root in (view.scene.home, view.scene.git_dir):
         for path in root.rglob("*"):
-            if slots in path.parents or (path.name.startswith("tmp_obj_") and len(path.parent.name) == 2):
+            loose, pack = path.name.startswith("tmp_obj_"), path.name.startswith(("tmp_pack_", "tmp_idx_"))
+            if slots in path.parents or (loose and len(path.parent.name) == 2) or (pack and path.parent.name == "pack"):
                 continue
             locked = path.suffix == ".lock" and not path.name.startswith(".") and path.name != "daemon.lock"
             if locked or any(path.match(pattern) for pattern in TEMPORARY):

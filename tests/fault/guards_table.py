@@ -396,10 +396,10 @@ def secrets() -> Iterable[Guard]:
         ("errors of git", "git.py", 'withheld.text(f"git {args[0]} failed: {fatal[0]}")', 'f"git {args[0]} failed: {fatal[0]}"'),
         ("commands of git in errors", "git.py", """withheld.text(f"{where}: git {' '.join(args)}")""", """f"{where}: git {' '.join(args)}\""""),
         ("the tail of a check's log", "check.py", 'withheld.text(log[-20_000:].decode(errors="replace"))', 'log[-20_000:].decode(errors="replace")'),
-        ("names in reports", "report.py", """withheld.text(f"{case.classname or ''}::{case.name or ''}")""",
+        ("names in reports", "reports/junit.py", """withheld.text(f"{case.classname or ''}::{case.name or ''}")""",
          """f"{case.classname or ''}::{case.name or ''}\""""),
-        ("failures in reports", "report.py", 'withheld.text(str(bad.text or bad.message or ""))', 'str(bad.text or bad.message or "")'),
-        ("findings in reports", "report.py",
+        ("failures in reports", "reports/junit.py", 'withheld.text(str(bad.text or bad.message or ""))', 'str(bad.text or bad.message or "")'),
+        ("findings in reports", "reports/sarif.py",
          """withheld.text(f"{where}:{line} {result.get('ruleId', '')} {result.get('message', {}).get('text', '')}")""",
          """f"{where}:{line} {result.get('ruleId', '')} {result.get('message', {}).get('text', '')}\""""),
         ("errors of checks", "report.py", "withheld.text(seen.error)", "seen.error"),
@@ -411,11 +411,11 @@ def secrets() -> Iterable[Guard]:
         ("a private list", "withheld.py", "indent=1), 0o600)", "indent=1), 0o644)"),
     ):
         yield take("secrets", name, f"{EDGES}/{file}", old, new, INGRESS, ALONE, SECRETS)
-    yield take("secrets", "reports that cannot be read", f"{EDGES}/report.py", "withheld.text(str(error))", "str(error)", INGRESS,
+    yield take("secrets", "reports that cannot be read", f"{EDGES}/reports/junit.py", "withheld.text(str(error))", "str(error)", INGRESS,
                why="the parser's words name a line and quote nothing, and the loop withholds every answer of an edge once more")
     office = "daemon/andon/office.py"
     for name, old, new in (
-        ("a person's own words", "            plain = withheld.struct(command)", "            plain = command"),
+        ("a person's own words", "            plain = withheld.struct(unsigned(command))", "            plain = command"),
         ("settings of a repository", "        need_plain(loaded, str(path / SETTINGS))\n", ""),
         ("settings with a secret", "    if withheld.struct(settings) is not settings:", "    if False:"),
     ):

@@ -16,7 +16,7 @@ examples:
   andon undo T3.1           what the first attempt of T3 had written, committed or not, as a directory
   andon undo T3             the same for its latest attempt
   andon undo --list T3      the steps of T3, and what takes each back or that nothing does
-  andon undo L5             a landing: a revert of each member, the last first, each proved and landed
+  andon undo L5             a landing: a revert of each member, the last first, each proved and landed (`andon revert T5`: of one)
   andon undo T3 --whole     all that T3 did: taken back where it has landed, else ended with its work kept
   andon undo 412            one recorded step by its number in `andon log`: a cord, a hold, an order, a cancelled task
   andon undo L5 --dry-run   only show what would be done

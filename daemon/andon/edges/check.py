@@ -98,7 +98,12 @@ class Checks:
         if dead:
             known = msgspec.structs.replace(known, result="unevaluated", cause="dead-rule", because=dead)
         ran = CheckRan(run=effect.run, result=known.result, because=known.because, cause=known.cause, walls=level)
-        return msgspec.structs.replace(ran, evidence=self._blobs.put(evidence.statement(effect, ran, None)))
+        return self._signed(ran, evidence.statement(effect, ran, None, PASSED_ON))
+
+    def _signed(self, ran: CheckRan, statement: bytes) -> CheckRan:
+        """What a run showed with its statement, signed as measured."""
+        line = self._verifier.sign(statement)
+        return msgspec.structs.replace(ran, evidence=self._blobs.put(line))
 
     async def _once(self, effect: RunCheck, ways: Ways, *, guarded: bool = False, earlier: Digest = NOTHING,
                     ready: bundled.Prepared | None = None) -> Once:
@@ -202,9 +207,8 @@ class Checks:
             report=self._keep_report(folder), lost_tests=self._lost(effect, found.names), tail=tail_of(found.told, log),
             walls=jobs.walls_of(folder, box), refused=refused(effect, folder),
         )
-        line = self._verifier.sign(
-            evidence.statement(effect, ran, seen, PASSED_ON, also=held.evidence(), figures=found.figures))
-        ran = msgspec.structs.replace(ran, evidence=self._blobs.put(line))
+        told = evidence.statement(effect, ran, seen, PASSED_ON, also=held.evidence(), figures=found.figures)
+        ran = self._signed(ran, told)
         point("run-check.concluded")
         return ran
 
