@@ -127,7 +127,7 @@ def test_killed_at_any_effect_and_killed_again_while_walking_back_the_world_retu
         if plant.dead():
             plant.start()
         plant.until(lambda: not at_start(plant, path, start), 30, what=f"the start state; {at_start(plant, path, start)}")
-        assert any(event.done for event in of(plant, e.UndoEnded))
+        plant.until(lambda: any(event.done for event in of(plant, e.UndoEnded)), 30, what="the end of the undo")
         assert plant.kinds().count("factory.started") >= 3, "both faults were met"
     finally:
         plant.close()
