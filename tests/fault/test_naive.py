@@ -11,7 +11,7 @@ from fault.sweep import Case, Work, run
 
 QUEUE = Plan(seed=9, branches=6, pairs=0, flaky=0, cancelled=0, held=0, outsider=0)
 ONE_BY_ONE = replace(QUEUE, branches=9, poison=0)
-LATE = 29
+LATE = 11
 """A seed with the poison near the end."""
 CAUGHT: dict[str, tuple[tuple[str, ...], Work, str]] = {
     "token": (("start-session.act:1",), ("proper",), "started-once"),
