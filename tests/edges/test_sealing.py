@@ -371,3 +371,23 @@ async def test_evidence_is_read_back_by_its_path(at_work: Shop) -> None:
     assert await sealing.read_evidence(at_work.git_dir, path) == at_work.blobs.get(sealed.bundle)
     for nothing in ("bundles", "bundles/xx/none", "nothing here"):
         assert await sealing.read_evidence(at_work.git_dir, nothing) is None
+
+
+async def test_whoever_collects_garbage_meanwhile_never_leaves_a_ref_to_what_is_gone(at_work: Shop) -> None:
+    over = asyncio.Event()
+
+    def collect() -> None:
+        words = ["git", "-C", str(at_work.repo), "-c", "gc.reflogExpire=now", "gc", "-q", "--prune=now"]
+        subprocess.run(words, check=False, capture_output=True, timeout=60)
+
+    async def collecting() -> None:
+        while not over.is_set():
+            await asyncio.to_thread(collect)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(collecting())
+        for n in range(25):
+            await at_work.seal(at_work.parts(title=f"the {n}th"))
+        over.set()
+    assert gitkit.run(at_work.repo, "fsck", "--full", "--strict", "--no-dangling") == ""
+    assert len([path for path in at_work.files() if path.startswith("seals/")]) == 25

@@ -19,6 +19,9 @@ from andon.schema.ids import Oid
 
 WRITES = 8
 """How often a write is tried when others write too."""
+PACKED = (("fastimport.unpackLimit", "1"),)
+"""What is imported stays a pack, which git keeps from its garbage collection until the ref is set. Loose objects it would let go:
+whoever collects garbage in that moment would leave a ref to what is gone."""
 _ABSENT = (b"missing", b"ambiguous")
 
 
@@ -65,7 +68,7 @@ class Evidence:
         clear_stale_lock(self._git_dir / f"{EVIDENCE_REF}.lock")
         point("evidence.import")
         done = await git(
-            "fast-import", "--quiet", "--done", "--date-format=raw", git_dir=self._git_dir, hold=self._hold, check=False,
+            "fast-import", "--quiet", "--done", "--date-format=raw", git_dir=self._git_dir, hold=self._hold, check=False, config=PACKED,
             finish=True, stdin=_stream(self.tip, what))
         point("evidence.imported")
         if done.code == 0:
