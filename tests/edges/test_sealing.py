@@ -387,7 +387,7 @@ async def test_whoever_collects_garbage_meanwhile_never_leaves_a_ref_to_what_is_
     async with asyncio.TaskGroup() as group:
         group.create_task(collecting())
         for n in range(25):
-            await at_work.seal(at_work.parts(title=f"the {n}th"))
+            await at_work.seal(msgspec.structs.replace(at_work.parts(), title=f"the {n}th"))
         over.set()
     assert gitkit.run(at_work.repo, "fsck", "--full", "--strict", "--no-dangling") == ""
     assert len([path for path in at_work.files() if path.startswith("seals/")]) == 25

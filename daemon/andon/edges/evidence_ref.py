@@ -6,6 +6,7 @@ the lock (a fetch, another machine on a shared disk) makes the import come to no
 """
 
 import contextlib
+import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -22,6 +23,8 @@ WRITES = 8
 PACKED = (("fastimport.unpackLimit", "1"),)
 """What is imported stays a pack, which git keeps from its garbage collection until the ref is set. Loose objects it would let go:
 whoever collects garbage in that moment would leave a ref to what is gone."""
+KEPT = b"fast-import"
+"""What git's import writes into its own keep files."""
 _ABSENT = (b"missing", b"ambiguous")
 
 
@@ -64,18 +67,30 @@ class Evidence:
         return found
 
     async def write(self, what: Import) -> bool:
-        """Add these files in one commit; whether it went in. False: the ref was moved meanwhile. Durable on return."""
+        """Add these files in one commit; whether it went in. Durable on return.
+
+        False: the ref was moved meanwhile, or a garbage collection took what was half written.
+        """
         clear_stale_lock(self._git_dir / f"{EVIDENCE_REF}.lock")
         point("evidence.import")
         done = await git(
-            "fast-import", "--quiet", "--done", "--date-format=raw", git_dir=self._git_dir, hold=self._hold, check=False, config=PACKED,
-            finish=True, stdin=_stream(self.tip, what))
+            "fast-import", "--quiet", "--done", "--date-format=raw", git_dir=self._git_dir, hold=self._hold, check=False,
+            config=PACKED, finish=True, stdin=_stream(self.tip, what))
         point("evidence.imported")
         if done.code == 0:
             return True
-        if "Not updating" in done.err or "cannot lock ref" in done.err:
+        self._clear_keeps()
+        collected = "/objects/" in done.err and "No such file" in done.err  # somebody's gc cleared what was half written
+        if collected or "Not updating" in done.err or "cannot lock ref" in done.err:
             return False
         raise GitFailed(("fast-import",), done, str(self._git_dir))
+
+    def _clear_keeps(self) -> None:
+        """Take away what an import that failed left: a word to keep a pack that is not there."""
+        for keep in (self._git_dir / "objects" / "pack").glob("pack-*.keep"):
+            with contextlib.suppress(OSError):
+                if keep.read_bytes() == KEPT and not keep.with_suffix(".idx").exists():
+                    keep.unlink()
 
 
 async def reading(git_dir: Path | str) -> Evidence:
@@ -95,7 +110,8 @@ async def writing(git_dir: Path | str) -> AsyncIterator[Evidence]:
 
 
 def _stream(tip: Oid | None, what: Import) -> bytes:
-    message = what.message.encode("utf-8", "replace")
+    # What is tried again is another commit, so another pack: the name of one that came to nothing may be taken still.
+    message = f"{what.message}\n\nImport: {secrets.token_hex(8)}\n".encode("utf-8", "replace")
     parts = [
         b"feature done\ncommit %s\ncommitter %s <%s> %d +0000\ndata %d\n%s\n"
         % (EVIDENCE_REF.encode(), NAME.encode(), EMAIL.encode(), int(time.time()), len(message), message),
