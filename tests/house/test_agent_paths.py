@@ -64,6 +64,7 @@ OURS: dict[str, tuple[set[str], str]] = {
     "gateway.py": (
         {"_answering", "_control", "_route"},
         "our gateway's folder; a route is opened by no link and without waiting"),
+    "evidence_ref.py": ({"_clear_keeps"}, "the person's own git directory, where no agent writes"),
     "git.py": ({"held", "make_git_dir", "written"}, "the person's repository, and our locks"),
     "homes.py": ({"_copied"}, "a file of the person's that is to be copied in"),
     "housekeeping.py": ({"snapshots_of"}, "names of our snapshots"),
